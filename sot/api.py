@@ -1,0 +1,73 @@
+"""From a config to a tracker in one call."""
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.modeling import build_model as build_meta_arch
+from detectron2.utils.file_io import PathManager
+from iopath.common.file_io import PathHandler
+
+from .checkpoint import SOTCheckpointer
+from .config import load_config, merge_opts, resource_dir
+from .tracking import SiamRPNTracker
+
+__all__ = ["build_model", "build_tracker"]
+
+
+class _WeightsHandler(PathHandler):
+    """``sot://FILE`` is a weights file that comes with the project."""
+
+    PREFIX = "sot://"
+
+    def _get_supported_prefixes(self):
+        return [self.PREFIX]
+
+    def _get_local_path(self, path, **kwargs):
+        return str(resource_dir("weights") / path[len(self.PREFIX) :])
+
+    def _open(self, path, mode="r", **kwargs):
+        return open(self._get_local_path(path), mode)
+
+    def _isfile(self, path, **kwargs):
+        return (resource_dir("weights") / path[len(self.PREFIX) :]).is_file()
+
+    _exists = _isfile
+
+
+PathManager.register_handler(_WeightsHandler(), allow_override=True)
+
+
+def build_model(cfg: CfgNode) -> torch.nn.Module:
+    """The network of a config on MODEL.DEVICE, in eval mode, with the weights of MODEL.WEIGHTS.
+
+    Raises:
+        ValueError: MODEL.DEVICE asks for a GPU that is not there, or the weights do not fit.
+    """
+    if torch.device(cfg.MODEL.DEVICE).type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(
+            f"device {cfg.MODEL.DEVICE!r} asked for, but no CUDA GPU is available; use 'cpu'"
+        )
+    model = build_meta_arch(cfg)
+    if cfg.MODEL.WEIGHTS:
+        SOTCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+    return model.eval()
+
+
+def build_tracker(config, weights=None, device=None, opts=()) -> SiamRPNTracker:
+    """A tracker that is ready for ``init``.
+
+    Args:
+        config: a CfgNode, a yaml path, or the name of a config that comes with the project.
+        weights (str): file to load instead of MODEL.WEIGHTS; ``""`` for random weights.
+        device (str): "cpu", "cuda", ...; by default the GPU if there is one.
+        opts: further ``KEY VALUE ...`` overrides.
+
+    Raises:
+        FileNotFoundError, ValueError: see load_config and build_model.
+    """
+    cfg = config.clone() if isinstance(config, CfgNode) else load_config(config)
+    cfg.defrost()
+    merge_opts(cfg, opts)
+    if weights is not None:
+        cfg.MODEL.WEIGHTS = str(weights)
+    cfg.MODEL.DEVICE = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    return SiamRPNTracker(cfg, build_model(cfg))

@@ -1,0 +1,154 @@
+"""Config keys of the project, and how a config is found and loaded.
+
+Everything not listed here is a detectron2 key with detectron2's meaning.
+"""
+
+import logging
+from pathlib import Path
+
+import torch
+from detectron2.config import CfgNode as CN
+from detectron2.config import get_cfg
+
+__all__ = [
+    "add_sot_config",
+    "find_config",
+    "list_configs",
+    "load_config",
+    "merge_opts",
+    "resolve_device",
+    "resource_dir",
+]
+
+
+def add_sot_config(cfg: CN) -> None:
+    """Add the project's keys to a detectron2 config, in place."""
+    _C = cfg
+
+    # ------------------------------------------------------------------ input
+    # Sides of the square crops in pixels: what the network sees.
+    _C.INPUT.TEMPLATE_SIZE = 127
+    _C.INPUT.SEARCH_SIZE_TRAIN = 255
+    _C.INPUT.SEARCH_SIZE_TEST = 255
+    # Context c around a w x h box: the template covers a square of side
+    # sqrt((w + 2p)(h + 2p)), p = c (w + h) / 2  (SiamFC, Eq. in Sec. 2.3: c = 0.5).
+    _C.INPUT.CONTEXT_AMOUNT = 0.5
+    # Spatial-aware sampling (SiamRPN++, Sec. 3.2), one block for each branch:
+    # SHIFT in crop pixels, SCALE as a fraction, each drawn uniformly in [-v, v] and apart
+    # for x and y; the others are probabilities.
+    _C.INPUT.TEMPLATE_AUG = CN({"SHIFT": 4.0, "SCALE": 0.05, "BLUR_PROB": 0.0, "COLOR_PROB": 1.0})
+    _C.INPUT.SEARCH_AUG = CN({"SHIFT": 64.0, "SCALE": 0.18, "BLUR_PROB": 0.2, "COLOR_PROB": 1.0})
+    # Both crops of a pair become gray / are mirrored with these probabilities.
+    _C.INPUT.GRAY_PROB = 0.25
+    _C.INPUT.FLIP_PROB = 0.5
+
+    # ------------------------------------------------------------------- data
+    # Length of an epoch of each training set, in multiples of its number of tracks; () = 1 each.
+    _C.DATASETS.TRAIN_REPEAT_FACTOR = ()
+    # Largest distance in frames between template and search frame of a pair.
+    _C.DATASETS.FRAME_RANGE = 100
+    # Fraction of pairs whose search crop shows another object than the template.
+    _C.DATALOADER.NEGATIVE_PAIR_FRACTION = 0.2
+
+    # ------------------------------------------------------------------ model
+    _C.MODEL.SIAMESE = CN()
+    # 1x1 convolution + norm on every backbone feature to this many channels; 0 = no neck.
+    _C.MODEL.SIAMESE.ADJUST_CHANNELS = 0
+    # Centre crop of the template features, after the neck; 0 = keep all.
+    _C.MODEL.SIAMESE.TEMPLATE_FEATURE_SIZE = 0
+    # Normalisation in backbone, neck and head (detectron2.layers.get_norm names).
+    _C.MODEL.SIAMESE.NORM = "BN"
+    # Channels of the correlation in the RPN head; 0 = as many as come in.
+    _C.MODEL.SIAMESE.HEAD_CHANNELS = 0
+    # Compact backbone: channels of the stem, of the two stages after it and of the blocks.
+    _C.MODEL.COMPACT = CN({"CHANNELS": [24, 48, 64, 128], "NUM_BLOCKS": 2})
+    # Anchor shapes truncated to integers as in the weights published with PySOT
+    # (104x32, 88x40, 64x64, 40x80, 32x96 for size 64 at stride 8).
+    _C.MODEL.ANCHOR_GENERATOR.TRUNCATE = False
+
+    # ----------------------------------------------------------------- solver
+    # "SGD" or "AdamW"; both through detectron2's parameter groups.
+    _C.SOLVER.OPTIMIZER = "SGD"
+
+    # ---------------------------------------------------------------- tracker
+    _C.TEST.TRACKER = CN()
+    # Penalty k for a change of scale and ratio: exp(-k (max(r/r', r'/r) max(s/s', s'/s) - 1)),
+    # weight of the cosine window, and rate of the size smoothing (SiamRPN, Sec. 3.4).
+    _C.TEST.TRACKER.PENALTY_K = 0.16
+    _C.TEST.TRACKER.WINDOW_INFLUENCE = 0.40
+    _C.TEST.TRACKER.SIZE_LR = 0.30
+    # Below this score the result's status is "uncertain"; the box is still the best guess.
+    _C.TEST.TRACKER.CONFIDENCE_THRESHOLD = 0.5
+
+
+def resource_dir(name: str) -> Path:
+    """Folder ``configs`` or ``weights``: inside the installed package, else beside it."""
+    package = Path(__file__).resolve().parent
+    inside = package / name
+    return inside if inside.is_dir() else package.parent / name
+
+
+def list_configs() -> list:
+    """Names of the configs that come with the project, as ``load_config`` takes them."""
+    root = resource_dir("configs")
+    return sorted(p.relative_to(root).as_posix() for p in root.rglob("*.yaml"))
+
+
+def find_config(config) -> Path:
+    """File of a config, given by its path or by its name among :func:`list_configs`.
+
+    Raises:
+        FileNotFoundError: no such file or name; the message lists the names.
+    """
+    for path in (Path(config), resource_dir("configs") / config):
+        if path.is_file():
+            return path
+    raise FileNotFoundError(
+        f"config {str(config)!r} is neither a file nor one of: {', '.join(list_configs())}"
+    )
+
+
+def load_config(config, opts=()) -> CN:
+    """Config with detectron2's and this project's keys, a file, and overrides.
+
+    Args:
+        config (str or Path): a yaml file, or the name of one that comes with the project,
+            such as ``"SiamRPN/siamrpn_compact.yaml"``.
+        opts (sequence): ``KEY VALUE KEY VALUE ...``.
+
+    Raises:
+        FileNotFoundError: see find_config.
+        ValueError: a key that does not exist or a value of the wrong type; the message names it.
+    """
+    path = find_config(config)
+    cfg = get_cfg()
+    add_sot_config(cfg)
+    _checked(cfg.merge_from_file, str(path), source=str(path))
+    return merge_opts(cfg, opts)
+
+
+def merge_opts(cfg: CN, opts) -> CN:
+    """Override keys of ``cfg`` in place by ``KEY VALUE KEY VALUE ...``, and return it.
+
+    Raises:
+        ValueError: a key that does not exist or a value of the wrong type; the message names it.
+    """
+    _checked(cfg.merge_from_list, list(opts), source="the command line")
+    return cfg
+
+
+def resolve_device(device: str) -> str:
+    """``device``, or "cpu" with a warning where it asks for a GPU and there is none."""
+    if torch.device(device).type == "cuda" and not torch.cuda.is_available():
+        logging.getLogger(__name__).warning(
+            f"MODEL.DEVICE is {device!r} but no GPU is available: using the CPU"
+        )
+        return "cpu"
+    return device
+
+
+def _checked(merge, argument, source: str) -> None:
+    try:
+        merge(argument)
+    except (KeyError, AssertionError, ValueError) as e:
+        raise ValueError(f"in {source}: {e.args[0] if e.args else e}") from e

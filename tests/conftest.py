@@ -1,0 +1,15 @@
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+# detectron2 0.6 scripts a function at import, which newer torch calls deprecated
+warnings.filterwarnings("ignore", message=".*torch.jit.script.*")
+
+
+@pytest.fixture(autouse=True)
+def _seed_and_threads():
+    torch.manual_seed(0)
+    np.random.seed(0)
+    torch.set_num_threads(2)
