@@ -1,0 +1,28 @@
+"""Networks. Letters used for shapes in this package:
+
+N: batch (pairs in training, targets in tracking)    C: channels    A: anchors per position
+Hz, Wz: template (exemplar) feature size             Hx, Wx: search-region feature size
+H, W: size of the response map                       R = H * W * A: all anchors
+
+Boxes are XYXY, float, in pixels of the search crop, continuous coordinates: a crop of side S
+spans [0, S] x [0, S]. ``logits`` is one number per anchor, foreground if positive; ``deltas``
+are the four anchor deltas (dx, dy, dw, dh) of detectron2's Box2BoxTransform.
+"""
+
+from .anchor_generator import CenteredAnchorGenerator
+from .backbone import AlexNet, CompactCIRNet
+from .meta_arch import SiameseNetwork, SiamRPN
+from .rpn_heads import DepthwiseRPNHead
+from .siamese_rpn import SiameseRPN
+from .xcorr import xcorr_depthwise
+
+__all__ = [
+    "AlexNet",
+    "CenteredAnchorGenerator",
+    "CompactCIRNet",
+    "DepthwiseRPNHead",
+    "SiamRPN",
+    "SiameseNetwork",
+    "SiameseRPN",
+    "xcorr_depthwise",
+]

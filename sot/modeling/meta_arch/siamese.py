@@ -1,0 +1,61 @@
+"""What all Siamese trackers have in common."""
+
+from typing import Dict, List, Optional
+
+import torch
+from detectron2.modeling import Backbone
+from torch import nn
+
+__all__ = ["SiameseNetwork"]
+
+
+class SiameseNetwork(nn.Module):
+    """Base of the registered meta-architectures: one backbone for template and search region.
+
+    Subclasses add ``template`` (kernels of targets, run once per target), ``search`` (predictions
+    for search crops) and ``losses``. Nothing about a target is stored on the module, so that one
+    set of weights follows any number of targets.
+    """
+
+    def __init__(self, *, backbone: Backbone, neck: Optional[nn.Module], pixel_mean, pixel_std):
+        """
+        Args:
+            backbone: a detectron2 backbone.
+            neck: maps ``(features dict, is_template)`` to a features dict, or None.
+            pixel_mean, pixel_std: per channel, in the order of the crops (BGR).
+        """
+        super().__init__()
+        self.backbone = backbone
+        self.neck = neck
+        self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), False)
+        self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), False)
+
+    @property
+    def device(self):
+        return self.pixel_mean.device
+
+    def features(self, crops: torch.Tensor, is_template: bool) -> Dict[str, torch.Tensor]:
+        """Backbone and neck features of crops (N, 3, S, S), uint8 or float in 0..255, BGR."""
+        crops = (crops.to(self.device).float() - self.pixel_mean) / self.pixel_std
+        features = self.backbone(crops.contiguous(memory_format=torch.channels_last))
+        return self.neck(features, is_template) if self.neck is not None else features
+
+    def forward(self, batched_inputs: List[Dict]):
+        """
+        Args:
+            batched_inputs (list[dict]): pairs from SiameseDatasetMapper: ``template``
+                (3, 127, 127) and ``search`` (3, 255, 255) uint8 tensors; and, for training,
+                ``instances``: Instances with ``gt_boxes`` (1, 4) in search-crop pixels and
+                ``gt_negative`` (1,).
+
+        Returns:
+            dict[str, Tensor]: losses, in training; otherwise :meth:`inference`'s result.
+        """
+        template = torch.stack([x["template"] for x in batched_inputs])
+        search = torch.stack([x["search"] for x in batched_inputs])
+        kernels = self.template(template)
+        if not self.training:
+            return self.inference(kernels, search)
+        return self.losses(
+            kernels, search, [x["instances"].to(self.device) for x in batched_inputs]
+        )

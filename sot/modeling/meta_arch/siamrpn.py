@@ -1,0 +1,80 @@
+"""SiamRPN, and by configuration SiamRPN++."""
+
+from typing import Dict, List, Tuple
+
+import torch
+from detectron2.config import configurable
+from detectron2.modeling import META_ARCH_REGISTRY, build_backbone, build_proposal_generator
+from detectron2.structures import Boxes, Instances
+
+from ..backbone.neck import build_neck
+from .siamese import SiameseNetwork
+
+__all__ = ["SiamRPN"]
+
+
+@META_ARCH_REGISTRY.register()
+class SiamRPN(SiameseNetwork):
+    """Siamese network with a region proposal head (Li et al., CVPR 2018)."""
+
+    @configurable
+    def __init__(self, *, proposal_generator, **kwargs):
+        """
+        Args:
+            proposal_generator (SiameseRPN): head, anchors, labels, losses.
+            kwargs: see SiameseNetwork.
+        """
+        super().__init__(**kwargs)
+        self.proposal_generator = proposal_generator
+
+    @classmethod
+    def from_config(cls, cfg):
+        backbone = build_backbone(cfg)
+        neck = build_neck(cfg, backbone.output_shape())
+        shapes = neck.output_shape() if neck is not None else backbone.output_shape()
+        return {
+            "backbone": backbone,
+            "neck": neck,
+            "proposal_generator": build_proposal_generator(cfg, shapes),
+            "pixel_mean": cfg.MODEL.PIXEL_MEAN,
+            "pixel_std": cfg.MODEL.PIXEL_STD,
+        }
+
+    @property
+    def num_anchors(self) -> int:
+        """A, the anchors of each position of the response map."""
+        return self.proposal_generator.anchor_generator.num_anchors[0]
+
+    def template(self, crops: torch.Tensor) -> List[torch.Tensor]:
+        """Kernels of N targets, batch first, from template crops (N, 3, 127, 127)."""
+        return self.proposal_generator.template(self.features(crops, is_template=True))
+
+    def search(
+        self, kernels: List[torch.Tensor], crops: torch.Tensor
+    ) -> Tuple[List[torch.Tensor], List[torch.Tensor]]:
+        """Raw predictions for search crops (N, 3, S, S): logits [(N, A, H, W)] and deltas
+        [(N, A*4, H, W)]."""
+        return self.proposal_generator.predict(kernels, self.features(crops, is_template=False))
+
+    def detect(
+        self, kernels: List[torch.Tensor], crops: torch.Tensor
+    ) -> Tuple[torch.Tensor, torch.Tensor]:
+        """All boxes (N, R, 4), XYXY in crop pixels, and their scores (N, R) in 0..1."""
+        features = self.features(crops, is_template=False)
+        boxes, logits, _ = self.proposal_generator(kernels, features, crops.shape[-1])
+        return boxes, logits.sigmoid()
+
+    def losses(self, kernels, crops, gt_instances: List[Instances]) -> Dict[str, torch.Tensor]:
+        features = self.features(crops, is_template=False)
+        return self.proposal_generator(kernels, features, crops.shape[-1], gt_instances)[2]
+
+    def inference(self, kernels, crops) -> List[Dict[str, Instances]]:
+        """The best box of each pair: ``[{"instances": Instances(pred_boxes, scores)}]``."""
+        boxes, scores = self.detect(kernels, crops)
+        results = []
+        for boxes_i, scores_i in zip(boxes, scores):
+            best = scores_i.argmax(dim=0, keepdim=True)
+            instances = Instances(tuple(crops.shape[-2:]))
+            instances.pred_boxes, instances.scores = Boxes(boxes_i[best]), scores_i[best]
+            results.append({"instances": instances})
+        return results
