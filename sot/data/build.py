@@ -1,0 +1,139 @@
+"""Loaders for training pairs and for test sequences."""
+
+import logging
+from typing import Dict, Iterator, List
+
+import cv2
+from detectron2.config import CfgNode
+from detectron2.data.common import DatasetFromList
+from detectron2.data.samplers import InferenceSampler
+from detectron2.utils import comm
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from .dataset_mapper import SiameseDatasetMapper
+from .datasets import get_tracks
+from .pair_dataset import PairDataset
+
+__all__ = ["PairLoader", "build_siamese_test_loader", "build_siamese_train_loader"]
+
+# A pair whose frames do not decode is replaced by the next one of the series, this many times.
+MAX_REPLACEMENTS = 100
+
+
+class _MappedPairs(Dataset):
+    def __init__(self, pairs: PairDataset, mapper):
+        self.pairs, self.mapper = pairs, mapper
+
+    def __len__(self):
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> Dict:
+        # detectron2's MapDataset replaces at random, which would not be reproducible
+        for k in range(MAX_REPLACEMENTS):
+            item = self.mapper(self.pairs[index + k])
+            if item is not None:
+                return item
+        raise RuntimeError(f"{MAX_REPLACEMENTS} pairs in a row could not be read; see the log")
+
+
+class _SeriesSampler(Sampler):
+    """start + rank, start + rank + world_size, ... without end."""
+
+    def __init__(self, start: int = 0):
+        self.start = start
+
+    def __iter__(self) -> Iterator[int]:
+        index = self.start + comm.get_rank()
+        while True:
+            yield index
+            index += comm.get_world_size()
+
+
+class PairLoader:
+    """Endless iterable of training batches (lists of mapped pairs) that can start anywhere.
+
+    Workers start when the first batch is asked for, so :meth:`skip_to` works until then, also
+    after ``iter()`` (detectron2 0.6 calls it when the trainer is built).
+    """
+
+    def __init__(self, pairs: PairDataset, mapper, total_batch_size: int, num_workers: int):
+        """
+        Raises:
+            ValueError: the batch cannot be split evenly over the ranks.
+        """
+        world_size = comm.get_world_size()
+        if total_batch_size <= 0 or total_batch_size % world_size:
+            raise ValueError(
+                f"SOLVER.IMS_PER_BATCH {total_batch_size} is not a positive multiple of the "
+                f"{world_size} processes"
+            )
+        self.dataset = _MappedPairs(pairs, mapper)
+        self.total_batch_size = total_batch_size
+        self.num_workers = num_workers
+        self.sampler = _SeriesSampler()
+
+    def skip_to(self, iteration: int) -> None:
+        """Make the first batch that of ``iteration``."""
+        self.sampler.start = iteration * self.total_batch_size
+
+    def __iter__(self) -> Iterator[List[Dict]]:
+        loader = DataLoader(
+            self.dataset,
+            batch_size=self.total_batch_size // comm.get_world_size(),
+            sampler=self.sampler,
+            num_workers=self.num_workers,
+            collate_fn=_as_list,
+            worker_init_fn=_one_thread,
+        )
+        yield from loader
+
+
+def _as_list(batch):
+    return batch
+
+
+def _one_thread(_worker_id):
+    # workers are the parallelism; OpenCV's own threads would only get in each other's way
+    cv2.setNumThreads(0)
+
+
+def build_siamese_train_loader(cfg: CfgNode, mapper=None) -> PairLoader:
+    """Training batches over DATASETS.TRAIN.
+
+    Raises:
+        ValueError, FileNotFoundError: an unknown, missing or empty dataset, named.
+    """
+    if not cfg.DATASETS.TRAIN:
+        raise ValueError("DATASETS.TRAIN is empty: name at least one training set")
+    datasets = [get_tracks(name) for name in cfg.DATASETS.TRAIN]
+    pairs = PairDataset(
+        datasets,
+        cfg.DATASETS.TRAIN_REPEAT_FACTOR,
+        frame_range=cfg.DATASETS.FRAME_RANGE,
+        negative_fraction=cfg.DATALOADER.NEGATIVE_PAIR_FRACTION,
+        seed=max(cfg.SEED, 0),
+    )
+    sizes = ", ".join(f"{n}: {len(d)} tracks" for n, d in zip(cfg.DATASETS.TRAIN, datasets))
+    logging.getLogger(__name__).info(f"training pairs from {sizes}; an epoch is {len(pairs)} pairs")
+    mapper = mapper or SiameseDatasetMapper(cfg)
+    return PairLoader(pairs, mapper, cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_WORKERS)
+
+
+def build_siamese_test_loader(cfg: CfgNode, dataset_name: str) -> DataLoader:
+    """Tracks of a dataset, one to a batch, split over the ranks without repetition.
+
+    Raises:
+        ValueError: a sequence whose first frame has no box to start from; and as get_tracks.
+    """
+    tracks = get_tracks(dataset_name)
+    for track in tracks:
+        if not track["visible"][0]:
+            raise ValueError(
+                f"dataset {dataset_name!r}: sequence {track['name']} has no box in its first frame"
+            )
+    return DataLoader(
+        DatasetFromList(tracks, copy=False, serialize=False),
+        sampler=InferenceSampler(len(tracks)),
+        batch_size=1,
+        collate_fn=_as_list,
+    )

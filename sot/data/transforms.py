@@ -1,0 +1,258 @@
+"""Crops around a target, and colour and blur augmentation, as detectron2 transforms.
+
+The crop is one rectangle of the frame resampled once: training draws it at random
+(:class:`TargetCrop`), the tracker computes it (:func:`target_rect`), and both apply the same
+:class:`SubwindowTransform`.
+"""
+
+import math
+from typing import Sequence, Tuple
+
+import cv2
+import numpy as np
+from detectron2.data.transforms import Augmentation, NoOpTransform
+from fvcore.transforms.transform import Transform
+
+__all__ = [
+    "BlurTransform",
+    "ColorJitter",
+    "ColorTransform",
+    "MotionBlur",
+    "SubwindowTransform",
+    "TargetCrop",
+    "context_side",
+    "gray_transform",
+    "target_rect",
+]
+
+
+def context_side(width: float, height: float, context: float) -> float:
+    """Side of the square that holds a box and its context: sqrt((w + 2p)(h + 2p)) with
+    p = context * (w + h) / 2 (SiamFC, Sec. 2.3)."""
+    pad = context * (width + height)
+    return math.sqrt((width + pad) * (height + pad))
+
+
+def target_rect(
+    box: Sequence[float], crop_size: int, template_size: int, context: float
+) -> Tuple[float, float, float, float]:
+    """Square of the frame, XYXY, whose resampling to ``crop_size`` shows the target at the scale
+    it has in the template: centred on the box, side = context side * crop_size / template_size.
+
+    Args:
+        box: XYXY in frame pixels.
+    """
+    x0, y0, x1, y1 = (float(v) for v in box)
+    half = context_side(x1 - x0, y1 - y0, context) * crop_size / template_size / 2
+    cx, cy = (x0 + x1) / 2, (y0 + y1) / 2
+    return cx - half, cy - half, cx + half, cy + half
+
+
+class SubwindowTransform(Transform):
+    """Resample a rectangle of an image, which may leave it, to a given size.
+
+    Coordinates are continuous: an (H, W) image spans [0, W] x [0, H].
+    """
+
+    def __init__(
+        self,
+        rect: Tuple[float, float, float, float],
+        output_size: Tuple[int, int],
+        image_size: Tuple[int, int],
+        pad_value: Sequence[float] = (0.0, 0.0, 0.0),
+    ):
+        """
+        Args:
+            rect: XYXY in pixels of the image.
+            output_size, image_size: (H, W) of the result and of the image.
+            pad_value: colour outside the image; published trackers use the mean of the image.
+        """
+        super().__init__()
+        if not (rect[2] > rect[0] and rect[3] > rect[1]):
+            raise ValueError(
+                f"SubwindowTransform needs a rectangle with positive sides, got {rect}"
+            )
+        self._set_attributes(locals())
+
+    def _scale(self) -> np.ndarray:
+        """Output pixels per image pixel, (x, y)."""
+        x0, y0, x1, y1 = self.rect
+        return np.array([self.output_size[1] / (x1 - x0), self.output_size[0] / (y1 - y0)])
+
+    def apply_image(self, img: np.ndarray, interp: int = cv2.INTER_LINEAR) -> np.ndarray:
+        """(H, W[, C]) -> output_size; pixels are averaged first where it shrinks by 2 or more."""
+        origin, scale = np.array(self.rect[:2], dtype=float), self._scale()
+        shrink = int(1 / scale.max())
+        if shrink >= 2 and interp == cv2.INTER_LINEAR:
+            img, origin, scale = self._reduce(img, origin, scale, shrink)
+        # pixel i covers [i, i + 1], so its centre is at i + 0.5 in either frame
+        shift = origin + 0.5 / scale - 0.5
+        matrix = np.array([[1 / scale[0], 0, shift[0]], [0, 1 / scale[1], shift[1]]])
+        return cv2.warpAffine(
+            img,
+            matrix,
+            (self.output_size[1], self.output_size[0]),
+            flags=interp | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=tuple(float(v) for v in self.pad_value),
+        )
+
+    def _reduce(self, img, origin, scale, factor):
+        """Cut the part of ``img`` that the rectangle covers and shrink it by an integer factor:
+        two-tap interpolation alone would skip pixels. Returns image, origin and scale to go on
+        with."""
+        h, w = img.shape[:2]
+        lo = np.clip(np.floor(origin) - factor, 0, [w - 1, h - 1]).astype(int)
+        hi = np.clip(np.ceil(self.rect[2:]) + factor, lo + 1, [w, h]).astype(int)
+        reduced = np.maximum(np.rint((hi - lo) / factor), 1).astype(int)
+        part = img[lo[1] : hi[1], lo[0] : hi[0]]
+        part = cv2.resize(part, tuple(int(v) for v in reduced), interpolation=cv2.INTER_AREA)
+        ratio = (hi - lo) / reduced
+        return part, (origin - lo) / ratio, scale * ratio
+
+    def apply_coords(self, coords: np.ndarray) -> np.ndarray:
+        """(N, 2) points (x, y) of the image -> of the output."""
+        return (np.asarray(coords, dtype=float) - self.rect[:2]) * self._scale()
+
+    def apply_segmentation(self, segmentation: np.ndarray) -> np.ndarray:
+        return self.apply_image(segmentation, interp=cv2.INTER_NEAREST)
+
+    def inverse(self) -> "SubwindowTransform":
+        """Transform from the output to the image; what the crop does not show is padded."""
+        h, w = self.image_size
+        corners = self.apply_coords(np.array([[0, 0], [w, h]], dtype=float))
+        return SubwindowTransform(
+            tuple(corners.reshape(-1)), self.image_size, self.output_size, self.pad_value
+        )
+
+
+class TargetCrop(Augmentation):
+    """Square crop around the first box, with random shift and scale (spatial-aware sampling,
+    SiamRPN++ Sec. 3.2), padded with the mean colour of the image."""
+
+    def __init__(
+        self,
+        size: int,
+        template_size: int = 127,
+        context: float = 0.5,
+        shift: float = 0.0,
+        scale: float = 0.0,
+    ):
+        """
+        Args:
+            size: side of the crop.
+            template_size, context: see :func:`target_rect`.
+            shift: the target's centre is moved by up to this many crop pixels along x and y.
+            scale: the crop's width and height are each multiplied by 1 +- up to this.
+        """
+        super().__init__()
+        if not 0 <= scale < 1:
+            raise ValueError(f"scale of TargetCrop must be in [0, 1), got {scale}")
+        self._init(locals())
+
+    def get_transform(self, image: np.ndarray, boxes: np.ndarray) -> SubwindowTransform:
+        x0, y0, x1, y1 = target_rect(boxes[0], self.size, self.template_size, self.context)
+        side = x1 - x0
+        sx, sy = side * (1 + np.random.uniform(-self.scale, self.scale, 2))
+        dx, dy = side / self.size * np.random.uniform(-self.shift, self.shift, 2)
+        # the target moves by +d in the crop when the crop moves by -d
+        cx, cy = (x0 + x1) / 2 - dx, (y0 + y1) / 2 - dy
+        rect = (cx - sx / 2, cy - sy / 2, cx + sx / 2, cy + sy / 2)
+        pad = cv2.mean(image)[:3]
+        return SubwindowTransform(rect, (self.size, self.size), image.shape[:2], pad)
+
+
+class ColorTransform(Transform):
+    """Affine map of the colour of each pixel: brightness, contrast, saturation, gray in one."""
+
+    def __init__(self, matrix: np.ndarray):
+        """
+        Args:
+            matrix: (3, 4), applied to (b, g, r, 1); results are rounded and clipped to 0..255.
+        """
+        super().__init__()
+        self._set_attributes(locals())
+
+    def apply_image(self, img: np.ndarray) -> np.ndarray:
+        return cv2.transform(img, self.matrix)
+
+    def apply_coords(self, coords: np.ndarray) -> np.ndarray:
+        return coords
+
+    def apply_segmentation(self, segmentation: np.ndarray) -> np.ndarray:
+        return segmentation
+
+
+_LUMA = np.array([0.114, 0.587, 0.299])  # ITU-R BT.601, BGR
+
+
+def gray_transform() -> ColorTransform:
+    """Three equal channels with the luma of the image."""
+    return ColorTransform(np.hstack([np.tile(_LUMA, (3, 1)), np.zeros((3, 1))]))
+
+
+class ColorJitter(Augmentation):
+    """Random brightness, contrast, saturation and white balance, at once."""
+
+    def __init__(self, prob=1.0, brightness=0.15, contrast=0.25, saturation=0.4, balance=0.08):
+        """
+        Args:
+            prob: of doing anything.
+            brightness: offset in units of 255; the others are factors 1 +- up to this.
+        """
+        super().__init__()
+        self._init(locals())
+
+    def get_transform(self, image: np.ndarray) -> Transform:
+        if np.random.uniform() >= self.prob:
+            return NoOpTransform()
+        contrast = 1 + np.random.uniform(-self.contrast, self.contrast)
+        saturation = 1 + np.random.uniform(-self.saturation, self.saturation)
+        balance = 1 + np.random.uniform(-self.balance, self.balance, 3)
+        offset = 255 * np.random.uniform(-self.brightness, self.brightness)
+        mix = saturation * np.eye(3) + (1 - saturation) * np.tile(_LUMA, (3, 1))
+        # contrast about the middle gray, so that it does not change the brightness
+        bias = np.full((3, 1), 127.5 * (1 - contrast) + offset)
+        return ColorTransform(np.hstack([contrast * balance[:, None] * mix, bias]))
+
+
+class BlurTransform(Transform):
+    """Convolution of the image with a kernel."""
+
+    def __init__(self, kernel: np.ndarray):
+        super().__init__()
+        self._set_attributes(locals())
+
+    def apply_image(self, img: np.ndarray) -> np.ndarray:
+        return cv2.filter2D(img, -1, self.kernel)
+
+    def apply_coords(self, coords: np.ndarray) -> np.ndarray:
+        return coords
+
+    def apply_segmentation(self, segmentation: np.ndarray) -> np.ndarray:
+        return segmentation
+
+
+class MotionBlur(Augmentation):
+    """Blur along a line of random direction."""
+
+    def __init__(self, prob: float, max_length: int = 15):
+        """
+        Args:
+            prob: of doing anything.
+            max_length: of the line, in pixels.
+        """
+        super().__init__()
+        self._init(locals())
+
+    def get_transform(self, image: np.ndarray) -> Transform:
+        if np.random.uniform() >= self.prob:
+            return NoOpTransform()
+        size = int(np.random.randint(1, self.max_length // 2 + 1)) * 2 + 1
+        angle = np.random.uniform(0, np.pi)
+        centre = (size - 1) / 2
+        end = centre * np.array([np.cos(angle), np.sin(angle)])
+        kernel = np.zeros((size, size), np.float32)
+        p, q = (tuple(int(v) for v in np.rint(centre + s * end)) for s in (-1, 1))
+        cv2.line(kernel, p, q, 1.0)
+        return BlurTransform(kernel / kernel.sum())

@@ -1,0 +1,124 @@
+import json
+import logging
+
+import cv2
+import numpy as np
+import pytest
+
+from sot.data import get_tracks
+from sot.data.datasets.custom import load_coco, load_folder, make_track, read_boxes
+
+
+def write_sequence(folder, boxes, num_frames, images="img"):
+    (folder / images).mkdir(parents=True, exist_ok=True)
+    for i in range(num_frames):
+        cv2.imwrite(str(folder / images / f"{i + 1:04d}.jpg"), np.full((20, 30, 3), i, np.uint8))
+    (folder / "groundtruth_rect.txt").write_text("\n".join(boxes) + "\n")
+
+
+def test_folder_reads_sequences_in_order(tmp_path):
+    write_sequence(tmp_path / "b", ["1,2,3,4", "5\t6\t7\t8"], 2)
+    write_sequence(tmp_path / "a", ["1 2 3 4"], 1, images=".")
+    (tmp_path / "notes").mkdir()
+    tracks = get_tracks(f"folder:{tmp_path}")
+    assert [t["name"] for t in tracks] == ["a", "b"]
+    assert tracks[1]["boxes"].tolist() == [[1, 2, 4, 6], [5, 6, 12, 14]]
+    assert tracks[1]["frames"][1].shape == (20, 30, 3)
+
+
+def test_folder_may_be_one_sequence_or_hold_a_video(tmp_path):
+    writer = cv2.VideoWriter(str(tmp_path / "v.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 25, (64, 48))
+    for _ in range(3):
+        writer.write(np.zeros((48, 64, 3), np.uint8))
+    writer.release()
+    (tmp_path / "groundtruth_rect.txt").write_text("1,2,3,4\n" * 3)
+    (track,) = load_folder(tmp_path)
+    assert track["name"] == tmp_path.name and len(track["frames"]) == 3
+
+
+def test_absent_and_bad_boxes_become_invisible_and_are_counted(tmp_path, caplog):
+    write_sequence(tmp_path / "s", ["1,2,3,4", "NaN,NaN,NaN,NaN", "1,2,0,4", "1,2,3,-4"], 4)
+    with caplog.at_level(logging.WARNING):
+        (track,) = load_folder(tmp_path)
+    assert track["visible"].tolist() == [True, False, False, False]
+    assert np.isnan(track["boxes"][1:]).all()
+    assert "3 boxes" in caplog.text and "s (3)" in caplog.text
+
+
+def test_polygons_become_their_bounding_box(tmp_path):
+    path = tmp_path / "gt.txt"
+    path.write_text("0,5,10,0,20,5,10,15\n")
+    assert read_boxes(path).tolist() == [[0, 0, 20, 15]]
+
+
+@pytest.mark.parametrize("line", ["1,2,3", "a,b,c,d", "1,2,3,4,5"])
+def test_bad_line_is_named(tmp_path, line):
+    path = tmp_path / "gt.txt"
+    path.write_text(f"1,2,3,4\n{line}\n")
+    with pytest.raises(ValueError, match="gt.txt line 2"):
+        read_boxes(path)
+
+
+def test_count_mismatch_names_the_sequence(tmp_path):
+    write_sequence(tmp_path / "short", ["1,2,3,4"], 2)
+    with pytest.raises(ValueError, match="short: 2 frames but 1 boxes"):
+        load_folder(tmp_path)
+
+
+def test_missing_and_empty_folders(tmp_path):
+    with pytest.raises(FileNotFoundError, match="gone"):
+        get_tracks(f"folder:{tmp_path / 'gone'}")
+    with pytest.raises(FileNotFoundError, match="groundtruth_rect.txt"):
+        get_tracks(f"folder:{tmp_path}")
+
+
+def write_coco(tmp_path, annotations):
+    cv2.imwrite(str(tmp_path / "a.jpg"), np.zeros((40, 50, 3), np.uint8))
+    data = {
+        "images": [{"id": 1, "file_name": "a.jpg", "width": 50, "height": 40}],
+        "categories": [{"id": 1, "name": "thing"}],
+        "annotations": [
+            {"id": i + 1, "image_id": 1, "category_id": 1, "area": 1, **a}
+            for i, a in enumerate(annotations)
+        ],
+    }
+    (tmp_path / "anno.json").write_text(json.dumps(data))
+    return tmp_path / "anno.json"
+
+
+def test_coco_objects_are_tracks_of_one_frame(tmp_path, caplog):
+    path = write_coco(
+        tmp_path,
+        [
+            {"bbox": [1, 2, 10, 20], "iscrowd": 0},
+            {"bbox": [1, 2, 10, 20], "iscrowd": 1},
+            {"bbox": [5, 5, 0, 3], "iscrowd": 0},
+        ],
+    )
+    with caplog.at_level(logging.WARNING):
+        (track,) = get_tracks(f"coco:{tmp_path}:{path}")
+    assert track["boxes"].tolist() == [[1, 2, 11, 22]] and len(track["frames"]) == 1
+    assert track["frames"][0].shape == (40, 50, 3)
+    assert "1 boxes" in caplog.text and "a.jpg#2" in caplog.text
+
+
+def test_coco_missing_parts(tmp_path):
+    with pytest.raises(FileNotFoundError, match="image folder"):
+        load_coco(tmp_path / "no", tmp_path / "anno.json")
+    with pytest.raises(FileNotFoundError, match="anno.json"):
+        load_coco(tmp_path, tmp_path / "anno.json")
+    with pytest.raises(ValueError, match="coco:IMAGES_DIR"):
+        get_tracks("coco:only")
+
+
+def test_no_usable_box_and_unknown_name(tmp_path):
+    path = write_coco(tmp_path, [{"bbox": [5, 5, 0, 3], "iscrowd": 0}])
+    with pytest.raises(ValueError, match="no usable box"):
+        get_tracks(f"coco:{tmp_path}:{path}")
+    with pytest.raises(ValueError, match="no dataset 'synthetic_trian'"):
+        get_tracks("synthetic_trian")
+
+
+def test_make_track_checks_length():
+    with pytest.raises(ValueError, match="sequence s: 1 frames but 2 boxes"):
+        make_track("s", [None], np.ones((2, 4)))

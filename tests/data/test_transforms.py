@@ -1,0 +1,162 @@
+import numpy as np
+import pytest
+from detectron2.data import transforms as T
+
+from sot.data.transforms import (
+    ColorJitter,
+    ColorTransform,
+    MotionBlur,
+    SubwindowTransform,
+    TargetCrop,
+    context_side,
+    gray_transform,
+    target_rect,
+)
+
+
+def test_context_side_of_a_square_box():
+    # w = h = 10, p = 5 on each side: 20 x 20
+    assert context_side(10, 10, 0.5) == pytest.approx(20)
+    assert context_side(10, 10, 0) == pytest.approx(10)
+    # w = 30, h = 10: pad 20 -> sqrt(50 * 30)
+    assert context_side(30, 10, 0.5) == pytest.approx(1500**0.5)
+
+
+def test_target_rect_template_and_search():
+    box = (20, 30, 30, 40)
+    assert target_rect(box, 127, 127, 0.5) == pytest.approx((15, 25, 35, 45))
+    half = 20 * 255 / 127 / 2
+    assert target_rect(box, 255, 127, 0.5) == pytest.approx(
+        (25 - half, 35 - half, 25 + half, 35 + half)
+    )
+
+
+class TestSubwindow:
+    def test_identity_is_exact(self):
+        image = np.random.randint(0, 256, (6, 8, 3), np.uint8)
+        t = SubwindowTransform((0, 0, 8, 6), (6, 8), (6, 8))
+        assert np.array_equal(t.apply_image(image), image)
+
+    def test_whole_pixel_crop_with_padding(self):
+        image = np.arange(1, 10, dtype=np.uint8).reshape(3, 3, 1).repeat(3, axis=2)
+        t = SubwindowTransform((-1, 1, 2, 4), (3, 3), (3, 3), (50, 60, 70))
+        out = t.apply_image(image)
+        assert out[..., 0].tolist() == [[50, 4, 5], [50, 7, 8], [50, 50, 50]]
+        assert out[0, 0].tolist() == [50, 60, 70]
+
+    def test_coordinates_by_hand_and_box(self):
+        t = SubwindowTransform((10, 20, 30, 60), (20, 40), (100, 100))
+        points = t.apply_coords(np.array([[10, 20], [30, 60], [15, 40]]))
+        assert points.tolist() == [[0, 0], [40, 20], [10, 10]]
+        assert t.apply_box(np.array([[12, 24, 20, 30]]))[0].tolist() == [4, 2, 20, 5]
+
+    def test_image_and_coordinates_agree_when_enlarged(self):
+        image = np.zeros((20, 20, 3), np.uint8)
+        image[7, 11] = 255  # its centre is at (11.5, 7.5)
+        t = SubwindowTransform((8.3, 4.1, 14.3, 10.1), (60, 60), (20, 20))
+        weight = t.apply_image(image)[..., 0].astype(float)
+        y, x = (np.mgrid[:60, :60] + 0.5) * weight / weight.sum()
+        assert [x.sum(), y.sum()] == pytest.approx(
+            t.apply_coords(np.array([[11.5, 7.5]]))[0].tolist(), abs=0.1
+        )
+
+    @pytest.mark.parametrize("side", [90.0, 300.0])  # the second leaves the image
+    def test_image_and_coordinates_agree_when_reduced(self, side):
+        image = np.zeros((200, 200, 3), np.uint8)
+        image[100:110, 80:100] = 255  # centre (90, 105)
+        rect = (60.4, 70.2, 60.4 + side, 70.2 + side)
+        t = SubwindowTransform(rect, (30, 30), (200, 200))
+        weight = t.apply_image(image)[..., 0].astype(float)
+        y, x = (np.mgrid[:30, :30] + 0.5) * weight / weight.sum()
+        assert [x.sum(), y.sum()] == pytest.approx(
+            t.apply_coords(np.array([[90, 105]]))[0].tolist(), abs=0.1
+        )
+
+    def test_reduction_averages_pixels(self):
+        stripes = np.zeros((80, 80, 3), np.uint8)
+        stripes[:, ::2] = 200
+        out = SubwindowTransform((0, 0, 80, 80), (20, 20), (80, 80)).apply_image(stripes)
+        assert np.abs(out[2:-2, 2:-2].astype(int) - 100).max() <= 1
+
+    def test_inverse_of_coordinates_and_image(self):
+        t = SubwindowTransform((2.5, -3, 22.5, 17), (40, 40), (20, 30), (1, 2, 3))
+        points = np.random.rand(5, 2) * 30
+        assert np.allclose(t.inverse().apply_coords(t.apply_coords(points)), points)
+        image = np.full((20, 30, 3), 9, np.uint8)
+        back = t.inverse().apply_image(t.apply_image(image))
+        assert back.shape == image.shape
+        assert (back[2:14, 5:20] == 9).all()  # what the crop showed
+
+    def test_empty_rectangle(self):
+        with pytest.raises(ValueError, match="positive sides"):
+            SubwindowTransform((5, 5, 5, 9), (3, 3), (10, 10))
+
+
+class TestTargetCrop:
+    image = np.random.randint(0, 256, (120, 160, 3), np.uint8)
+    box = np.array([[60.0, 40.0, 100.0, 80.0]])
+
+    def crop(self, **kwargs):
+        aug_input = T.AugInput(self.image, boxes=self.box.copy())
+        TargetCrop(255, **kwargs)(aug_input)
+        return aug_input
+
+    def test_target_in_the_middle_at_template_scale(self):
+        out = self.crop()
+        # side 40 + 40 of context -> 127 px: scale 127 / 80
+        half = 40 * 127 / 80 / 2
+        assert out.image.shape == (255, 255, 3)
+        assert out.boxes[0].tolist() == pytest.approx(
+            [127.5 - half, 127.5 - half, 127.5 + half, 127.5 + half]
+        )
+
+    def test_shift_and_scale_reach_their_range_and_stay_in_it(self):
+        centers, widths = [], []
+        for _ in range(400):
+            box = self.crop(shift=64, scale=0.18).boxes[0]
+            centers.append((box[:2] + box[2:]) / 2 - 127.5)
+            widths.append((box[2] - box[0]) / (40 * 127 / 80))
+        centers = np.array(centers)
+        assert np.abs(centers).max() <= 64 / (1 - 0.18) + 1e-6
+        assert np.abs(centers).max() > 55 and abs(centers.mean()) < 5
+        assert min(widths) >= 1 / 1.18 - 1e-6 and max(widths) <= 1 / 0.82 + 1e-6
+        assert min(widths) < 0.88 and max(widths) > 1.18
+
+    def test_pads_with_the_mean_colour(self):
+        image = np.full((50, 50, 3), (10, 20, 30), np.uint8)
+        aug_input = T.AugInput(image, boxes=np.array([[0.0, 0.0, 50.0, 50.0]]))
+        TargetCrop(127)(aug_input)
+        assert (aug_input.image == (10, 20, 30)).all()
+
+    def test_scale_out_of_range(self):
+        with pytest.raises(ValueError, match="scale"):
+            TargetCrop(127, scale=1.0)
+
+
+def test_gray_has_equal_channels_with_bt601_luma():
+    image = np.array([[[100, 0, 0], [0, 100, 0], [0, 0, 100]]], np.uint8)
+    out = gray_transform().apply_image(image)
+    assert out.tolist() == [[[11] * 3, [59] * 3, [30] * 3]]
+
+
+def test_color_transform_clips():
+    image = np.array([[[250, 5, 100]]], np.uint8)
+    brighter = np.hstack([np.eye(3), np.full((3, 1), 20.0)])
+    assert ColorTransform(brighter).apply_image(image).tolist() == [[[255, 25, 120]]]
+
+
+def test_jitter_changes_colours_not_shape_and_prob_0_nothing():
+    image = np.random.randint(0, 256, (9, 9, 3), np.uint8)
+    out = ColorJitter(1.0).get_transform(image).apply_image(image)
+    assert out.shape == image.shape and out.dtype == np.uint8 and (out != image).any()
+    assert np.array_equal(ColorJitter(0.0).get_transform(image).apply_image(image), image)
+
+
+def test_motion_blur_keeps_the_mean_and_spreads():
+    image = np.zeros((41, 41, 3), np.uint8)
+    image[20, 20] = 255
+    for _ in range(20):
+        out = MotionBlur(1.0).get_transform(image).apply_image(image)
+        assert (out[..., 0] > 0).sum() >= 3
+        assert abs(int(out[..., 0].sum()) - 255) < 30
+    assert np.array_equal(MotionBlur(0.0).get_transform(image).apply_image(image), image)
