@@ -1,0 +1,56 @@
+"""Arithmetic of a tracking step: penalties, window, smoothing, clipping. Pure functions."""
+
+import numpy as np
+import torch
+
+__all__ = ["change_penalty", "clip_box", "cosine_window", "smooth_size"]
+
+
+def cosine_window(height: int, width: int) -> torch.Tensor:
+    """(H, W) outer product of two Hann windows, 1 in the middle, 0 on the border."""
+    y, x = (torch.hann_window(n, periodic=False) for n in (height, width))
+    return torch.outer(y, x)
+
+
+def change_penalty(sizes: torch.Tensor, previous: torch.Tensor, k: float) -> torch.Tensor:
+    """Penalty for change of size and aspect ratio, in 0..1 (SiamRPN, Eq. 13 and 14).
+
+    exp(-k * (max(r / r', r' / r) * max(s / s', s' / s) - 1)), r the ratio h / w and s the overall
+    size with half the sum of the sides as padding.
+
+    Args:
+        sizes: (..., 2) widths and heights.
+        previous: (..., 2) widths and heights of the target, broadcast against ``sizes``.
+        k: PENALTY_K.
+    """
+
+    def overall(wh):
+        w, h = wh.unbind(-1)
+        pad = (w + h) / 2
+        return ((w + pad) * (h + pad)).sqrt()
+
+    def change(ratio):
+        return torch.maximum(ratio, 1 / ratio)
+
+    aspect = change((sizes[..., 0] / sizes[..., 1]) / (previous[..., 0] / previous[..., 1]))
+    scale = change(overall(sizes) / overall(previous))
+    return torch.exp(-k * (aspect * scale - 1))
+
+
+def smooth_size(previous: np.ndarray, measured: np.ndarray, rate: float) -> np.ndarray:
+    """(w, h) moved from ``previous`` towards ``measured`` by ``rate`` in 0..1."""
+    return previous + rate * (measured - previous)
+
+
+def clip_box(center: np.ndarray, size: np.ndarray, image_size, min_side: float = 4.0) -> np.ndarray:
+    """Box XYXY whose centre lies in the image and whose sides are between ``min_side`` and those
+    of the image. The box itself may reach over the border, as the target may.
+
+    Args:
+        center, size: (x, y) and (w, h) in pixels.
+        image_size: (H, W).
+    """
+    limit = np.array([image_size[1], image_size[0]], dtype=float)
+    center = np.clip(center, 0, limit)
+    size = np.clip(size, np.minimum(min_side, limit), limit)
+    return np.concatenate([center - size / 2, center + size / 2])

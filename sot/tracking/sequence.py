@@ -1,0 +1,78 @@
+"""Tracking whole sequences, as a callable that detectron2's inference loop takes for a model."""
+
+import time
+from typing import Dict, List
+
+import numpy as np
+import torch
+
+from ..data.frames import FrameError
+from .tracker import SiamRPNTracker
+
+__all__ = ["SequenceTracker"]
+
+
+class SequenceTracker:
+    """One-pass tracking: started on the first frame's box, then never helped.
+
+    Pass it to ``detectron2.evaluation.inference_on_dataset`` in place of a model.
+    """
+
+    def __init__(self, cfg, model):
+        """
+        Args:
+            cfg: config; see SiamRPNTracker.
+            model: a SiamRPN, possibly wrapped in DistributedDataParallel.
+        """
+        if isinstance(model, torch.nn.parallel.DistributedDataParallel):
+            model = model.module
+        self.model = model
+        self.tracker = SiamRPNTracker(cfg, model)
+
+    def __call__(self, tracks: List[Dict]) -> List[Dict]:
+        """
+        Args:
+            tracks: track dicts; of ``boxes`` only the first is looked at.
+
+        Returns:
+            list[dict]: for each track ``name``; ``boxes`` (T, 4), XYXY in frame pixels, the first
+            as given; ``scores`` (T,); ``status`` (T strings); ``times`` (T,), seconds for crop,
+            network and decoding, without reading the frame; ``skipped``, the frames that
+            could not be read: the last box stands in for them, status "skipped".
+        """
+        training = self.model.training
+        self.model.eval()
+        try:
+            return [self._run(track) for track in tracks]
+        finally:
+            self.model.train(training)
+
+    def _run(self, track: Dict) -> Dict:
+        states, times, skipped = [], [], []
+        frames = track["frames"]
+        for i in range(len(frames)):
+            try:
+                image = frames[i]
+            except FrameError:
+                if not states:
+                    raise  # nothing to start from
+                skipped.append(i)
+                states.append(states[-1])
+                times.append(0.0)
+                continue
+            begin = time.perf_counter()
+            if not states:
+                state = self.tracker.start(image, track["boxes"][0])
+            else:
+                state = self.tracker.step(image, states[-1])
+            times.append(time.perf_counter() - begin)
+            states.append(state)
+        status = ["skipped" if i in skipped else s.status for i, s in enumerate(states)]
+        return {
+            "name": track["name"],
+            "boxes": np.stack([s.box for s in states]),
+            "scores": np.array([s.score for s in states]),
+            "status": status,
+            "times": np.array(times),
+            "skipped": skipped,
+        }

@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+
+from sot.api import build_model
+from sot.config import load_config
+from sot.data.frames import FrameError
+from sot.tracking import SequenceTracker
+
+
+class Frames:
+    def __init__(self, bad=()):
+        self.images = np.random.default_rng(0).integers(0, 256, (5, 90, 120, 3), np.uint8)
+        self.bad = bad
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, i):
+        if i in self.bad:
+            raise FrameError(f"frame {i} does not decode")
+        return self.images[i]
+
+
+@pytest.fixture(scope="module")
+def run():
+    cfg = load_config("SiamRPN/siamrpn_compact.yaml", ["MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", ""])
+    return SequenceTracker(cfg, build_model(cfg))
+
+
+def track(bad=()):
+    boxes = np.full((5, 4), np.nan, np.float32)
+    boxes[0] = [40, 30, 70, 60]  # the truth of later frames must not matter
+    return {"name": "s", "frames": Frames(bad), "boxes": boxes, "visible": np.ones(5, bool)}
+
+
+def test_output(run):
+    (out,) = run([track()])
+    assert out["name"] == "s" and out["boxes"].shape == (5, 4)
+    assert out["boxes"][0].tolist() == [40, 30, 70, 60]
+    assert out["status"][0] == "init" and len(out["scores"]) == 5
+    assert (out["times"] > 0).all() and out["skipped"] == []
+
+
+def test_unreadable_frame_keeps_the_last_box(run):
+    (out,) = run([track(bad=(2, 3))])
+    assert out["skipped"] == [2, 3]
+    assert out["status"][2:4] == ["skipped", "skipped"] and out["status"][4] != "skipped"
+    assert out["boxes"][3].tolist() == out["boxes"][1].tolist()
+    assert out["times"][2] == 0
+
+
+def test_unreadable_first_frame_is_an_error(run):
+    with pytest.raises(FrameError, match="frame 0"):
+        run([track(bad=(0,))])
+
+
+def test_training_mode_is_put_back(run):
+    run.model.train()
+    run([track()])
+    assert run.model.training
+    run.model.eval()

@@ -1,0 +1,145 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from sot.api import build_tracker
+from sot.tracking import SiamRPNTracker
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (200, 300, 3), np.uint8)
+BOX = (100.0, 60.0, 140.0, 100.0)  # 40 x 40, context square 80: 80 / 127 frame px per crop px
+PER_PIXEL = 80 / 127
+
+
+class FakeNetwork:
+    """One anchor on a 3 x 3 response; ``boxes`` and ``scores`` are what the test says."""
+
+    num_anchors = 1
+    device = torch.device("cpu")
+
+    def __init__(self, boxes, scores):
+        self.boxes, self.scores, self.crops = torch.tensor(boxes), torch.tensor(scores), []
+
+    def eval(self):
+        return self
+
+    def template(self, crops):
+        self.crops.append(crops)
+        return [crops.float().mean(dim=(2, 3), keepdim=True)]
+
+    def detect(self, kernels, crops):
+        self.crops.append(crops)
+        n = len(crops)
+        assert len(kernels[0]) == n
+        return self.boxes.expand(n, -1, -1), self.scores.expand(n, -1)
+
+
+def crop_box(cx, cy, w, h):
+    """XYXY in a crop of 255 from an offset to its middle and a size in frame pixels."""
+    x, y, w, h = 127.5 + cx / PER_PIXEL, 127.5 + cy / PER_PIXEL, w / PER_PIXEL, h / PER_PIXEL
+    return [x - w / 2, y - h / 2, x + w / 2, y + h / 2]
+
+
+def fake(best=4, box=(0, 0, 40, 40), score=0.9, **kwargs):
+    boxes, scores = [crop_box(0, 0, 40, 40)] * 9, [0.01] * 9
+    boxes[best], scores[best] = crop_box(*box), score
+    return SiamRPNTracker(FakeNetwork(boxes, scores), **kwargs)
+
+
+def test_box_is_carried_back_to_the_frame():
+    tracker = fake(box=(10, -5, 40, 40))
+    state = tracker.step(IMAGE, tracker.start(IMAGE, BOX))
+    assert state.box.tolist() == pytest.approx([110, 55, 150, 95], abs=1e-3)
+    assert state.score == pytest.approx(0.9) and state.status == "tracked"
+
+
+def test_size_is_smoothed_by_penalty_score_and_rate():
+    tracker = fake(box=(0, 0, 80, 80), score=0.5, penalty_k=0.1, size_lr=0.4)
+    state = tracker.step(IMAGE, tracker.start(IMAGE, BOX))
+    # both factors: scale change 2, so penalty exp(-0.1)
+    side = 40 + np.exp(-0.1) * 0.5 * 0.4 * 40
+    assert (state.box[2:] - state.box[:2]).tolist() == pytest.approx([side, side], abs=1e-3)
+
+
+def test_window_prefers_the_middle_and_influence_0_does_not():
+    near, far = 4, 0
+    for influence, expected in ((0.4, near), (0.0, far)):
+        tracker = fake(best=far, box=(30, 30, 40, 40), score=0.6, window_influence=influence)
+        tracker.model.scores[near] = 0.5
+        state = tracker.step(IMAGE, tracker.start(IMAGE, BOX))
+        assert state.score == pytest.approx(0.5 if expected == near else 0.6)
+
+
+def test_low_score_is_uncertain():
+    tracker = fake(score=0.3)
+    state = tracker.start(IMAGE, BOX)
+    assert state.status == "init" and state.score == 1.0
+    assert tracker.step(IMAGE, state).status == "uncertain"
+
+
+def test_crops_show_the_target_in_the_middle():
+    image = np.zeros((200, 300, 3), np.uint8)
+    image[60:100, 100:140] = 250
+    tracker = fake()
+    tracker.step(image, tracker.start(image, BOX))
+    template, search = (c[0, 0].numpy() for c in tracker.model.crops)
+    assert template.shape == (127, 127) and search.shape == (255, 255)
+    for crop in (template, search):
+        inside = np.argwhere(crop > 125)
+        # 40 px at 127 / 80 crop px per frame px = 63.5
+        assert np.ptp(inside, axis=0).tolist() in ([62, 62], [63, 63])
+        assert np.allclose(inside.mean(axis=0), (len(crop) - 1) / 2, atol=0.6)
+
+
+def test_states_are_values():
+    tracker = fake(box=(10, 0, 40, 40))
+    state = tracker.start(IMAGE, BOX)
+    again = [tracker.step(IMAGE, state).box.tolist() for _ in range(2)]
+    assert again[0] == again[1] and state.box.tolist() == list(BOX)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        state.score = 0.0
+
+
+def test_several_targets_in_one_pass_equal_each_alone():
+    tracker = build_tracker("SiamRPN/siamrpn_compact.yaml", weights="", device="cpu")
+    boxes = [BOX, (10.0, 10.0, 40.0, 60.0), (200.0, 120.0, 290.0, 180.0)]
+    states = [tracker.start(IMAGE, b) for b in boxes]
+    together = tracker.step_all(IMAGE, states)
+    for state, joint in zip(states, together):
+        alone = tracker.step(IMAGE, state)
+        assert np.allclose(alone.box, joint.box, atol=1e-2)
+        assert alone.score == pytest.approx(joint.score, abs=1e-4)
+    assert tracker.step_all(IMAGE, []) == []
+
+
+def test_shell_uses_xywh():
+    tracker = fake(box=(10, -5, 40, 40))
+    with pytest.raises(RuntimeError, match="init"):
+        tracker.update(IMAGE)
+    tracker.init(IMAGE, (100, 60, 40, 40))
+    result = tracker.update(IMAGE)
+    assert result.box == pytest.approx((110, 55, 40, 40), abs=1e-3)
+    assert result.status == "tracked"
+
+
+@pytest.mark.parametrize(
+    "box, message",
+    [
+        ((10, 10, 0, 5), "no positive size"),
+        ((10, 10, 5, -5), "no positive size"),
+        ((300, 10, 5, 5), "outside the 300x200 image"),
+        ((-20, 10, 20, 5), "outside"),
+        ((10, float("nan"), 5, 5), "finite"),
+        ((10, 10, 5), "four"),
+    ],
+)
+def test_bad_boxes(box, message):
+    with pytest.raises(ValueError, match=message):
+        fake().init(IMAGE, box)
+
+
+@pytest.mark.parametrize("image", [IMAGE[..., 0], IMAGE.astype(float), IMAGE[:0], "image.jpg"])
+def test_bad_images(image):
+    with pytest.raises(ValueError, match="image must be"):
+        fake().init(image, (1, 1, 5, 5))
