@@ -1,0 +1,85 @@
+"""Training: detectron2's DefaultTrainer with pairs in and trajectories out."""
+
+import os
+
+import torch
+from detectron2.engine import DefaultTrainer, HookBase
+from detectron2.solver import build_optimizer, get_default_optimizer_params
+from detectron2.solver.build import maybe_add_gradient_clipping
+
+from .checkpoint import SOTCheckpointer
+from .data import build_siamese_test_loader, build_siamese_train_loader
+from .evaluation import SOTEvaluator
+from .tracking import SequenceTracker
+
+__all__ = ["Trainer"]
+
+
+class _SeedEachIteration(HookBase):
+    """Draws of an iteration (which anchors are sampled) depend on the seed and its number alone,
+    so that a resumed run repeats what an uninterrupted one does."""
+
+    def __init__(self, seed: int):
+        self.seed = seed
+
+    def before_step(self):
+        torch.manual_seed(self.seed * 1_000_003 + self.trainer.iter)
+
+
+class Trainer(DefaultTrainer):
+    """DefaultTrainer for trackers.
+
+    SOLVER.AMP.ENABLED works on a CPU too: the forward pass then runs under bfloat16 autocast.
+    """
+
+    def __init__(self, cfg):
+        cpu_amp = cfg.SOLVER.AMP.ENABLED and torch.device(cfg.MODEL.DEVICE).type == "cpu"
+        if cpu_amp:
+            # detectron2's AMPTrainer is for CUDA only
+            cfg = cfg.clone()
+            cfg.defrost()
+            cfg.SOLVER.AMP.ENABLED = False
+        super().__init__(cfg)
+        if cpu_amp:
+            self.model.forward = torch.autocast("cpu", torch.bfloat16)(self.model.forward)
+        checkpointables = self.checkpointer.checkpointables
+        self.checkpointer = SOTCheckpointer(
+            self.model, cfg.OUTPUT_DIR, allow_backbone_only=True, **checkpointables
+        )
+        self.register_hooks([_SeedEachIteration(max(cfg.SEED, 0))])
+
+    def resume_or_load(self, resume=True):
+        super().resume_or_load(resume)
+        self.data_loader.skip_to(self.start_iter)
+
+    @classmethod
+    def build_optimizer(cls, cfg, model):
+        if cfg.SOLVER.OPTIMIZER == "SGD":
+            return build_optimizer(cfg, model)
+        if cfg.SOLVER.OPTIMIZER != "AdamW":
+            raise ValueError(
+                f"SOLVER.OPTIMIZER must be 'SGD' or 'AdamW', not {cfg.SOLVER.OPTIMIZER!r}"
+            )
+        params = get_default_optimizer_params(
+            model, base_lr=cfg.SOLVER.BASE_LR, weight_decay_norm=cfg.SOLVER.WEIGHT_DECAY_NORM
+        )
+        return maybe_add_gradient_clipping(cfg, torch.optim.AdamW)(
+            params, lr=cfg.SOLVER.BASE_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY
+        )
+
+    @classmethod
+    def build_train_loader(cls, cfg):
+        return build_siamese_train_loader(cfg)
+
+    @classmethod
+    def build_test_loader(cls, cfg, dataset_name):
+        return build_siamese_test_loader(cfg, dataset_name)
+
+    @classmethod
+    def build_evaluator(cls, cfg, dataset_name):
+        return SOTEvaluator(dataset_name, os.path.join(cfg.OUTPUT_DIR, "inference"))
+
+    @classmethod
+    def test(cls, cfg, model, evaluators=None):
+        """One-pass evaluation on DATASETS.TEST; returns ``{"ope": {...}}``."""
+        return super().test(cfg, SequenceTracker(cfg, model), evaluators)

@@ -1,0 +1,63 @@
+#!/usr/bin/env python3
+r"""Train or evaluate a tracker.
+
+    python train_net.py --config-file configs/SiamRPN/siamrpn_compact.yaml [--resume]
+    python train_net.py --config-file ... --eval-only MODEL.WEIGHTS model.pth \
+        DATASETS.TEST "('folder:DIR',)"
+
+See GETTING_STARTED.md for data sets and further options.
+"""
+
+import sys
+
+from detectron2.engine import default_argument_parser, default_setup, launch
+from detectron2.evaluation import verify_results
+from detectron2.utils import comm
+from detectron2.utils.logger import setup_logger
+
+from sot import build_model, load_config
+from sot.config import find_config, resolve_device
+from sot.engine import Trainer
+
+
+def setup(args):
+    # detectron2 logs the file too, so it needs the path where a name was given
+    args.config_file = str(find_config(args.config_file))
+    cfg = load_config(args.config_file, args.opts)
+    cfg.MODEL.DEVICE = resolve_device(cfg.MODEL.DEVICE)
+    cfg.freeze()
+    default_setup(cfg, args)
+    setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="sot")
+    return cfg
+
+
+def main(args):
+    cfg = setup(args)
+    if args.eval_only:
+        if not cfg.MODEL.WEIGHTS:
+            raise ValueError("--eval-only needs trained weights: set MODEL.WEIGHTS")
+        results = Trainer.test(cfg, build_model(cfg))
+        if comm.is_main_process():
+            verify_results(cfg, results)
+        return results
+    trainer = Trainer(cfg)
+    trainer.resume_or_load(resume=args.resume)
+    return trainer.train()
+
+
+if __name__ == "__main__":
+    parser = default_argument_parser()
+    parser.set_defaults(config_file="SiamRPN/siamrpn_compact.yaml")
+    args = parser.parse_args()
+    try:
+        launch(
+            main,
+            args.num_gpus,
+            num_machines=args.num_machines,
+            machine_rank=args.machine_rank,
+            dist_url=args.dist_url,
+            args=(args,),
+        )
+    except (FileNotFoundError, ValueError) as e:
+        # bad input: one line that names the culprit
+        sys.exit(f"error: {e}")
