@@ -1,0 +1,172 @@
+import os
+
+import pytest
+import torch
+from torch import nn
+
+from sot.checkpoint import SOTCheckpointer, read_checkpoint
+
+
+class Net(nn.Module):
+    """Four tensors and a step counter under the names that matter to the checkpointer."""
+
+    def __init__(self, width=2):
+        super().__init__()
+        self.backbone = nn.Conv2d(3, width, 1)
+        self.head = nn.BatchNorm2d(width)
+
+
+def save(content, folder, name="model.pth"):
+    path = str(folder / name)
+    torch.save(content, path)
+    return path
+
+
+class TestLoad:
+    @pytest.mark.parametrize("key", ["model", "state_dict", None])
+    @pytest.mark.parametrize("prefix", ["", "module."])
+    def test_wrapping(self, key, prefix, tmp_path):
+        source, model = Net(), Net()
+        content = {prefix + name: value for name, value in source.state_dict().items()}
+        SOTCheckpointer(model).load(save({key: content} if key else content, tmp_path))
+        assert torch.equal(model.backbone.weight, source.backbone.weight)
+
+    def test_no_path_keeps_the_initial_weights(self):
+        model = Net()
+        before = model.backbone.weight.clone()
+        assert SOTCheckpointer(model).load("") == {}
+        assert torch.equal(model.backbone.weight, before)
+
+    def test_missing_tensor(self, tmp_path):
+        weights = Net().state_dict()
+        del weights["head.running_var"]
+        with pytest.raises(
+            ValueError, match=r"model\.pth .*1 of 7 .*missing \(head\.running_var\)$"
+        ):
+            SOTCheckpointer(Net()).load(save(weights, tmp_path))
+
+    def test_another_network_is_refused_and_changes_nothing(self, tmp_path):
+        model = Net()
+        before = model.backbone.weight.clone()
+        other = {"backbone.weight": torch.zeros(2, 3, 1, 1), "fc.a": torch.zeros(1)}
+        with pytest.raises(
+            ValueError, match=r"5 of 7 .*backbone\.bias.* 2 more\); 1 .*unknown.*fc\.a"
+        ):
+            SOTCheckpointer(model).load(save({"model": other}, tmp_path))
+        assert torch.equal(model.backbone.weight, before)
+
+    def test_another_width(self, tmp_path):
+        message = (
+            r"6 have another shape \(backbone\.weight is \(4, 3, 1, 1\) in the file and \(2, 3"
+        )
+        with pytest.raises(ValueError, match=message):
+            SOTCheckpointer(Net()).load(save(Net(width=4).state_dict(), tmp_path))
+
+
+class TestBackboneOnly:
+    def backbone(self, folder, **more):
+        weights = {"backbone." + k: v for k, v in nn.Conv2d(3, 2, 1).state_dict().items()}
+        return save({"model": {**weights, **more}}, folder)
+
+    def test_is_refused_by_default(self, tmp_path):
+        with pytest.raises(ValueError, match=r"missing \(head\.weight"):
+            SOTCheckpointer(Net()).load(self.backbone(tmp_path))
+
+    def test_is_loaded_when_allowed(self, tmp_path):
+        path, model = self.backbone(tmp_path), Net()
+        SOTCheckpointer(model, allow_backbone_only=True).load(path)
+        assert torch.equal(model.backbone.weight, torch.load(path)["model"]["backbone.weight"])
+
+    def test_must_be_the_whole_backbone(self, tmp_path):
+        path = save({"model": {"backbone.weight": torch.zeros(2, 3, 1, 1)}}, tmp_path)
+        with pytest.raises(ValueError, match=r"1 of 2 .*missing \(backbone\.bias\)"):
+            SOTCheckpointer(Net(), allow_backbone_only=True).load(path)
+
+    def test_must_be_nothing_but_the_backbone(self, tmp_path):
+        path = self.backbone(tmp_path, **{"head.weight": torch.ones(2)})
+        with pytest.raises(ValueError, match=r"missing \(head\.bias"):
+            SOTCheckpointer(Net(), allow_backbone_only=True).load(path)
+
+
+class TestBadFiles:
+    def test_a_file_that_cannot_be_opened_is_not_called_damaged(self, tmp_path):
+        with pytest.raises(OSError):
+            read_checkpoint(str(tmp_path))  # a folder
+
+    @pytest.mark.parametrize("folder", ["no_such_folder/", "sot://"])
+    def test_missing_file(self, folder):
+        with pytest.raises(FileNotFoundError, match=rf"no checkpoint file at {folder}none\.pth"):
+            SOTCheckpointer(Net()).load(f"{folder}none.pth")
+
+    @pytest.mark.parametrize("content", [b"", b"these are not weights\n", bytes(range(256))])
+    def test_not_a_checkpoint(self, content, tmp_path):
+        (tmp_path / "model.pth").write_bytes(content)
+        with pytest.raises(
+            ValueError, match=r"^[^\n]*model\.pth: not a readable checkpoint[^\n]*$"
+        ):
+            SOTCheckpointer(Net()).load(str(tmp_path / "model.pth"))
+
+    @pytest.mark.parametrize("zipped", [True, False])  # PySOT's zoo is of before the zip format
+    @pytest.mark.parametrize("cut", [1, 3, 500])
+    def test_truncated(self, zipped, cut, tmp_path):
+        path = str(tmp_path / "model.pth")
+        torch.save(Net().state_dict(), path, _use_new_zipfile_serialization=zipped)
+        with open(path, "r+b") as f:
+            f.truncate(os.path.getsize(path) - cut)
+        with pytest.raises(
+            ValueError, match=r"^[^\n]*model\.pth: not a readable checkpoint[^\n]*$"
+        ):
+            SOTCheckpointer(Net()).load(path)
+
+    def test_code_is_not_run(self, tmp_path):
+        path = save({"model": Net()}, tmp_path)  # a pickled module, not a state_dict
+        with pytest.raises(ValueError, match=r"model\.pth: not a readable checkpoint.*plain"):
+            SOTCheckpointer(Net()).load(path)
+
+    @pytest.mark.parametrize(
+        "content, message",
+        [
+            (torch.zeros(3), "no weights in it"),
+            ({}, "no weights in it"),
+            ({"net": {"a": torch.zeros(1)}, "epoch": 3}, "not tensors: net, epoch"),
+        ],
+    )
+    def test_no_weights_in_it(self, content, message, tmp_path):
+        with pytest.raises(ValueError, match=rf"model\.pth: .*{message}"):
+            SOTCheckpointer(Net()).load(save(content, tmp_path))
+
+
+class TestResume:
+    def step(self, model, optimizer, scheduler):
+        model(torch.arange(24.0).view(2, 3, 2, 2)).square().sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        scheduler.step()
+
+    def make(self, folder):
+        model = nn.Sequential(nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2))
+        optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
+        scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.5)
+        parts = {"optimizer": optimizer, "scheduler": scheduler}
+        return model, parts, SOTCheckpointer(model, str(folder), **parts)
+
+    def test_own_checkpoint_restores_optimizer_and_iteration(self, tmp_path):
+        model, parts, checkpointer = self.make(tmp_path)
+        self.step(model, **parts)
+        checkpointer.save("model_0000000", iteration=0)
+        again, parts_again, checkpointer = self.make(tmp_path)
+        rest = checkpointer.resume_or_load("", resume=True)
+        assert rest["iteration"] == 0
+        assert parts_again["scheduler"].get_last_lr() == [0.05]
+        self.step(model, **parts)
+        self.step(again, **parts_again)
+        assert torch.equal(again[0].weight, model[0].weight)
+
+    def test_loading_for_a_new_run_takes_the_weights_alone(self, tmp_path):
+        model, parts, checkpointer = self.make(tmp_path)
+        self.step(model, **parts)
+        checkpointer.save("model_0000000", iteration=0)
+        again, parts_again, checkpointer = self.make(tmp_path)
+        checkpointer.resume_or_load(str(tmp_path / "model_0000000.pth"), resume=False)
+        assert torch.equal(again[0].weight, model[0].weight)
+        assert parts_again["scheduler"].get_last_lr() == [0.1]
