@@ -4,6 +4,7 @@ import logging
 from typing import Dict, Iterator, List
 
 import cv2
+import torch
 from detectron2.config import CfgNode
 from detectron2.data.common import DatasetFromList
 from detectron2.data.samplers import InferenceSampler
@@ -84,6 +85,8 @@ class PairLoader:
             num_workers=self.num_workers,
             collate_fn=_as_list,
             worker_init_fn=_one_thread,
+            # its own, so that starting the loader leaves the global draws of training alone
+            generator=torch.Generator(),
         )
         yield from loader
 

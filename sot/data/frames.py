@@ -13,7 +13,7 @@ from typing import List
 import cv2
 import numpy as np
 
-__all__ = ["FrameError", "ImageFrames", "VideoFrames", "list_images", "read_image"]
+__all__ = ["FrameError", "ImageFrames", "VideoFrames", "list_images", "natural_key", "read_image"]
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg")
@@ -36,14 +36,15 @@ def read_image(path) -> np.ndarray:
     return image
 
 
-def _natural_key(path: Path):
-    return [int(t) if t.isdigit() else t.lower() for t in re.split(r"(\d+)", path.name)]
+def natural_key(path: str):
+    """Sort key that puts 2.jpg before 10.jpg."""
+    return [int(t) if t.isdecimal() else t for t in re.split(r"(\d+)", path)]
 
 
 def list_images(folder) -> List[str]:
     """Image files of a folder in natural order (2.jpg before 10.jpg)."""
-    files = [p for p in Path(folder).iterdir() if p.suffix.lower() in IMAGE_SUFFIXES]
-    return [str(p) for p in sorted(files, key=_natural_key)]
+    files = [str(p) for p in Path(folder).iterdir() if p.suffix.lower() in IMAGE_SUFFIXES]
+    return sorted(files, key=natural_key)
 
 
 class ImageFrames:
