@@ -42,11 +42,24 @@ class Trainer(DefaultTrainer):
         super().__init__(cfg)
         if cpu_amp:
             self.model.forward = torch.autocast("cpu", torch.bfloat16)(self.model.forward)
-        checkpointables = self.checkpointer.checkpointables
+
+    def build_hooks(self):
+        # the checkpointer was made just before; from here on everybody uses ours
         self.checkpointer = SOTCheckpointer(
-            self.model, cfg.OUTPUT_DIR, allow_backbone_only=True, **checkpointables
+            self.model,
+            self.cfg.OUTPUT_DIR,
+            allow_backbone_only=True,
+            **self.checkpointer.checkpointables,
         )
-        self.register_hooks([_SeedEachIteration(max(cfg.SEED, 0))])
+        return [_SeedEachIteration(max(self.cfg.SEED, 0)), *super().build_hooks()]
+
+    # detectron2 0.6 leaves the optimizer out of its checkpoints; later versions do as here
+    def state_dict(self):
+        return {**super().state_dict(), "_trainer": self._trainer.state_dict()}
+
+    def load_state_dict(self, state_dict):
+        super().load_state_dict(state_dict)
+        self._trainer.load_state_dict(state_dict["_trainer"])
 
     def resume_or_load(self, resume=True):
         super().resume_or_load(resume)

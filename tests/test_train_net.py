@@ -1,0 +1,170 @@
+"""train_net.py from the outside and its Trainer from the inside, on data made here."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from detectron2.engine import HookBase
+
+from sot.config import load_config
+from sot.engine import Trainer
+
+ROOT = Path(__file__).resolve().parent.parent
+CONFIG = "quick_schedules/siamrpn_compact_instant_test.yaml"
+
+
+@pytest.fixture(scope="module")
+def sequences(tmp_path_factory):
+    """Two sequences of a bright square on noise."""
+    root = tmp_path_factory.mktemp("sequences")
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        (root / name / "img").mkdir(parents=True)
+        rows = []
+        for i in range(6):
+            image = rng.integers(0, 120, (90, 120, 3), np.uint8)
+            x, y = 30 + 4 * i, 25 + 2 * i
+            image[y : y + 20, x : x + 24] = (40, 220, 240)
+            cv2.imwrite(str(root / name / "img" / f"{i + 1:04d}.png"), image)
+            rows.append(f"{x},{y},24,20")
+        (root / name / "groundtruth_rect.txt").write_text("\n".join(rows) + "\n")
+    return root
+
+
+def config(sequences, output, *opts):
+    name = f"folder:{sequences}"
+    base = [
+        *("DATASETS.TRAIN", (name,), "DATASETS.TEST", (name,), "MODEL.DEVICE", "cpu"),
+        *("OUTPUT_DIR", str(output), "SOLVER.AMP.ENABLED", False, "TEST.EVAL_PERIOD", 0),
+        *("SOLVER.MAX_ITER", 6, "SOLVER.IMS_PER_BATCH", 2, "SOLVER.CHECKPOINT_PERIOD", 3),
+    ]
+    return load_config(CONFIG, [*base, *opts])
+
+
+class Record(HookBase):
+    def __init__(self, stop_at=None):
+        self.losses, self.stop_at = [], stop_at
+
+    def after_step(self):
+        self.losses.append(self.trainer.storage.latest()["total_loss"][0])
+        if self.trainer.iter + 1 == self.stop_at:
+            raise InterruptedError
+
+
+def train(cfg, resume=False, stop_at=None):
+    Path(cfg.OUTPUT_DIR).mkdir(exist_ok=True)
+    torch.manual_seed(cfg.SEED)  # default_setup does so for train_net.py
+    trainer, record = Trainer(cfg), Record(stop_at)
+    trainer.register_hooks([record])
+    trainer.resume_or_load(resume)
+    try:
+        trainer.train()
+    except InterruptedError:
+        pass
+    return record.losses, trainer
+
+
+def test_resumed_run_repeats_the_uninterrupted_one(sequences, tmp_path):
+    whole, a = train(config(sequences, tmp_path / "whole"))
+    first, _ = train(config(sequences, tmp_path / "parts"), stop_at=4)
+    # the checkpoint is that of iteration 3: iteration 3 (counted from 0) is run again
+    second, b = train(config(sequences, tmp_path / "parts"), resume=True)
+    assert len(whole) == 6 and len(first) == 4 and len(second) == 3
+    assert first == whole[:4]
+    assert second == pytest.approx(whole[3:], rel=1e-6)
+    assert len(set(whole)) == 6
+    for (name, p), q in zip(a.model.state_dict().items(), b.model.state_dict().values()):
+        assert torch.allclose(p.float(), q.float(), atol=1e-6), name
+
+
+def test_number_of_workers_does_not_change_the_series(sequences, tmp_path):
+    alone, _ = train(config(sequences, tmp_path / "0", "SOLVER.MAX_ITER", 3))
+    helped, _ = train(
+        config(sequences, tmp_path / "2", "SOLVER.MAX_ITER", 3, "DATALOADER.NUM_WORKERS", 2)
+    )
+    assert helped == pytest.approx(alone, rel=1e-6)
+
+
+def test_bfloat16_on_cpu_gives_nearly_the_same_loss(sequences, tmp_path):
+    opts = ("SOLVER.MAX_ITER", 1)
+    (exact,), _ = train(config(sequences, tmp_path / "f", *opts))
+    (bf16,), trainer = train(config(sequences, tmp_path / "b", *opts, "SOLVER.AMP.ENABLED", True))
+    assert bf16 == pytest.approx(exact, rel=0.05) and bf16 != exact
+    assert all(p.dtype == torch.float32 for p in trainer.model.parameters())
+
+
+def test_it_learns_two_pairs(sequences, tmp_path):
+    losses, _ = train(
+        config(
+            sequences, tmp_path, "SOLVER.MAX_ITER", 60, "SOLVER.CHECKPOINT_PERIOD", 1000,
+            "DATALOADER.NEGATIVE_PAIR_FRACTION", 0.0,
+        )
+    )  # fmt: skip
+    assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:5])
+
+
+@pytest.mark.parametrize(
+    "optimizer, kind", [("SGD", torch.optim.SGD), ("AdamW", torch.optim.AdamW)]
+)
+def test_optimizer_by_config(sequences, tmp_path, optimizer, kind):
+    cfg = config(sequences, tmp_path, "SOLVER.OPTIMIZER", optimizer)
+    assert isinstance(Trainer.build_optimizer(cfg, torch.nn.Linear(2, 2)), kind)
+
+
+def test_unknown_optimizer(sequences, tmp_path):
+    cfg = config(sequences, tmp_path, "SOLVER.OPTIMIZER", "Adamm")
+    with pytest.raises(ValueError, match="Adamm"):
+        Trainer.build_optimizer(cfg, torch.nn.Linear(2, 2))
+
+
+def command(*args):
+    return subprocess.run(
+        [sys.executable, str(ROOT / "train_net.py"), *map(str, args)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def test_command_line_trains_evaluates_and_evaluates_again(sequences, tmp_path):
+    name = f"('folder:{sequences}',)"
+    common = ("DATASETS.TRAIN", name, "DATASETS.TEST", name, "OUTPUT_DIR", tmp_path)
+    done = command("--config-file", CONFIG, *common, "SOLVER.MAX_ITER", 3, "TEST.EVAL_PERIOD", 3)
+    assert done.returncode == 0, done.stderr[-2000:]
+    results = tmp_path / "inference" / f"folder_{sequences.name}"
+    during = json.loads((results / "metrics.json").read_text())["ope"]
+    for file in results.iterdir():
+        file.unlink()
+    weights = tmp_path / "model_final.pth"
+    done = command("--config-file", CONFIG, "--eval-only", *common, "MODEL.WEIGHTS", weights)
+    assert done.returncode == 0, done.stderr[-2000:]
+    after = json.loads((results / "metrics.json").read_text())["ope"]
+    assert after["success_auc"] == pytest.approx(during["success_auc"], abs=1e-6)
+    rows = (results / "a.txt").read_text().split()
+    assert len(rows) == 6
+    assert [float(v) for v in rows[0].split(",")] == [30, 25, 24, 20]
+
+
+@pytest.mark.parametrize(
+    "args, message",
+    [
+        (("DATASETS.TRAIN", "('folder:/no/such/place',)"), "/no/such/place"),
+        (("DATASETS.TRAIN", "()"), "DATASETS.TRAIN is empty"),
+        (("SOLVER.MAX_ITERS", "3"), "SOLVER.MAX_ITERS"),
+        (("--eval-only",), "MODEL.WEIGHTS"),
+        (("MODEL.WEIGHTS", "gone.pth"), "gone.pth"),
+    ],
+)
+def test_bad_input_is_one_line(tmp_path, args, message):
+    flags = [a for a in args if a.startswith("--")]
+    opts = [a for a in args if not a.startswith("--")]
+    done = command("--config-file", CONFIG, *flags, "OUTPUT_DIR", tmp_path, *opts)
+    assert done.returncode != 0
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: ") and message in last
+    assert "Traceback" not in done.stderr
