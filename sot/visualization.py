@@ -1,0 +1,150 @@
+"""Boxes drawn on frames, frames written as a video or shown in a window."""
+
+import os
+import sys
+from fractions import Fraction
+from typing import Sequence
+
+import av
+import cv2
+import numpy as np
+
+__all__ = ["TRUTH_COLOR", "VideoWriter", "Window", "draw_box", "draw_label", "target_color"]
+
+TARGET_COLORS = (  # BGR
+    (0, 215, 255),
+    (255, 144, 30),
+    (180, 105, 255),
+    (0, 100, 255),
+    (255, 255, 0),
+    (226, 43, 138),
+)
+TRUTH_COLOR = (80, 220, 60)
+CODEC_THREADS = 2
+
+
+def target_color(target: int):
+    """BGR color of a target, by its number."""
+    return TARGET_COLORS[target % len(TARGET_COLORS)]
+
+
+def draw_box(image: np.ndarray, box: Sequence[float], color, label: str = ""):
+    """Draw a box with a label above it, in place. Line and letters grow with the image.
+
+    Args:
+        image: (H, W, 3) uint8
+        box: XYXY, pixels of the image, also partly outside; not finite: nothing is drawn
+    """
+    if not np.isfinite(box).all():
+        return
+    height, width = image.shape[:2]
+    limit = (width, height, width, height)
+    # continuous coordinates -> first and last pixel, at most one pixel out of the image
+    x0, y0, x1, y1 = (int(np.clip(round(v), -1, m + 1)) for v, m in zip(box, limit))
+    thickness = 1 + min(height, width) // 240
+    cv2.rectangle(image, (x0, y0), (x1 - 1, y1 - 1), color, thickness)
+    if label:
+        draw_label(image, label, (x0, y0 - thickness), color)
+
+
+def draw_label(image: np.ndarray, text: str, corner, color):
+    """Write text on a filled plate with its bottom left corner at (x, y), moved to be inside."""
+    height, width = image.shape[:2]
+    scale = max(0.4, min(height, width) / 900)
+    weight = 1 + int(scale > 0.8)
+    (w, h), base = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, weight)
+    x = max(0, min(corner[0], width - w))
+    y = max(h + base, min(corner[1], height))
+    cv2.rectangle(image, (x, y - h - base), (x + w, y), color, cv2.FILLED)
+    origin = (x, y - base)
+    cv2.putText(
+        image, text, origin, cv2.FONT_HERSHEY_SIMPLEX, scale, (0, 0, 0), weight, cv2.LINE_AA
+    )
+
+
+class VideoWriter:
+    """H.264 in MP4 as browsers play it: yuv420p, index at the front.
+
+    The first frame sets the size. Frames of another size are scaled to fit and padded with black.
+    An odd width or height grows by one pixel at the right or bottom: the format needs even ones.
+    """
+
+    def __init__(self, path: str, fps: float):
+        self.rate = Fraction(fps).limit_denominator(1001)
+        self.container = av.open(path, "w", format="mp4", options={"movflags": "+faststart"})
+        self.stream = self.size = None
+
+    def write(self, image: np.ndarray, index: int):
+        """Append a frame.
+
+        Args:
+            image: (H, W, 3) uint8 BGR
+            index: time of the frame in units of 1 / fps, larger than the one before; where
+                numbers are left out, the frame before stays on the screen.
+        """
+        if self.stream is None:
+            self._start(*image.shape[:2])
+        frame = av.VideoFrame.from_ndarray(_fit(image, *self.size), format="bgr24")
+        frame.pts, frame.time_base = index, 1 / self.rate
+        self.container.mux(self.stream.encode(frame))
+
+    def _start(self, height: int, width: int):
+        self.size = height, width
+        self.stream = self.container.add_stream("libx264", rate=self.rate)
+        self.stream.width, self.stream.height = width + width % 2, height + height % 2
+        self.stream.pix_fmt = "yuv420p"
+        self.stream.options = {"crf": "20", "preset": "veryfast"}
+        self.stream.codec_context.thread_count = CODEC_THREADS
+
+    def close(self):
+        if self.stream is not None:
+            self.container.mux(self.stream.encode())
+        self.container.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
+
+
+class Window:
+    """A window on the screen."""
+
+    def __init__(self, title: str):
+        """
+        Raises:
+            ValueError: no screen, or an OpenCV that has no windows.
+        """
+        if sys.platform == "linux" and not {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ):
+            raise ValueError("no window: neither DISPLAY nor WAYLAND_DISPLAY is set")
+        self.title = title
+        try:
+            cv2.namedWindow(title)
+        except cv2.error:
+            raise ValueError("no window: this OpenCV has none, install opencv-python") from None
+
+    def show(self, image: np.ndarray) -> bool:
+        """Show an image; False once the user has pressed q or Esc."""
+        cv2.imshow(self.title, image)
+        return cv2.waitKey(1) & 0xFF not in (ord("q"), 27)
+
+    def ask_box(self, image: np.ndarray):
+        """The (x, y, w, h) that the user draws; ValueError if none."""
+        box = cv2.selectROI(self.title, image, showCrosshair=False)
+        if not all(box[2:]):
+            raise ValueError("no box was drawn")
+        return box
+
+
+def _fit(image, height, width):
+    """Scale to fit into (height, width), pad with black to that size and on to an even one."""
+    h, w = image.shape[:2]
+    if (h, w) != (height, width):
+        scale = min(height / h, width / w)
+        h, w = max(1, round(h * scale)), max(1, round(w * scale))
+        image = cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA)
+    bottom, right = height + height % 2 - h, width + width % 2 - w
+    if bottom or right:
+        image = cv2.copyMakeBorder(image, 0, bottom, 0, right, cv2.BORDER_CONSTANT)
+    return np.ascontiguousarray(image)

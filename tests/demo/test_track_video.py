@@ -1,0 +1,392 @@
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from sot.data.video import Frame
+from sot.visualization import VideoWriter
+
+DEMO = Path(__file__).parents[2] / "demo"
+sys.path.insert(0, str(DEMO))
+import track_video  # noqa: E402
+
+
+@dataclass(frozen=True)
+class State:
+    box: np.ndarray
+    score: float
+    status: str
+
+
+class FakeTracker:
+    """Moves each target by 3 pixels a frame to the right; unsure of frames that are dark."""
+
+    class model:
+        device = "cpu"
+
+    def __init__(self, at_step=None):
+        self.steps, self.at_step = 0, at_step or {}
+
+    def start(self, image, box):
+        if box[0] >= image.shape[1]:
+            raise ValueError(f"box x={box[0]:g} lies outside the image")
+        return State(np.asarray(box, float), 1.0, "init")
+
+    def step_all(self, image, states):
+        self.steps += 1
+        self.at_step.get(self.steps, lambda: None)()
+        status = "tracked" if image.mean() > 50 else "uncertain"
+        return [replace(s, box=s.box + [3, 0, 3, 0], score=0.75, status=status) for s in states]
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    """Let the script build a fake; returns it."""
+    tracker = FakeTracker()
+    monkeypatch.setattr(track_video, "build_tracker", lambda cfg, device: tracker)
+    return tracker
+
+
+@pytest.fixture
+def clip(tmp_path):
+    """Ten frames of 64 x 48, the last three dark."""
+    path = tmp_path / "clip.mp4"
+    with VideoWriter(str(path), 10) as writer:
+        for i in range(10):
+            writer.write(np.full((48, 64, 3), 120 if i < 7 else 10, np.uint8), i)
+    return path
+
+
+def run(clip, out, *args, stop=None):
+    boxes = [] if any(a.startswith("--init-box") for a in args) else ["--init-box", "5,6,20,10"]
+    command = ["--input", str(clip), "--output", str(out), *boxes, *args]
+    return track_video.main(command, stop or threading.Event())
+
+
+def rows(out):
+    with open(out / "boxes.csv", newline="") as f:
+        return list(csv.DictReader(f))
+
+
+def num_video_frames(out):
+    with av.open(str(out / "tracked.mp4")) as container:
+        assert container.streams.video[0].codec_context.name == "h264"
+        return sum(1 for _ in container.decode(video=0))
+
+
+class TestFollow:
+    def test_skipped_frame_keeps_the_state_and_is_not_tracked(self):
+        tracker = FakeTracker()
+        image = np.full((48, 64, 3), 120, np.uint8)
+        frames = [Frame(0, "a", image), Frame(1, "b", None, "broken"), Frame(2, "c", image)]
+        steps = list(track_video.follow(tracker, [(5, 6, 20, 10)], frames))
+        assert [states[0].box.tolist() for _, states, _ in steps] == [
+            [5, 6, 25, 16],
+            [5, 6, 25, 16],
+            [8, 6, 28, 16],
+        ]
+        assert tracker.steps == 1
+
+    def test_first_frame_must_be_there(self):
+        with pytest.raises(ValueError, match="nothing to start from, 1.jpg .* broken"):
+            next(track_video.follow(FakeTracker(), [], [Frame(0, "1.jpg", None, "broken")]))
+
+
+class TestFiles:
+    def test_one_row_for_each_frame_and_target(self, fake, clip, tmp_path):
+        out = tmp_path / "new" / "out"
+        assert run(clip, out, "--init-box", "5,6,20,10", "--init-box", "-2.5,0,8,8") == 0
+        lines = (out / "boxes.csv").read_text().splitlines()
+        assert lines[:5] == [
+            "frame,target,x,y,w,h,score,status",
+            "0,0,5.000,6.000,20.000,10.000,1.0000,init",
+            "0,1,-2.500,0.000,8.000,8.000,1.0000,init",
+            "1,0,8.000,6.000,20.000,10.000,0.7500,tracked",
+            "1,1,0.500,0.000,8.000,8.000,0.7500,tracked",
+        ]
+        assert lines[-1] == "9,1,24.500,0.000,8.000,8.000,0.7500,uncertain"
+        assert len(lines) == 1 + 2 * 10
+        assert num_video_frames(out) == 10
+
+    def test_json_says_the_same_and_where_it_comes_from(self, fake, clip, tmp_path):
+        run(clip, tmp_path, "TEST.TRACKER.PENALTY_K", "0.1")
+        result = json.loads((tmp_path / "boxes.json").read_text())
+        assert result["boxes"][1] == {
+            "frame": 1,
+            "target": 0,
+            "x": 8.0,
+            "y": 6.0,
+            "w": 20.0,
+            "h": 10.0,
+            "score": 0.75,
+            "status": "tracked",
+        }
+        assert len(result["boxes"]) == 10
+        assert result["source"] == str(clip)
+        assert result["config"] == "SiamRPN/siamrpn_compact.yaml"
+        assert result["opts"] == ["TEST.TRACKER.PENALTY_K", "0.1"]
+        assert (result["fps"], result["width"], result["height"]) == (10.0, 64, 48)
+        assert (result["frames"], result["skipped"], result["interrupted"]) == (10, [], False)
+        assert result["init_boxes"] == [[5, 6, 20, 10]]
+        assert {"sot", "torch", "detectron2"} <= set(result["versions"])
+
+    def test_drawn_in_the_color_of_the_target(self, fake, clip, tmp_path):
+        run(clip, tmp_path, "--max-frames", "1", "--init-box", "5,26,40,20")
+        with av.open(str(tmp_path / "tracked.mp4")) as container:
+            image = next(container.decode(video=0)).to_ndarray(format="bgr24").astype(int)
+        red_minus_blue = image[..., 2] - image[..., 0]
+        assert red_minus_blue[45, 10:40].mean() > 60  # the lower edge, yellow on gray
+        assert abs(red_minus_blue[35, 10:40]).mean() < 10  # inside
+
+    def test_max_frames(self, fake, clip, tmp_path):
+        assert run(clip, tmp_path, "--max-frames", "4") == 0
+        assert [r["frame"] for r in rows(tmp_path)] == ["0", "1", "2", "3"]
+        assert fake.steps == 3
+
+    def test_unreadable_frame_is_skipped_said_and_counted(self, fake, tmp_path, capsys, caplog):
+        folder = tmp_path / "frames"
+        folder.mkdir()
+        for i in range(5):
+            cv2.imwrite(str(folder / f"{i}.png"), np.full((48, 64, 3), 120, np.uint8))
+        (folder / "2.png").write_bytes(b"broken")
+        out = tmp_path / "out"
+        assert run(folder, out) == 3
+        got = [(r["frame"], r["x"], r["status"]) for r in rows(out)]
+        assert got == [
+            ("0", "5.000", "init"),
+            ("1", "8.000", "tracked"),
+            ("2", "8.000", "skipped"),
+            ("3", "11.000", "tracked"),
+            ("4", "14.000", "tracked"),
+        ]
+        assert "2.png skipped" in caplog.text
+        assert "5 frames, 1 of them skipped" in capsys.readouterr().out
+        assert num_video_frames(out) == 5
+        assert json.loads((out / "boxes.json").read_text())["skipped"] == [2]
+
+    def test_other_frame_size_is_said(self, fake, tmp_path, caplog):
+        for i, size in enumerate([(48, 64), (48, 64), (30, 40), (60, 80)]):
+            cv2.imwrite(str(tmp_path / f"{i}.png"), np.full((*size, 3), 120, np.uint8))
+        assert run(tmp_path / "*.png", tmp_path / "out") == 0
+        assert [r.getMessage() for r in caplog.records] == [
+            "2.png is 40x30; tracked.mp4 stays 64x48 as the first frame, "
+            "boxes are in pixels of each frame"
+        ]
+
+
+class TestStop:
+    """However a run ends, its files are complete."""
+
+    def check(self, out, frames):
+        assert [int(r["frame"]) for r in rows(out)] == list(range(frames))
+        assert num_video_frames(out) == frames
+        assert len(json.loads((out / "boxes.json").read_text())["boxes"]) == frames
+
+    @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+    def test_signal(self, fake, clip, tmp_path, signum):
+        before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+        fake.at_step[3] = lambda: os.kill(os.getpid(), signum)
+        try:
+            assert run(clip, tmp_path, stop=track_video.stop_on_signals()) == 130
+        finally:
+            for s, handler in before.items():
+                signal.signal(s, handler)
+        self.check(tmp_path, 4)
+        assert json.loads((tmp_path / "boxes.json").read_text())["interrupted"] is True
+
+    def test_second_signal_at_once(self, fake, clip, tmp_path, capsys):
+        def interrupt():
+            raise KeyboardInterrupt
+
+        fake.at_step[3] = interrupt
+        assert run(clip, tmp_path) == 130
+        assert capsys.readouterr().err.endswith("error: interrupted\n")
+        self.check(tmp_path, 3)
+
+    def test_crash(self, fake, clip, tmp_path):
+        def crash():
+            raise RuntimeError("out of memory")
+
+        fake.at_step[5] = crash
+        with pytest.raises(RuntimeError, match="out of memory"):
+            run(clip, tmp_path)
+        self.check(tmp_path, 5)
+
+    def test_truncated_video(self, fake, clip, tmp_path, caplog):
+        with av.open(str(clip)) as container:
+            positions = [p.pos for p in container.demux(video=0) if p.size]
+        clip.write_bytes(clip.read_bytes()[: positions[6]])
+        assert run(clip, tmp_path / "out") == 3
+        self.check(tmp_path / "out", 6)
+        assert "clip.mp4 ended after 6 of 10 frames" in caplog.text
+
+
+class TestTruth:
+    def test_score_of_perfect_boxes(self, fake, clip, tmp_path, capsys):
+        lines = [f"{5 + 3 * i}\t6\t20\t10" for i in range(10)]
+        lines[4] = "NaN,NaN,NaN,NaN"
+        (tmp_path / "gt.txt").write_text("\n".join(lines))
+        assert run(clip, tmp_path / "out", "--gt", str(tmp_path / "gt.txt")) == 0
+        # an IoU of 1 passes 20 of the 21 thresholds
+        assert (
+            "success AUC 0.952, precision at 20 px 1.000 (9 frames with a true box)"
+            in capsys.readouterr().out
+        )
+
+    def test_fewer_boxes_than_frames(self, fake, clip, tmp_path, capsys, caplog):
+        # centers off by 3 i pixels: within 20 px up to frame 6; no overlap from frame 7 on
+        (tmp_path / "gt.txt").write_text("5 6 20 10\n" * 8)
+        assert run(clip, tmp_path / "out", "--gt", str(tmp_path / "gt.txt")) == 0
+        assert "precision at 20 px 0.875 (8 frames" in capsys.readouterr().out
+        assert "8 true boxes for 10 tracked frames" in caplog.text
+
+    @pytest.mark.parametrize("text", ["", "NaN,NaN,NaN,NaN\n" * 10])
+    def test_no_true_box(self, fake, clip, tmp_path, capsys, text):
+        (tmp_path / "gt.txt").write_text(text)
+        assert run(clip, tmp_path / "out", "--gt", str(tmp_path / "gt.txt")) == 0
+        assert "no true box in these frames" in capsys.readouterr().out
+
+    def test_unreadable_truth(self, fake, clip, tmp_path, capsys):
+        (tmp_path / "gt.txt").write_text("5,6,20,10\nfive\n")
+        assert run(clip, tmp_path / "out", "--gt", str(tmp_path / "gt.txt")) == 1
+        assert "gt.txt line 2" in capsys.readouterr().err
+
+
+def check_error(capsys, out, code, expected_code, words):
+    error = capsys.readouterr().err
+    assert code == expected_code
+    assert error.startswith("error: ") and error.count("\n") == 1
+    assert words in error
+    assert not out.exists()
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        "text, words",
+        [
+            ("1,2,3", "'1,2,3' is no box; give four numbers x,y,w,h"),
+            ("1,2,3,4,5", "is no box"),
+            ("a,b,c,d", "'a,b,c,d' is no box"),
+            ("", "'' is no box"),
+            ("5,6,0,10", "'5,6,0,10' must have a width and height above 0"),
+            ("5,6,20,-10", "above 0"),
+            ("nan,6,20,10", "above 0"),
+        ],
+    )
+    def test_box_format(self, fake, clip, tmp_path, capsys, text, words):
+        out = tmp_path / "out"
+        with pytest.raises(SystemExit) as exit:
+            run(clip, out, "--init-box", text)
+        check_error(capsys, out, exit.value.code, 2, words)
+
+    @pytest.mark.parametrize(
+        "args, words",
+        [
+            ([], "--init-box x,y,w,h is missing"),
+            (["--init-box"], "'' is no box"),
+            (["--init-box", "1,2,3,4", "--device", "tpux"], "'tpux' is no device"),
+            (["--init-box", "1,2,3,4", "--max-frames", "0"], "'0' is no positive whole number"),
+            (["--init-box", "1,2,3,4", "--speed", "9"], "--speed"),
+        ],
+    )
+    def test_usage(self, clip, tmp_path, capsys, args, words):
+        out = tmp_path / "out"
+        with pytest.raises(SystemExit) as exit:
+            track_video.main(["--input", str(clip), "--output", str(out), *args])
+        check_error(capsys, out, exit.value.code, 2, words)
+
+    def test_box_outside(self, fake, clip, tmp_path, capsys):
+        out = tmp_path / "out"
+        code = run(clip, out, "--init-box", "5,6,20,10", "--init-box", "90,6,20,10")
+        check_error(capsys, out, code, 2, "--init-box: box x=90 lies outside the image")
+
+    def test_input(self, fake, tmp_path, capsys):
+        (tmp_path / "empty").mkdir()
+        (tmp_path / "text.mp4").write_text("no video")
+        out = tmp_path / "out"
+        for name, words in (
+            ("missing.mp4", "missing.mp4"),
+            ("empty", "empty has no images"),
+            ("text.mp4", "cannot open video"),
+        ):
+            check_error(capsys, out, run(tmp_path / name, out), 1, words)
+
+    def test_nothing_decodes(self, fake, tmp_path, capsys):
+        (tmp_path / "1.jpg").write_text("no image")
+        out = tmp_path / "out"
+        check_error(capsys, out, run(tmp_path / "1.jpg", out), 1, "nothing to start from, 1.jpg")
+
+    def test_config(self, fake, clip, tmp_path, capsys):
+        out = tmp_path / "out"
+        check_error(capsys, out, run(clip, out, "--config-file", "none.yaml"), 1, "none.yaml")
+        check_error(capsys, out, run(clip, out, "TEST.TRACKR", "1"), 1, "TEST.TRACKR")
+
+    def test_show_without_a_screen(self, fake, clip, tmp_path, capsys, monkeypatch):
+        monkeypatch.setattr("sys.platform", "linux")
+        monkeypatch.delenv("DISPLAY", raising=False)
+        monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+        out = tmp_path / "out"
+        check_error(capsys, out, run(clip, out, "--show"), 1, "no window")
+
+    def test_output_is_a_file(self, fake, clip, tmp_path, capsys):
+        (tmp_path / "taken").write_text("")
+        assert run(clip, tmp_path / "taken") == 1
+        assert "taken" in capsys.readouterr().err
+
+
+class TestRealTracker:
+    """The default network with random weights."""
+
+    def test_box_outside(self, clip, tmp_path, capsys):
+        out = tmp_path / "out"
+        args = ["--init-box", "64,6,20,10", "--device", "cpu", "MODEL.WEIGHTS", ""]
+        check_error(capsys, out, run(clip, out, *args), 2, "outside the 64x48 image")
+
+    def test_weights_of_another_network(self, clip, tmp_path, capsys):
+        torch.save({"model": {"layer.weight": torch.zeros(2)}}, tmp_path / "other.pth")
+        out = tmp_path / "out"
+        args = ["--device", "cpu", "MODEL.WEIGHTS", str(tmp_path / "other.pth")]
+        check_error(capsys, out, run(clip, out, *args), 1, "other.pth does not fit")
+
+    def test_missing_weights(self, clip, tmp_path, capsys):
+        out = tmp_path / "out"
+        args = ["--device", "cpu", "MODEL.WEIGHTS", "none.pth"]
+        check_error(capsys, out, run(clip, out, *args), 1, "none.pth")
+
+    @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without GPU")
+    def test_no_gpu(self, clip, tmp_path, capsys):
+        out = tmp_path / "out"
+        check_error(capsys, out, run(clip, out, "--device", "cuda"), 1, "'cuda'")
+
+
+def test_script_with_the_default_network(tmp_path):
+    """The real thing, in a process of its own, with random weights."""
+    rng = np.random.default_rng(0)
+    scene = rng.integers(0, 255, (90, 121, 3), np.uint8)
+    for i in range(6):
+        cv2.imwrite(str(tmp_path / f"{i}.jpg"), np.roll(scene, 2 * i, axis=1))
+    command = [sys.executable, str(DEMO / "track_video.py"), "--input", str(tmp_path)]
+    command += ["--init-box", "20,30,25,20", "--init-box", "60,40,30,30", "--device", "cpu"]
+    command += ["--output", str(tmp_path / "out"), "MODEL.WEIGHTS", ""]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "6 frames, 0 of them skipped; 2 target(s)" in done.stdout
+    assert "score=" in done.stderr and "frames/s" in done.stderr
+    got = rows(tmp_path / "out")
+    assert [(r["frame"], r["target"]) for r in got] == [(str(f), t) for f in range(6) for t in "01"]
+    for r in got:
+        x, y, w, h = (float(r[k]) for k in "xywh")
+        assert w > 0 and h > 0 and -w < x < 121 and -h < y < 90
+    assert num_video_frames(tmp_path / "out") == 6
+    assert sorted(os.listdir(tmp_path / "out")) == ["boxes.csv", "boxes.json", "tracked.mp4"]
