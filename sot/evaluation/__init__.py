@@ -1,0 +1,3 @@
+from .evaluator import SOTEvaluator, dataset_slug
+
+__all__ = ["SOTEvaluator", "dataset_slug"]

@@ -1,0 +1,139 @@
+"""Measures of one-pass evaluation (OPE): a tracker is started on the first frame and never helped.
+
+Shapes: T frames of one sequence; boxes are (T, 4) XYXY in continuous frame pixels. `pred` is what a
+tracker said, `gt` the truth.
+
+Conventions, alike for all measures of a sequence:
+
+* The first frame counts, as in the OTB toolkit, although its box was given to the tracker.
+* A frame whose truth is absent (a NaN, or a side that is not positive) is left out of numerator and
+  denominator, as in the got10k toolkit. (PySOT keeps it in the denominator; mmtracking counts it as
+  a failure.) Without any other frame a measure is NaN.
+* A prediction with a NaN is a failure: IoU 0 and an infinite distance.
+
+Sources: [OTB] Wu, Lim, Yang: Object Tracking Benchmark, PAMI 2015, and its MATLAB toolkit;
+[GOT] Huang, Zhao, Huang: GOT-10k, PAMI 2019.
+"""
+
+import numpy as np
+
+__all__ = [
+    "SUCCESS_THRESHOLDS",
+    "average_overlap",
+    "center_error",
+    "iou_xyxy",
+    "is_present",
+    "precision",
+    "success_auc",
+    "success_curve",
+]
+
+SUCCESS_THRESHOLDS = np.linspace(0, 1, 21)
+
+
+def is_present(boxes: np.ndarray) -> np.ndarray:
+    """Which boxes (T, 4) are finite and have two positive sides: bool (T,)."""
+    boxes = _as_boxes(boxes)
+    return np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+
+
+def iou_xyxy(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """
+    Intersection over union of continuous rectangles, row by row.
+
+    Args:
+        a, b: (T, 4).
+
+    Returns:
+        (T,) in [0, 1]; 0 where either box has a NaN or no area.
+    """
+    a, b = _as_pair(a, b)
+    valid = is_present(a) & is_present(b)
+    a, b = np.where(valid[:, None], a, 0), np.where(valid[:, None], b, 0)
+    sides = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
+    intersection = np.maximum(sides, 0).prod(axis=1)
+    union = (a[:, 2:] - a[:, :2]).prod(axis=1) + (b[:, 2:] - b[:, :2]).prod(axis=1) - intersection
+    return intersection / np.where(valid, union, 1)
+
+
+def center_error(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """
+    Distance in pixels between the centres of boxes, row by row.
+
+    Args:
+        a, b: (T, 4).
+
+    Returns:
+        (T,); infinite where either box is not finite.
+    """
+    a, b = _as_pair(a, b)
+    valid = np.isfinite(a).all(axis=1) & np.isfinite(b).all(axis=1)
+    shift = np.where(valid[:, None], a, 0) - np.where(valid[:, None], b, 0)
+    distance = np.linalg.norm((shift[:, :2] + shift[:, 2:]) / 2, axis=1)
+    return np.where(valid, distance, np.inf)
+
+
+def success_curve(ious: np.ndarray, thresholds: np.ndarray = SUCCESS_THRESHOLDS) -> np.ndarray:
+    """
+    Fraction of frames whose IoU is above each threshold. [OTB]: 0, 0.05, ..., 1, strictly above.
+
+    Args:
+        ious: (T,), of the frames that count.
+        thresholds: (K,).
+
+    Returns:
+        (K,); NaN if T is 0.
+    """
+    ious, thresholds = np.asarray(ious, float), np.asarray(thresholds, float)
+    if not len(ious):
+        return np.full(len(thresholds), np.nan)
+    return (ious[:, None] > thresholds).mean(axis=0)
+
+
+def success_auc(pred: np.ndarray, gt: np.ndarray) -> float:
+    """
+    Area under the success curve, as the mean over its 21 points [OTB].
+
+    An IoU of 1 is not above the threshold of 1, so that perfect boxes score 20/21 = 0.952.
+    """
+    return float(success_curve(_present_ious(pred, gt)).mean())
+
+
+def precision(pred: np.ndarray, gt: np.ndarray, threshold: float = 20) -> float:
+    """Fraction of frames whose centre is at most `threshold` pixels off the true one [OTB]."""
+    pred, gt = _as_pair(pred, gt)
+    present = is_present(gt)
+    if not present.any():
+        return float("nan")
+    return float((center_error(pred[present], gt[present]) <= threshold).mean())
+
+
+def average_overlap(pred: np.ndarray, gt: np.ndarray) -> float:
+    """
+    Mean IoU of a sequence.
+
+    The AO of [GOT] differs: it leaves out the first frame, clips boxes to the image, and pools the
+    frames of all sequences.
+    """
+    ious = _present_ious(pred, gt)
+    return float(ious.mean()) if len(ious) else float("nan")
+
+
+def _present_ious(pred, gt) -> np.ndarray:
+    pred, gt = _as_pair(pred, gt)
+    present = is_present(gt)
+    return iou_xyxy(pred[present], gt[present])
+
+
+def _as_boxes(boxes) -> np.ndarray:
+    boxes = np.asarray(boxes, dtype=np.float64)
+    if boxes.ndim != 2 or boxes.shape[1] != 4:
+        raise ValueError(f"boxes must have the shape (T, 4), not {boxes.shape}")
+    return boxes
+
+
+def _as_pair(a, b):
+    a, b = _as_boxes(a), _as_boxes(b)
+    if len(a) != len(b):
+        raise ValueError(f"boxes of {len(a)} and of {len(b)} frames cannot be compared")
+    return a, b

@@ -1,0 +1,139 @@
+import numpy as np
+import pytest
+
+from sot.evaluation.metrics import (
+    SUCCESS_THRESHOLDS,
+    average_overlap,
+    center_error,
+    iou_xyxy,
+    is_present,
+    precision,
+    success_auc,
+    success_curve,
+)
+
+NAN = float("nan")
+BOX = [10.0, 20.0, 30.0, 60.0]  # 20 x 40
+HALF = [10.0, 20.0, 30.0, 40.0]  # its upper half: IoU 0.5
+AWAY = [100.0, 100.0, 120.0, 140.0]
+ABSENT = [NAN] * 4
+
+
+class TestIoU:
+    @pytest.mark.parametrize(
+        "a, b, expected",
+        [
+            ([0, 0, 10, 10], [0, 0, 10, 10], 1.0),
+            ([0, 0, 10, 10], [5, 0, 15, 10], 50 / 150),
+            ([0, 0, 10, 10], [5, 5, 15, 15], 25 / 175),
+            ([0, 0, 10, 10], [2, 2, 4, 6], 8 / 100),  # inside
+            ([0, 0, 10, 10], [10, 0, 20, 10], 0.0),  # touching: no pixel is added
+            ([0, 0, 10, 10], [-30, -30, -20, -20], 0.0),  # apart in both: not (-)(-) = +
+            ([0.5, 0, 1, 1], [0.75, 0, 1.25, 1], 0.25 / 0.75),  # not in whole pixels
+        ],
+    )
+    def test_pairs(self, a, b, expected):
+        assert iou_xyxy([a], [b])[0] == pytest.approx(expected, abs=1e-12)
+        assert iou_xyxy([b], [a])[0] == pytest.approx(expected, abs=1e-12)
+
+    def test_invalid_boxes_overlap_nothing(self):
+        inverted, point = [30, 60, 10, 20], [10, 20, 10, 20]
+        bad = [ABSENT, [10, NAN, 30, 60], [10, 20, np.inf, np.inf], inverted, point]
+        np.testing.assert_array_equal(iou_xyxy(bad, [BOX] * 5), 0)
+        np.testing.assert_array_equal(iou_xyxy(bad, bad), 0)
+
+    def test_inputs_stay(self):
+        a, b = np.array([BOX, ABSENT]), np.array([HALF, BOX])
+        copies = a.copy(), b.copy()
+        iou_xyxy(a, b), center_error(a, b), success_auc(a, b), precision(a, b)
+        np.testing.assert_array_equal((a, b), copies)
+
+    def test_shapes(self):
+        assert iou_xyxy(np.zeros((0, 4)), np.zeros((0, 4))).shape == (0,)
+        with pytest.raises(ValueError, match=r"shape \(T, 4\), not \(4,\)"):
+            iou_xyxy(BOX, BOX)
+        with pytest.raises(ValueError, match="boxes of 1 and of 2 frames"):
+            iou_xyxy([BOX], [BOX, BOX])
+
+
+class TestCenterError:
+    def test_distance(self):
+        moved = [13.0, 24.0, 33.0, 64.0]  # by (3, 4)
+        grown = [0.0, 10.0, 40.0, 70.0]  # same centre
+        np.testing.assert_allclose(center_error([BOX] * 3, [moved, grown, HALF]), [5, 0, 10])
+
+    def test_nan_is_infinitely_far(self):
+        assert center_error([ABSENT], [BOX])[0] == np.inf
+
+
+def test_is_present():
+    boxes = [BOX, ABSENT, [0, 0, 0, 5], [5, 5, 1, 9], [0, 0, np.inf, 1]]
+    assert is_present(boxes).tolist() == [True, False, False, False, False]
+
+
+class TestSuccess:
+    def test_thresholds(self):
+        np.testing.assert_allclose(SUCCESS_THRESHOLDS[[0, 1, 10, 20]], [0, 0.05, 0.5, 1])
+        assert len(SUCCESS_THRESHOLDS) == 21
+
+    def test_strictly_above(self):
+        assert success_curve([0.0, 0.5, 0.5, 1.0], [0, 0.4, 0.5, 1]).tolist() == [
+            0.75,
+            0.75,
+            0.25,
+            0,
+        ]
+
+    def test_perfect_boxes_score_20_of_21(self):
+        boxes = np.random.default_rng(0).uniform(0, 50, (30, 4)).round(3)
+        boxes[:, 2:] += boxes[:, :2] + 1
+        assert success_auc(boxes, boxes) == pytest.approx(20 / 21, abs=1e-12)
+
+    def test_miss_scores_0(self):
+        assert success_auc([AWAY], [BOX]) == 0.0
+
+    def test_half(self):
+        # an IoU of 0.5 is above 0, 0.05, ..., 0.45: 10 thresholds
+        assert success_auc([HALF], [BOX]) == pytest.approx(10 / 21, abs=1e-12)
+
+    def test_first_frame_counts(self):
+        assert success_auc([BOX, AWAY], [BOX, BOX]) == pytest.approx(10 / 21, abs=1e-12)
+
+
+class TestPrecision:
+    def test_at_the_threshold_counts(self):
+        gt = np.array([BOX] * 4)
+        pred = gt + np.array([0, 20, 20.001, 40])[:, None] * [1, 0, 1, 0]
+        assert precision(pred, gt) == 0.5
+        assert precision(pred, gt, threshold=40) == 1.0
+        assert precision(pred, gt, threshold=0) == 0.25
+
+    def test_negative_centre_of_truth_is_not_a_free_success(self):
+        # PySOT counts frames whose true centre is not positive as right
+        assert precision([AWAY], [[-30.0, -30.0, -10.0, -10.0]]) == 0.0
+
+
+def test_average_overlap():
+    assert average_overlap([BOX, HALF, AWAY], [BOX, BOX, BOX]) == pytest.approx(0.5)
+
+
+class TestAbsentAndFailed:
+    """Each measure, over one present frame that is right and frames of another kind."""
+
+    MEASURES = [(success_auc, 20 / 21), (precision, 1.0), (average_overlap, 1.0)]
+
+    @pytest.mark.parametrize("measure, perfect", MEASURES)
+    @pytest.mark.parametrize("absent", [ABSENT, [0.0, 0.0, 0.0, 0.0], [9.0, 9.0, 5.0, 12.0]])
+    def test_absent_truth_is_left_out(self, measure, perfect, absent):
+        for prediction in (BOX, ABSENT, absent):
+            score = measure([BOX, prediction], [BOX, absent])
+            assert score == pytest.approx(perfect, abs=1e-12)
+
+    @pytest.mark.parametrize("measure, perfect", MEASURES)
+    def test_nan_prediction_is_a_failure(self, measure, perfect):
+        assert measure([BOX, ABSENT], [BOX, BOX]) == pytest.approx(perfect / 2, abs=1e-12)
+
+    @pytest.mark.parametrize("measure, perfect", MEASURES)
+    def test_nothing_to_measure(self, measure, perfect):
+        assert np.isnan(measure([BOX], [ABSENT]))
+        assert np.isnan(measure(np.zeros((0, 4)), np.zeros((0, 4))))
