@@ -1,0 +1,50 @@
+#!/usr/bin/env python3
+"""Make demo/clip.mp4 and demo/clip_groundtruth.txt, a synthetic sequence that the project owns.
+
+python demo/make_clip.py [--output DIR]
+
+Frames and boxes are the same in every run; the bytes of the video depend on the encoder.
+"""
+
+import argparse
+from pathlib import Path
+
+import av
+import numpy as np
+
+from sot.data.datasets.synthetic import SyntheticFrames
+
+FPS = 24
+CLIP = SyntheticFrames(seed=2_014_084, length=144, size=(270, 480))  # of no training or test split
+
+
+def write_video(frames, path: Path):
+    """H.264 that every player and browser takes (yuv420p, the index in front)."""
+    with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
+        stream = container.add_stream("libx264", rate=FPS)
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        stream.options = {"crf": "21", "preset": "slow"}
+        for i in range(len(frames)):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frames[i], format="bgr24")))
+        container.mux(stream.encode())
+
+
+def write_boxes(boxes: np.ndarray, path: Path):
+    """XYXY (T, 4) as one `x,y,w,h` per line."""
+    xywh = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
+    np.savetxt(path, xywh, fmt="%.2f", delimiter=",")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent, metavar="DIR")
+    output = parser.parse_args().output
+    output.mkdir(parents=True, exist_ok=True)
+    write_video(CLIP, output / "clip.mp4")
+    write_boxes(CLIP.annotation()[0], output / "clip_groundtruth.txt")
+    print(f"{len(CLIP)} frames are in {output / 'clip.mp4'}, the boxes in clip_groundtruth.txt")
+
+
+if __name__ == "__main__":
+    main()
