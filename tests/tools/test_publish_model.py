@@ -1,0 +1,38 @@
+import hashlib
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+
+from sot.checkpoint.checkpointer import read_checkpoint
+
+TOOL = Path(__file__).resolve().parents[2] / "tools" / "publish_model.py"
+
+
+@pytest.fixture(scope="module")
+def publish():
+    spec = importlib.util.spec_from_file_location("publish_model", TOOL)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.publish
+
+
+def test_keeps_the_weights_only_in_half_precision_under_their_hash(publish, tmp_path):
+    source = tmp_path / "model_final.pth"
+    weights = {"a.weight": torch.tensor([0.5, -2.0]), "a.norm.num_batches_tracked": torch.tensor(7)}
+    torch.save({"model": weights, "optimizer": {"state": {}}, "iteration": 9}, source)
+    path = publish(str(source), str(tmp_path / "small"))
+    assert path.name == f"small_{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}.pth"
+    checkpoint = read_checkpoint(str(path))
+    assert set(checkpoint) == {"model"}
+    assert checkpoint["model"]["a.weight"].dtype == torch.float16
+    assert checkpoint["model"]["a.weight"].tolist() == [0.5, -2.0]
+    assert checkpoint["model"]["a.norm.num_batches_tracked"].item() == 7
+
+
+def test_overflow_is_named(publish, tmp_path):
+    source = tmp_path / "big.pth"
+    torch.save({"model": {"a.weight": torch.tensor([1e6])}}, source)
+    with pytest.raises(ValueError, match="big.pth: a.weight is not finite"):
+        publish(str(source), str(tmp_path / "small"))

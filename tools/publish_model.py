@@ -1,0 +1,59 @@
+#!/usr/bin/env python3
+"""
+Strip a training checkpoint to its weights in half precision, named by their hash:
+
+    python tools/publish_model.py output/model_final.pth weights/siamrpn_compact
+
+writes weights/siamrpn_compact_<first 8 digits of the file's SHA-256>.pth, for MODEL.WEIGHTS.
+"""
+
+import argparse
+import hashlib
+import io
+import sys
+from pathlib import Path
+
+import torch
+
+from sot.checkpoint.checkpointer import read_checkpoint
+
+
+def publish(source: str, stem: str) -> Path:
+    """Write the weights of ``source`` to ``<stem>_<hash>.pth`` and return that path.
+
+    Raises:
+        ValueError: ``source`` is no checkpoint, or a weight is not finite in half precision.
+    """
+    weights = {
+        name: value.half() if value.is_floating_point() else value
+        for name, value in read_checkpoint(source)["model"].items()
+    }
+    for name, value in weights.items():
+        if not torch.isfinite(value).all():
+            raise ValueError(f"{source}: {name} is not finite in half precision")
+    content = io.BytesIO()
+    torch.save({"model": weights}, content)
+    digest = hashlib.sha256(content.getvalue()).hexdigest()[:8]
+    path = Path(f"{stem}_{digest}.pth")
+    path.write_bytes(content.getvalue())
+    return path
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("checkpoint", help="file that train_net.py saved")
+    parser.add_argument("stem", help="path of the result without _<hash>.pth")
+    args = parser.parse_args()
+    try:
+        path = publish(args.checkpoint, args.stem)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"{path} ({path.stat().st_size / 1e6:.2f} MB)")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
