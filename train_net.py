@@ -10,6 +10,7 @@ See GETTING_STARTED.md for data sets and further options.
 
 import sys
 
+import torch
 from detectron2.engine import default_argument_parser, default_setup, launch
 from detectron2.evaluation import verify_results
 from detectron2.utils import comm
@@ -17,6 +18,7 @@ from detectron2.utils.logger import setup_logger
 
 from sot import build_model, load_config
 from sot.config import find_config, resolve_device
+from sot.data import build_siamese_test_loader
 from sot.engine import Trainer
 
 
@@ -33,7 +35,11 @@ def setup(args):
 
 def main(args):
     cfg = setup(args)
+    for name in cfg.DATASETS.TEST:
+        build_siamese_test_loader(cfg, name)  # what is wrong there shows now and not in the end
     if args.eval_only:
+        if not cfg.DATASETS.TEST:
+            raise ValueError("--eval-only needs test sets: set DATASETS.TEST")
         if not cfg.MODEL.WEIGHTS:
             raise ValueError("--eval-only needs trained weights: set MODEL.WEIGHTS")
         results = Trainer.test(cfg, build_model(cfg))
@@ -49,6 +55,8 @@ if __name__ == "__main__":
     parser = default_argument_parser()
     parser.set_defaults(config_file="SiamRPN/siamrpn_compact.yaml")
     args = parser.parse_args()
+    if torch.cuda.device_count() < args.num_gpus and args.num_gpus > 1:
+        sys.exit(f"error: --num-gpus {args.num_gpus}, but {torch.cuda.device_count()} are here")
     try:
         launch(
             main,
@@ -58,6 +66,6 @@ if __name__ == "__main__":
             dist_url=args.dist_url,
             args=(args,),
         )
-    except (FileNotFoundError, ValueError) as e:
+    except (OSError, ValueError) as e:
         # bad input: one line that names the culprit
         sys.exit(f"error: {e}")

@@ -175,7 +175,9 @@ def run(args, stop):
     window = Window("track_video") if args.show else None
     cfg = load_config(args.config_file, args.opts)
     with contextlib.closing(open_source(args.input)) as source:
-        tracker = build_tracker(cfg, device=args.device)
+        # random weights only for those who ask for them: MODEL.WEIGHTS ""
+        weights = cfg.MODEL.WEIGHTS if "MODEL.WEIGHTS" in args.opts else None
+        tracker = build_tracker(cfg, weights, args.device)
         frames = itertools.islice(source, args.max_frames)
         first = next(frames, None)
         if first is None:

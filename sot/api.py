@@ -7,7 +7,7 @@ from detectron2.utils.file_io import PathManager
 from iopath.common.file_io import PathHandler
 
 from .checkpoint import SOTCheckpointer
-from .config import load_config, merge_opts, resource_dir
+from .config import load_config, merge_opts, resolve_device, resource_dir
 from .tracking import SiamRPNTracker
 
 __all__ = ["build_model", "build_tracker"]
@@ -58,16 +58,20 @@ def build_tracker(config, weights=None, device=None, opts=()) -> SiamRPNTracker:
     Args:
         config: a CfgNode, a yaml path, or the name of a config that comes with the project.
         weights (str): file to load instead of MODEL.WEIGHTS; ``""`` for random weights.
-        device (str): "cpu", "cuda", ...; by default the GPU if there is one.
+        device (str): "cpu", "cuda", ...; by default MODEL.DEVICE, or the CPU if that is missing.
         opts: further ``KEY VALUE ...`` overrides.
 
     Raises:
-        FileNotFoundError, ValueError: see load_config and build_model.
+        FileNotFoundError, ValueError: see load_config and build_model; or no weights are named.
     """
     cfg = config.clone() if isinstance(config, CfgNode) else load_config(config)
     cfg.defrost()
     merge_opts(cfg, opts)
     if weights is not None:
         cfg.MODEL.WEIGHTS = str(weights)
-    cfg.MODEL.DEVICE = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    elif not cfg.MODEL.WEIGHTS:
+        raise ValueError(
+            "this config comes without trained weights: name a file (MODEL.WEIGHTS, or weights=)"
+        )
+    cfg.MODEL.DEVICE = device or resolve_device(cfg.MODEL.DEVICE)
     return SiamRPNTracker(cfg, build_model(cfg))

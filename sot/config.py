@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 
 import torch
+import yaml
 from detectron2.config import CfgNode as CN
 from detectron2.config import get_cfg
 
@@ -138,11 +139,9 @@ def merge_opts(cfg: CN, opts) -> CN:
 
 
 def resolve_device(device: str) -> str:
-    """``device``, or "cpu" with a warning where it asks for a GPU and there is none."""
+    """``device``, or "cpu" (and a line in the log) where it asks for a GPU and there is none."""
     if torch.device(device).type == "cuda" and not torch.cuda.is_available():
-        logging.getLogger(__name__).warning(
-            f"MODEL.DEVICE is {device!r} but no GPU is available: using the CPU"
-        )
+        logging.getLogger(__name__).info(f"no GPU for MODEL.DEVICE {device!r}: using the CPU")
         return "cpu"
     return device
 
@@ -150,5 +149,6 @@ def resolve_device(device: str) -> str:
 def _checked(merge, argument, source: str) -> None:
     try:
         merge(argument)
-    except (KeyError, AssertionError, ValueError) as e:
-        raise ValueError(f"in {source}: {e.args[0] if e.args else e}") from e
+    except (KeyError, AssertionError, ValueError, yaml.YAMLError) as e:
+        message = e if isinstance(e, yaml.YAMLError) or not e.args else e.args[0]
+        raise ValueError(f"in {source}: {' '.join(str(message).split())}") from e

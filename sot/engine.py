@@ -6,6 +6,7 @@ import torch
 from detectron2.engine import DefaultTrainer, HookBase
 from detectron2.solver import build_optimizer, get_default_optimizer_params
 from detectron2.solver.build import maybe_add_gradient_clipping
+from detectron2.utils import comm
 
 from .checkpoint import SOTCheckpointer
 from .data import build_siamese_test_loader, build_siamese_train_loader
@@ -16,14 +17,14 @@ __all__ = ["Trainer"]
 
 
 class _SeedEachIteration(HookBase):
-    """Draws of an iteration (which anchors are sampled) depend on the seed and its number alone,
-    so that a resumed run repeats what an uninterrupted one does."""
+    """Draws of an iteration (which anchors are sampled) depend on seed, number and rank alone, so
+    that a resumed run repeats what an uninterrupted one does."""
 
     def __init__(self, seed: int):
         self.seed = seed
 
     def before_step(self):
-        torch.manual_seed(self.seed * 1_000_003 + self.trainer.iter)
+        torch.manual_seed(self.seed * 1_000_003 + self.trainer.iter + (comm.get_rank() << 40))
 
 
 class Trainer(DefaultTrainer):
@@ -74,7 +75,11 @@ class Trainer(DefaultTrainer):
                 f"SOLVER.OPTIMIZER must be 'SGD' or 'AdamW', not {cfg.SOLVER.OPTIMIZER!r}"
             )
         params = get_default_optimizer_params(
-            model, base_lr=cfg.SOLVER.BASE_LR, weight_decay_norm=cfg.SOLVER.WEIGHT_DECAY_NORM
+            model,
+            base_lr=cfg.SOLVER.BASE_LR,
+            weight_decay_norm=cfg.SOLVER.WEIGHT_DECAY_NORM,
+            bias_lr_factor=cfg.SOLVER.BIAS_LR_FACTOR,
+            weight_decay_bias=cfg.SOLVER.WEIGHT_DECAY_BIAS,
         )
         return maybe_add_gradient_clipping(cfg, torch.optim.AdamW)(
             params, lr=cfg.SOLVER.BASE_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from sot.api import build_model
+from sot.api import build_model, build_tracker
 from sot.config import list_configs, load_config
 
 LEAVES = [c for c in list_configs() if "Base" not in c]
@@ -41,6 +41,24 @@ def test_value_of_wrong_type_is_named(tmp_path):
     path.write_text("INPUT:\n  TEMPLATE_SIZE: 'large'\n")
     with pytest.raises(ValueError, match="bad.yaml.*TEMPLATE_SIZE"):
         load_config(path)
+
+
+def test_broken_yaml_is_named(tmp_path):
+    path = tmp_path / "bad.yaml"
+    path.write_text("INPUT: [1, 2\n")
+    with pytest.raises(ValueError, match="bad.yaml"):
+        load_config(path)
+
+
+@pytest.mark.parametrize("name", LEAVES)
+def test_weights_of_a_config_are_there_and_fit(name):
+    cfg = load_config(name, ["MODEL.DEVICE", "cpu"])
+    if cfg.MODEL.WEIGHTS:
+        model = build_model(cfg)
+        assert all(torch.isfinite(p).all() for p in model.parameters())
+    else:
+        with pytest.raises(ValueError, match="without trained weights"):
+            build_tracker(cfg)
 
 
 def test_gpu_without_gpu(monkeypatch):

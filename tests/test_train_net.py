@@ -69,11 +69,13 @@ def train(cfg, resume=False, stop_at=None):
     return record.losses, trainer
 
 
-def test_resumed_run_repeats_the_uninterrupted_one(sequences, tmp_path):
-    whole, a = train(config(sequences, tmp_path / "whole"))
-    first, _ = train(config(sequences, tmp_path / "parts"), stop_at=4)
+@pytest.mark.parametrize("amp", [False, True])
+def test_resumed_run_repeats_the_uninterrupted_one(sequences, tmp_path, amp):
+    opts = ("SOLVER.AMP.ENABLED", amp, "TEST.EVAL_PERIOD", 2)
+    whole, a = train(config(sequences, tmp_path / "whole", *opts))
+    first, _ = train(config(sequences, tmp_path / "parts", *opts), stop_at=4)
     # the checkpoint is that of iteration 3: iteration 3 (counted from 0) is run again
-    second, b = train(config(sequences, tmp_path / "parts"), resume=True)
+    second, b = train(config(sequences, tmp_path / "parts", *opts), resume=True)
     assert len(whole) == 6 and len(first) == 4 and len(second) == 3
     assert first == whole[:4]
     assert second == pytest.approx(whole[3:], rel=1e-6)
@@ -157,6 +159,9 @@ def test_command_line_trains_evaluates_and_evaluates_again(sequences, tmp_path):
         (("DATASETS.TRAIN", "()"), "DATASETS.TRAIN is empty"),
         (("SOLVER.MAX_ITERS", "3"), "SOLVER.MAX_ITERS"),
         (("--eval-only",), "MODEL.WEIGHTS"),
+        (("--eval-only", "MODEL.WEIGHTS", "x.pth", "DATASETS.TEST", "()"), "DATASETS.TEST"),
+        (("DATASETS.TEST", "('folder:/no/such/test',)"), "/no/such/test"),
+        (("--num-gpus=99",), "--num-gpus 99"),
         (("MODEL.WEIGHTS", "gone.pth"), "gone.pth"),
     ],
 )

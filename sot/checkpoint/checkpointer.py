@@ -1,8 +1,10 @@
 """detectron2's checkpointer, made strict about what it loads, and able to read PySOT's files."""
 
+import contextlib
 import os
 from typing import Any, Dict, Mapping, Tuple
 
+import numpy as np
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from torch import nn
@@ -88,7 +90,8 @@ def read_checkpoint(filename: str) -> Dict[str, Any]:
 def load_tensors(filename: str) -> Any:
     """What torch.save wrote to the file, on the CPU; ValueError if that was not plain data."""
     try:
-        return torch.load(filename, map_location="cpu", weights_only=True)
+        with _numpy_numbers_allowed():
+            return torch.load(filename, map_location="cpu", weights_only=True)
     except OSError:
         raise  # no such file, no permission: says so itself
     except Exception as error:  # unpickling damaged bytes may raise anything
@@ -96,6 +99,18 @@ def load_tensors(filename: str) -> Any:
             "not a readable checkpoint: it must be a complete file written by torch.save, of "
             f"tensors and plain Python values only ({type(error).__name__})"
         ) from error
+
+
+def _numpy_numbers_allowed():
+    """For a ``with`` block: weights_only loading takes numpy's numbers, as PySOT's snapshots hold
+    among their learning rates. A no-op in torch before 2.6, which then refuses such files."""
+    if not hasattr(torch.serialization, "safe_globals"):
+        return contextlib.nullcontext()
+    rebuild, (dtype, _) = np.float64(0).__reduce__()
+    names = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")  # numpy 1 and 2
+    return torch.serialization.safe_globals(
+        [*((rebuild, name) for name in names), np.dtype, *{type(dtype), type(np.dtype("f4"))}]
+    )
 
 
 def split_weights(content: Any) -> Tuple[Mapping[str, torch.Tensor], Dict[str, Any]]:

@@ -10,10 +10,19 @@ import re
 from pathlib import Path
 from typing import List
 
+import av
 import cv2
 import numpy as np
 
-__all__ = ["FrameError", "ImageFrames", "VideoFrames", "list_images", "natural_key", "read_image"]
+__all__ = [
+    "FrameError",
+    "ImageFrames",
+    "VideoFrames",
+    "list_images",
+    "natural_key",
+    "read_image",
+    "upright_bgr",
+]
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg")
@@ -64,7 +73,11 @@ class ImageFrames:
 
 
 class VideoFrames:
-    """Frames of one video file. Reading in order is fast; a jump decodes from a key frame on."""
+    """Frames of one video file, in display order.
+
+    Any frame is found by its time stamp, so that variable frame rates and damaged packets do not
+    shift the others. Reading in order is fast; a jump decodes from the key frame before.
+    """
 
     def __init__(self, path):
         """
@@ -72,36 +85,93 @@ class VideoFrames:
             FrameError: the file is missing or is no video.
         """
         self.path = str(path)
-        self._capture, self._next = None, 0
-        self._length = int(self._open().get(cv2.CAP_PROP_FRAME_COUNT))
-        self._capture = None
-
-    def _open(self):
-        if self._capture is None:
-            self._capture, self._next = cv2.VideoCapture(self.path), 0
-            if not self._capture.isOpened():
-                problem = "does not open as a video" if os.path.isfile(self.path) else "is missing"
-                raise FrameError(f"video {self.path} {problem}")
-        return self._capture
-
-    def __getstate__(self):
-        # a decoder belongs to one process
-        return {**self.__dict__, "_capture": None, "_next": 0}
+        container = _open_video(self.path)
+        with container:
+            packets = container.demux(container.streams.video[0])
+            self._stamps = np.array(sorted(_stamp(p) for p in packets if p.size))
 
     def __len__(self):
-        return self._length
+        return len(self._stamps)
 
     def name(self, index: int) -> str:
         return f"{self.path} frame {index}"
 
     def __getitem__(self, index: int) -> np.ndarray:
-        if not 0 <= index < self._length:
+        if not 0 <= index < len(self):
             raise IndexError(index)
-        capture = self._open()
-        if index != self._next:
-            capture.set(cv2.CAP_PROP_POS_FRAMES, index)
-        ok, frame = capture.read()
-        self._next = index + 1
-        if not ok:
+        reader = _VideoReader.of(self.path)
+        image = reader.read(int(self._stamps[index]))
+        if image is None:
             raise FrameError(f"{self.name(index)} does not decode")
-        return frame
+        return image
+
+
+class _VideoReader:
+    """An open video that decodes on from where it is, or seeks."""
+
+    _open = None  # (process, path, reader): one open decoder per process, however many videos
+
+    @classmethod
+    def of(cls, path: str) -> "_VideoReader":
+        key = (os.getpid(), path)
+        if cls._open is None or cls._open[:2] != key:
+            if cls._open is not None and cls._open[0] == key[0]:
+                cls._open[2].container.close()
+            cls._open = (*key, cls(path))
+        return cls._open[2]
+
+    def __init__(self, path: str):
+        self.container = _open_video(path)
+        self.stream = self.container.streams.video[0]
+        self.stream.thread_count = 1  # loader workers are the parallelism
+        self.pictures, self.at = iter(()), None
+
+    def read(self, stamp: int):
+        """The picture (H, W, 3) with that time stamp, or None if it does not decode."""
+        if self.at is None or not self.at < stamp <= self.at + self._step():
+            self.container.seek(stamp, stream=self.stream)
+            self.pictures = self._decode()
+        for picture in self.pictures:
+            self.at = _stamp(picture)
+            if self.at == stamp:
+                return None if picture.is_corrupt else upright_bgr(picture)
+            if self.at > stamp:
+                break
+        self.at = None  # what was passed is lost to this pass: seek for the next
+        return None
+
+    def _step(self) -> float:
+        """About a second in units of the stream: decoding on beats seeking."""
+        return float(1 / self.stream.time_base)
+
+    def _decode(self):
+        for packet in self.container.demux(self.stream):
+            try:
+                yield from packet.decode()
+            except av.FFmpegError:
+                continue  # the picture of this packet will be missing
+
+
+def _open_video(path: str):
+    if not os.path.isfile(path):
+        raise FrameError(f"video {path} is missing")
+    try:
+        container = av.open(path)
+    except av.FFmpegError as e:
+        raise FrameError(f"video {path} does not open as a video: {e.strerror}") from None
+    if not container.streams.video:
+        container.close()
+        raise FrameError(f"video {path} does not open as a video: no video stream")
+    return container
+
+
+def _stamp(item) -> int:
+    """Display time of a packet or picture; files without (AVI) have no reordering either."""
+    return item.pts if item.pts is not None else item.dts
+
+
+def upright_bgr(picture: av.VideoFrame) -> np.ndarray:
+    """Decoded picture -> (H, W, 3) uint8 BGR, turned as the file says (videos of phones)."""
+    image = picture.to_ndarray(format="bgr24")
+    quarter_turns = round(picture.rotation / 90)  # counterclockwise, as np.rot90 counts
+    return np.ascontiguousarray(np.rot90(image, quarter_turns)) if quarter_turns else image

@@ -49,8 +49,10 @@ class PairDataset(Dataset):
             raise ValueError(f"a training set has no track with a visible box (sizes: {sizes})")
         self._starts = np.cumsum([0, *sizes])
         self._counts = [max(1, round(r * n)) for r, n in zip(repeat_factors, sizes)]
+        # an epoch of one track alone has no other to pair it with
+        several = sum(min(count, n) for count, n in zip(self._counts, sizes)) > 1
         self.frame_range = frame_range
-        self.negative_fraction = negative_fraction
+        self.negative_fraction = negative_fraction if several else 0.0
         self.seed = seed
         self._epoch, self._order = -1, None
 
@@ -85,7 +87,7 @@ class PairDataset(Dataset):
         rng = np.random.default_rng((self.seed, 1, index))
         track = self.tracks[self._epoch_order(epoch)[position]]
         first = int(rng.choice(np.flatnonzero(track["visible"])))
-        negative = bool(rng.random() < self.negative_fraction) and len(self.tracks) > 1
+        negative = bool(rng.random() < self.negative_fraction)
         if negative:
             other = track
             while other is track:

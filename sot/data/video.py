@@ -22,7 +22,14 @@ import av
 import cv2
 import numpy as np
 
-from .frames import IMAGE_SUFFIXES, VIDEO_SUFFIXES, list_images, natural_key, read_image
+from .frames import (
+    IMAGE_SUFFIXES,
+    VIDEO_SUFFIXES,
+    list_images,
+    natural_key,
+    read_image,
+    upright_bgr,
+)
 
 __all__ = ["Frame", "open_source"]
 
@@ -130,7 +137,7 @@ class VideoSource:
                 continue
             if lost and index == 0:
                 logger.warning(f"{self.name}: frame 0 comes after {lost} that do not decode")
-            image = _upright_bgr(picture) if picture is not None else None
+            image = upright_bgr(picture) if picture is not None else None
             yield Frame(index, f"frame {index}", image, error)
             index += 1
 
@@ -241,12 +248,6 @@ class LiveSource:
         if self._thread.is_alive():
             self._thread.join()
         self.source.close()
-
-
-def _upright_bgr(picture: av.VideoFrame) -> np.ndarray:
-    image = picture.to_ndarray(format="bgr24")
-    quarter_turns = round(picture.rotation / 90)  # counterclockwise, as np.rot90 counts
-    return np.ascontiguousarray(np.rot90(image, quarter_turns)) if quarter_turns else image
 
 
 def _plausible_fps(fps) -> float:

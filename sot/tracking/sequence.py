@@ -1,5 +1,6 @@
 """Tracking whole sequences, as a callable that detectron2's inference loop takes for a model."""
 
+import logging
 import time
 from typing import Dict, List
 
@@ -53,9 +54,10 @@ class SequenceTracker:
         for i in range(len(frames)):
             try:
                 image = frames[i]
-            except FrameError:
+            except FrameError as e:
                 if not states:
                     raise  # nothing to start from
+                logging.getLogger(__name__).warning(f"{track['name']}: frame {i} skipped: {e}")
                 skipped.append(i)
                 states.append(states[-1])
                 times.append(0.0)

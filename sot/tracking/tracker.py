@@ -15,7 +15,7 @@ from .geometry import change_penalty, clip_box, cosine_window, smooth_size
 __all__ = ["SiamRPNTracker", "TargetState", "TrackResult"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TargetState:
     """All that is known of one target; a step returns a new one.
 
@@ -64,12 +64,12 @@ class SiamRPNTracker:
     ):
         """
         Args:
-            model: a SiamRPN; put into eval mode.
+            model: a SiamRPN in eval mode.
             template_size, search_size: sides of the crops.
             context, penalty_k, window_influence, size_lr, confidence_threshold: see
                 sot/config.py, INPUT.CONTEXT_AMOUNT and TEST.TRACKER.
         """
-        self.model = model.eval()
+        self.model = model
         self.template_size = template_size
         self.search_size = search_size
         self.context = context

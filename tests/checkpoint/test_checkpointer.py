@@ -1,5 +1,6 @@
 import os
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -29,6 +30,13 @@ class TestLoad:
         source, model = Net(), Net()
         content = {prefix + name: value for name, value in source.state_dict().items()}
         SOTCheckpointer(model).load(save({key: content} if key else content, tmp_path))
+        assert torch.equal(model.backbone.weight, source.backbone.weight)
+
+    def test_snapshot_of_a_pysot_training_with_numpy_learning_rates(self, tmp_path):
+        source, model = Net(), Net()
+        optimizer = {"param_groups": [{"lr": np.float64(0.005), "momentum": np.float32(0.9)}]}
+        content = {"epoch": 3, "state_dict": source.state_dict(), "optimizer": optimizer}
+        SOTCheckpointer(model).load(save(content, tmp_path))
         assert torch.equal(model.backbone.weight, source.backbone.weight)
 
     def test_no_path_keeps_the_initial_weights(self):

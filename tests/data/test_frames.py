@@ -1,5 +1,7 @@
 import pickle
+from fractions import Fraction
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -29,31 +31,64 @@ def test_bad_images_are_named(tmp_path):
         ImageFrames([str(tmp_path / "broken.jpg")])[0]
 
 
-@pytest.fixture
-def video(tmp_path):
-    path = str(tmp_path / "clip.avi")
-    writer = cv2.VideoWriter(path, cv2.VideoWriter_fourcc(*"MJPG"), 25, (64, 48))
-    for i in range(12):
-        writer.write(np.full((48, 64, 3), 20 * i, np.uint8))
-    writer.release()
-    return path
+def write_video(path, codec, stamps, **options):
+    """Frame i is uniformly 20 * i bright, shown at stamps[i] / 25 seconds."""
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream(codec, rate=25, options=options)
+        stream.width, stream.height = 64, 48
+        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        stream.time_base = stream.codec_context.time_base = Fraction(1, 25)
+        for i, stamp in enumerate(stamps):
+            picture = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 20 * i, np.uint8), "bgr24")
+            picture.pts, picture.time_base = stamp, Fraction(1, 25)
+            out.mux(stream.encode(picture))
+        out.mux(stream.encode())
+    return str(path)
 
 
-def test_video_frames_in_any_order(video):
-    frames = VideoFrames(video)
+STEADY, VARIABLE = range(12), [0, 1, 2, 7, 8, 9, 20, 21, 22, 23, 40, 41]
+
+
+@pytest.mark.parametrize(
+    "name, codec, stamps",
+    [("a.avi", "mjpeg", STEADY), ("b.mp4", "libx264", STEADY), ("c.mp4", "libx264", VARIABLE)],
+)
+def test_video_frames_in_any_order(tmp_path, name, codec, stamps):
+    frames = VideoFrames(write_video(tmp_path / name, codec, stamps))
     assert len(frames) == 12
-    for i in (0, 1, 7, 3, 3, 11):
-        assert abs(float(frames[i].mean()) - 20 * i) < 4
-    assert frames.name(7).endswith("clip.avi frame 7")
+    for i in (0, 1, 2, 7, 3, 3, 11, 10, 4, 5, 6):
+        assert abs(float(frames[i].mean()) - 20 * i) < 5, i
+    assert frames.name(7).endswith(f"{name} frame 7")
     with pytest.raises(IndexError):
         frames[12]
 
 
-def test_video_frames_travel_to_workers(video):
-    frames = VideoFrames(video)
-    frames[3]
-    copy = pickle.loads(pickle.dumps(frames))
-    assert abs(float(copy[5].mean()) - 100) < 4
+def test_damaged_picture_is_named_and_does_not_shift_the_others(tmp_path):
+    path = write_video(tmp_path / "v.avi", "mjpeg", STEADY)
+    with av.open(path) as container:
+        places = [(p.pos, p.size) for p in container.demux(video=0) if p.size]
+    content = bytearray(open(path, "rb").read())
+    start, size = places[5]
+    content[start + 8 : start + size] = bytes(size - 8)
+    open(path, "wb").write(bytes(content))
+    frames = VideoFrames(path)
+    for order in (range(12), (11, 5, 4, 6)):
+        for i in order:
+            if i == 5:
+                with pytest.raises(FrameError, match="v.avi frame 5 does not decode"):
+                    frames[i]
+            else:
+                assert abs(float(frames[i].mean()) - 20 * i) < 5, i
+
+
+def test_several_videos_in_turn_and_in_workers(tmp_path):
+    a = VideoFrames(write_video(tmp_path / "a.mp4", "libx264", STEADY))
+    b = VideoFrames(write_video(tmp_path / "b.mp4", "libx264", VARIABLE))
+    for i in (3, 8):
+        assert abs(float(a[i].mean()) - 20 * i) < 5
+        assert abs(float(b[i].mean()) - 20 * i) < 5
+    copy = pickle.loads(pickle.dumps(a))
+    assert abs(float(copy[5].mean()) - 100) < 5
 
 
 def test_bad_videos_are_named(tmp_path):

@@ -65,6 +65,14 @@ def test_negative_pairs_show_another_track():
     assert 150 < sum(p["negative"] for p in items) < 250
 
 
+def test_one_track_alone_has_no_negative_pairs():
+    for pairs in (
+        PairDataset([VIDEOS[:1]], negative_fraction=1.0),
+        PairDataset([STILLS[:2]], [0.5], negative_fraction=1.0),  # an epoch of one of the two
+    ):
+        assert not pairs[0]["negative"]
+
+
 def test_track_without_a_visible_frame_is_left_out():
     pairs = PairDataset([[track("gone", [0, 0]), track("here", [0, 1])]])
     assert len(pairs) == 1 and owner(pairs[0]["template"]) == "here"

@@ -1,3 +1,5 @@
+import logging
+
 import numpy as np
 import pytest
 
@@ -41,8 +43,10 @@ def test_output(run):
     assert (out["times"] > 0).all() and out["skipped"] == []
 
 
-def test_unreadable_frame_keeps_the_last_box(run):
-    (out,) = run([track(bad=(2, 3))])
+def test_unreadable_frame_is_said_and_keeps_the_last_box(run, caplog):
+    with caplog.at_level(logging.WARNING):
+        (out,) = run([track(bad=(2, 3))])
+    assert "s: frame 2 skipped: frame 2 does not decode" in caplog.text
     assert out["skipped"] == [2, 3]
     assert out["status"][2:4] == ["skipped", "skipped"] and out["status"][4] != "skipped"
     assert out["boxes"][3].tolist() == out["boxes"][1].tolist()
@@ -54,8 +58,8 @@ def test_unreadable_first_frame_is_an_error(run):
         run([track(bad=(0,))])
 
 
-def test_training_mode_is_put_back(run):
-    run.model.train()
-    run([track()])
-    assert run.model.training
-    run.model.eval()
+def test_training_mode_is_left_alone_and_put_back(run):
+    model = run.model.train()
+    SequenceTracker(load_config("SiamRPN/siamrpn_compact.yaml"), model)([track()])
+    assert model.training
+    model.eval()

@@ -96,7 +96,7 @@ def load_folder(path) -> List[Dict]:
         FileNotFoundError: no such folder, or no sequence in it.
         ValueError: numbers of frames and boxes differ, or a line cannot be read.
     """
-    root = Path(path)
+    root = Path(path).resolve()  # "." has no name
     if not root.is_dir():
         raise FileNotFoundError(f"dataset folder {root} does not exist")
     folders = [root] if _truth_file(root) else sorted(p for p in root.iterdir() if p.is_dir())
@@ -138,19 +138,24 @@ def load_coco(images_dir, annotations_json) -> List[Dict]:
 
     Raises:
         FileNotFoundError: the folder or the file is missing.
+        ValueError: the file is not in the COCO format.
     """
     if not Path(images_dir).is_dir():
         raise FileNotFoundError(f"image folder {images_dir} does not exist")
     if not Path(annotations_json).is_file():
         raise FileNotFoundError(f"annotation file {annotations_json} does not exist")
+    try:
+        images = load_coco_json(str(annotations_json), str(images_dir))
+    except (ValueError, KeyError, AssertionError) as e:
+        raise ValueError(f"{annotations_json} is no COCO file: {type(e).__name__} {e}") from e
     tracks, bad = [], []
-    for image in load_coco_json(str(annotations_json), str(images_dir)):
+    for image in images:
         frames = ImageFrames([image["file_name"]])
         for i, annotation in enumerate(image["annotations"]):
             if annotation.get("iscrowd", 0):
                 continue
             name = f"{Path(image['file_name']).name}#{i}"
-            track = make_track(name, frames, [annotation["bbox"]])
+            track = make_track(name, frames, [annotation.get("bbox", [np.nan] * 4)])
             (tracks if track["visible"].all() else bad).append(track)
     if bad:
         _log_left_out(str(annotations_json), len(bad), [t["name"] for t in bad])

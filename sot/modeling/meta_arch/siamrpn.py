@@ -29,6 +29,8 @@ class SiamRPN(SiameseNetwork):
 
     @classmethod
     def from_config(cls, cfg):
+        if cfg.INPUT.FORMAT != "BGR":
+            raise ValueError(f"INPUT.FORMAT must be 'BGR', not {cfg.INPUT.FORMAT!r}")
         backbone = build_backbone(cfg)
         neck = build_neck(cfg, backbone.output_shape())
         shapes = neck.output_shape() if neck is not None else backbone.output_shape()

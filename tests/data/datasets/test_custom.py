@@ -93,13 +93,14 @@ def test_coco_objects_are_tracks_of_one_frame(tmp_path, caplog):
             {"bbox": [1, 2, 10, 20], "iscrowd": 0},
             {"bbox": [1, 2, 10, 20], "iscrowd": 1},
             {"bbox": [5, 5, 0, 3], "iscrowd": 0},
+            {"iscrowd": 0},
         ],
     )
     with caplog.at_level(logging.WARNING):
         (track,) = get_tracks(f"coco:{tmp_path}:{path}")
     assert track["boxes"].tolist() == [[1, 2, 11, 22]] and len(track["frames"]) == 1
     assert track["frames"][0].shape == (40, 50, 3)
-    assert "1 boxes" in caplog.text and "a.jpg#2" in caplog.text
+    assert "2 boxes" in caplog.text and "a.jpg#2, a.jpg#3" in caplog.text
 
 
 def test_coco_missing_parts(tmp_path):
@@ -109,6 +110,13 @@ def test_coco_missing_parts(tmp_path):
         load_coco(tmp_path, tmp_path / "anno.json")
     with pytest.raises(ValueError, match="coco:IMAGES_DIR"):
         get_tracks("coco:only")
+
+
+def test_file_that_is_no_coco_file_is_named(tmp_path):
+    path = tmp_path / "anno.json"
+    path.write_text("{no json")
+    with pytest.raises(ValueError, match="anno.json is no COCO file"):
+        load_coco(tmp_path, path)
 
 
 def test_no_usable_box_and_unknown_name(tmp_path):
