@@ -1,0 +1,51 @@
+#!/usr/bin/env python
+from importlib.metadata import PackageNotFoundError, distribution
+
+from setuptools import find_packages, setup
+
+OPENCV_PACKAGES = (
+    "opencv-python",
+    "opencv-contrib-python",
+    "opencv-python-headless",
+    "opencv-contrib-python-headless",
+)
+
+
+def opencv_requirement():
+    """
+    All OpenCV packages provide the same module `cv2` and a requirement cannot say "any of them":
+    ask for the one that is there, else for the one that needs no graphics libraries.
+    """
+    for name in OPENCV_PACKAGES:
+        try:
+            distribution(name)
+        except PackageNotFoundError:
+            continue
+        return f"{name}>=4.5"
+    return "opencv-python-headless>=4.5"
+
+
+setup(
+    name="sot",
+    version="0.1.0",
+    description="Single-object tracking with Siamese networks, on detectron2",
+    license="Apache-2.0",
+    python_requires=">=3.9",
+    # configs/ and weights/ lie beside the package here and inside it once installed.
+    packages=[*find_packages(include=["sot", "sot.*"]), "sot.configs", "sot.weights"],
+    package_dir={"sot.configs": "configs", "sot.weights": "weights"},
+    package_data={"sot.configs": ["*.yaml", "*/*.yaml"], "sot.weights": ["*.pth"]},
+    # Minimum versions only; requirements.txt records versions known to work together.
+    # detectron2 is not listed: the package index has no release under that name (INSTALL.md).
+    install_requires=[
+        "torch>=2.0",
+        "torchvision>=0.15",
+        "numpy>=1.22",
+        opencv_requirement(),
+        "av>=14.2",
+        "fvcore>=0.1.5",
+        "iopath>=0.1.7",
+        "pycocotools>=2.0.2",
+        "tqdm>=4.60",
+    ],
+)
