@@ -177,7 +177,7 @@ def run(args, stop):
     with contextlib.closing(open_source(args.input)) as source:
         # random weights only for those who ask for them: MODEL.WEIGHTS ""
         weights = cfg.MODEL.WEIGHTS if "MODEL.WEIGHTS" in args.opts else None
-        tracker = build_tracker(cfg, weights, args.device)
+        tracker = build_tracker(cfg, weights, device=args.device)
         frames = itertools.islice(source, args.max_frames)
         first = next(frames, None)
         if first is None:

@@ -12,7 +12,9 @@ import torch
 from detectron2.engine import HookBase
 
 from sot.config import load_config
+from sot.data import get_tracks
 from sot.engine import Trainer
+from sot.evaluation.metrics import success_auc
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = "quick_schedules/siamrpn_compact_instant_test.yaml"
@@ -108,6 +110,24 @@ def test_it_learns_two_pairs(sequences, tmp_path):
         )
     )  # fmt: skip
     assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:5])
+
+
+@pytest.mark.slow
+def test_training_from_nothing_on_synthetic_data_learns_to_track(tmp_path):
+    cfg = load_config(
+        "SiamRPN/siamrpn_compact.yaml",
+        [
+            *("MODEL.WEIGHTS", "", "MODEL.DEVICE", "cpu", "OUTPUT_DIR", str(tmp_path)),
+            *("SOLVER.MAX_ITER", 400, "SOLVER.IMS_PER_BATCH", 16, "TEST.EVAL_PERIOD", 400),
+        ],
+    )
+    _, trainer = train(cfg)
+    learned = trainer.storage.latest()["ope/success_auc"][0]
+    still = [
+        success_auc(np.repeat(t["boxes"][:1], len(t["boxes"]), axis=0), t["boxes"])
+        for t in get_tracks("synthetic_val")
+    ]
+    assert learned > np.mean(still) + 0.15
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ class FakeTracker:
 def fake(monkeypatch):
     """Let the script build a fake; returns it."""
     tracker = FakeTracker()
-    monkeypatch.setattr(track_video, "build_tracker", lambda cfg, device: tracker)
+    monkeypatch.setattr(track_video, "build_tracker", lambda cfg, weights, device: tracker)
     return tracker
 
 
@@ -365,6 +365,11 @@ class TestRealTracker:
         check_error(capsys, out, run(clip, out, *args), 1, "none.pth")
 
     @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without GPU")
+    def test_config_without_weights(self, clip, tmp_path, capsys):
+        out = tmp_path / "out"
+        options = ("--config-file", "SiamRPN/siamrpn_alex_dw.yaml", "--device", "cpu")
+        check_error(capsys, out, run(clip, out, *options), 1, "without trained weights")
+
     def test_no_gpu(self, clip, tmp_path, capsys):
         out = tmp_path / "out"
         check_error(capsys, out, run(clip, out, "--device", "cuda"), 1, "'cuda'")
