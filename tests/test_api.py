@@ -1,0 +1,55 @@
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sot.api import build_tracker
+from sot.config import load_config, resource_dir
+from sot.data.datasets.custom import make_track, read_boxes
+from sot.data.frames import VideoFrames
+from sot.evaluation.metrics import success_auc
+from sot.tracking import SequenceTracker
+
+CONFIG = "SiamRPN/siamrpn_compact.yaml"
+DEMO = Path(__file__).resolve().parent.parent / "demo"
+
+
+def test_shipped_weights_follow_the_demo_clip():
+    boxes = read_boxes(DEMO / "clip_groundtruth.txt")
+    track = make_track("clip", VideoFrames(DEMO / "clip.mp4"), boxes)
+    model = build_tracker(CONFIG, device="cpu").model
+    (out,) = SequenceTracker(load_config(CONFIG), model)([track])
+    assert success_auc(out["boxes"], track["boxes"]) > 0.5
+
+
+def test_shipped_weights_are_small_and_named_by_their_hash():
+    import hashlib
+
+    weights = load_config(CONFIG).MODEL.WEIGHTS
+    path = resource_dir("weights") / weights[len("sot://") :]
+    assert path.stat().st_size < 12e6
+    (digest,) = re.findall(r"_([0-9a-f]{8})\.pth$", path.name)
+    assert hashlib.sha256(path.read_bytes()).hexdigest().startswith(digest)
+
+
+def test_missing_shipped_file_is_named():
+    with pytest.raises(FileNotFoundError, match="no_such_file.pth"):
+        build_tracker(CONFIG, weights="sot://no_such_file.pth", device="cpu")
+
+
+def test_overrides_reach_the_tracker_and_typos_are_named():
+    tracker = build_tracker(CONFIG, "", "cpu", ["TEST.TRACKER.SIZE_LR", 0.125])
+    assert tracker.size_lr == 0.125
+    with pytest.raises(ValueError, match="SIZE_RL"):
+        build_tracker(CONFIG, "", "cpu", ["TEST.TRACKER.SIZE_RL", 0.125])
+
+
+def test_a_config_node_is_left_as_it_was():
+    cfg = load_config(CONFIG)
+    cfg.freeze()
+    before = cfg.dump()
+    tracker = build_tracker(cfg, weights="", device="cpu")
+    assert cfg.dump() == before
+    tracker.init(np.zeros((60, 80, 3), np.uint8), (10, 10, 20, 20))
+    assert tracker.update(np.zeros((60, 80, 3), np.uint8)).status in ("tracked", "uncertain")
