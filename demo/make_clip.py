@@ -15,7 +15,7 @@ import numpy as np
 from sot.data.datasets.synthetic import SyntheticFrames
 
 FPS = 24
-CLIP = SyntheticFrames(seed=2_014_084, length=144, size=(270, 480))  # of no training or test split
+CLIP = SyntheticFrames(seed=2_014_013, length=144, size=(270, 480))  # of no training or test split
 
 
 def write_video(frames, path: Path):
