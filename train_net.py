@@ -10,13 +10,13 @@ See GETTING_STARTED.md for data sets and further options.
 
 import sys
 
+import sot  # isort: skip  (first, since it silences a warning of detectron2's import)
 import torch
 from detectron2.engine import default_argument_parser, default_setup, launch
 from detectron2.evaluation import verify_results
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
-from sot import build_model, load_config
 from sot.config import find_config, resolve_device
 from sot.data import build_siamese_test_loader
 from sot.engine import Trainer
@@ -25,7 +25,7 @@ from sot.engine import Trainer
 def setup(args):
     # detectron2 logs the file too, so it needs the path where a name was given
     args.config_file = str(find_config(args.config_file))
-    cfg = load_config(args.config_file, args.opts)
+    cfg = sot.load_config(args.config_file, args.opts)
     cfg.MODEL.DEVICE = resolve_device(cfg.MODEL.DEVICE)
     cfg.freeze()
     default_setup(cfg, args)
@@ -42,7 +42,7 @@ def main(args):
             raise ValueError("--eval-only needs test sets: set DATASETS.TEST")
         if not cfg.MODEL.WEIGHTS:
             raise ValueError("--eval-only needs trained weights: set MODEL.WEIGHTS")
-        results = Trainer.test(cfg, build_model(cfg))
+        results = Trainer.test(cfg, sot.build_model(cfg))
         if comm.is_main_process():
             verify_results(cfg, results)
         return results
