@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import itertools
 import logging
+import os
 import signal
 import sys
 import threading
@@ -165,12 +166,26 @@ def read_truth(path):
     """(N, 4) XYXY, NaN where the target is absent; None without a path."""
     if path is None:
         return None
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"--gt: no such file: {path}")
     boxes = read_boxes(path)
     return make_track(path, boxes, boxes)["boxes"]
 
 
+def check_output(path):
+    """ValueError now, rather than after the start, if no results can be written there."""
+    if os.path.exists(path) and not os.path.isdir(path):
+        raise ValueError(f"--output: {path} is a file; name a folder")
+    parent = os.path.abspath(path)
+    while not os.path.exists(parent):
+        parent = os.path.dirname(parent)
+    if not (os.path.isdir(parent) and os.access(parent, os.W_OK)):
+        raise ValueError(f"--output: cannot write to {parent}")
+
+
 def run(args, stop):
     """The whole job; returns the exit code."""
+    check_output(args.output)
     truth = read_truth(args.gt)
     window = Window("track_video") if args.show else None
     cfg = load_config(args.config_file, args.opts)

@@ -84,7 +84,8 @@ def _open_folder(src: str):
         return ImageSource(files, src)
     videos = [name for name in os.listdir(src) if name.lower().endswith(VIDEO_SUFFIXES)]
     if len(videos) != 1:
-        raise FileNotFoundError(f"folder {src} has no images, and {len(videos)} videos")
+        found = f"{len(videos)} videos: name one of them" if videos else "no video either"
+        raise FileNotFoundError(f"no images in folder {src}, and {found}")
     return VideoSource(os.path.join(src, videos[0]))
 
 

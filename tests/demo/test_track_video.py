@@ -317,7 +317,7 @@ class TestErrors:
         out = tmp_path / "out"
         for name, words in (
             ("missing.mp4", "missing.mp4"),
-            ("empty", "empty has no images"),
+            ("empty", "empty, and no video either"),
             ("text.mp4", "cannot open video"),
         ):
             check_error(capsys, out, run(tmp_path / name, out), 1, words)
@@ -365,6 +365,21 @@ class TestRealTracker:
         check_error(capsys, out, run(clip, out, *args), 1, "none.pth")
 
     @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without GPU")
+    def test_output_that_is_a_file(self, clip, tmp_path, capsys):
+        (tmp_path / "out").write_text("mine")
+        assert run(clip, tmp_path / "out") == 1
+        assert (
+            capsys.readouterr().err
+            == f"error: --output: {tmp_path / 'out'} is a file; name a folder\n"
+        )
+        assert (tmp_path / "out").read_text() == "mine"
+
+    def test_missing_truth(self, clip, tmp_path, capsys):
+        out = tmp_path / "out"
+        check_error(
+            capsys, out, run(clip, out, "--gt", "none.txt"), 1, "--gt: no such file: none.txt"
+        )
+
     def test_config_without_weights(self, clip, tmp_path, capsys):
         out = tmp_path / "out"
         options = ("--config-file", "SiamRPN/siamrpn_alex_dw.yaml", "--device", "cpu")
