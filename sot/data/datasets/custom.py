@@ -7,6 +7,7 @@ from typing import Dict, List, Sequence
 import numpy as np
 from detectron2.data import DatasetCatalog
 from detectron2.data.datasets import load_coco_json
+from detectron2.utils.logger import log_first_n
 
 from ..frames import VIDEO_SUFFIXES, ImageFrames, VideoFrames, list_images
 
@@ -164,6 +165,6 @@ def load_coco(images_dir, annotations_json) -> List[Dict]:
 
 def _log_left_out(source: str, count: int, names: Sequence[str]):
     shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-    logging.getLogger(__name__).warning(
-        f"{source}: {count} boxes are absent or not positive and left out, in {shown}"
-    )
+    message = f"{source}: {count} boxes are absent or not positive and left out, in {shown}"
+    # once, though loader and evaluator both read the set
+    log_first_n(logging.WARNING, message, key="message", name=__name__)
