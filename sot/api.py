@@ -1,5 +1,7 @@
 """From a config to a tracker in one call."""
 
+import os
+
 import torch
 from detectron2.config import CfgNode
 from detectron2.modeling import build_model as build_meta_arch
@@ -28,7 +30,7 @@ class _WeightsHandler(PathHandler):
         return open(self._get_local_path(path), mode)
 
     def _isfile(self, path, **kwargs):
-        return (resource_dir("weights") / path[len(self.PREFIX) :]).is_file()
+        return os.path.isfile(self._get_local_path(path))
 
     _exists = _isfile
 

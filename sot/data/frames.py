@@ -8,7 +8,7 @@ messages. Objects are small, picklable, and open nothing before the first frame 
 import os
 import re
 from pathlib import Path
-from typing import List
+from typing import List, Tuple
 
 import av
 import cv2
@@ -18,6 +18,7 @@ __all__ = [
     "FrameError",
     "ImageFrames",
     "VideoFrames",
+    "find_frames",
     "list_images",
     "natural_key",
     "read_image",
@@ -54,6 +55,16 @@ def list_images(folder) -> List[str]:
     """Image files of a folder in natural order (2.jpg before 10.jpg)."""
     files = [str(p) for p in Path(folder).iterdir() if p.suffix.lower() in IMAGE_SUFFIXES]
     return sorted(files, key=natural_key)
+
+
+def find_frames(folder) -> Tuple[List[str], List[str]]:
+    """Images of a folder, in ``img/`` or right in it; and if there are none, its video files."""
+    folder = Path(folder)
+    for place in (folder / "img", folder):
+        images = list_images(place) if place.is_dir() else []
+        if images:
+            return images, []
+    return [], [str(p) for p in sorted(folder.iterdir()) if p.suffix.lower() in VIDEO_SUFFIXES]
 
 
 class ImageFrames:

@@ -43,8 +43,9 @@ class PairDataset(Dataset):
                 f"DATASETS.TRAIN_REPEAT_FACTOR must hold one positive number for each of the "
                 f"{len(datasets)} training sets, got {repeat_factors}"
             )
-        self.tracks = [t for tracks in datasets for t in tracks if t["visible"].any()]
-        sizes = [sum(bool(t["visible"].any()) for t in tracks) for tracks in datasets]
+        usable = [[t for t in tracks if t["visible"].any()] for tracks in datasets]
+        self.tracks = [t for tracks in usable for t in tracks]
+        sizes = [len(tracks) for tracks in usable]
         if not all(sizes):
             raise ValueError(f"a training set has no track with a visible box (sizes: {sizes})")
         self._starts = np.cumsum([0, *sizes])

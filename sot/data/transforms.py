@@ -10,16 +10,15 @@ from typing import Sequence, Tuple
 
 import cv2
 import numpy as np
-from detectron2.data.transforms import Augmentation, NoOpTransform
+from detectron2.data.transforms import Augmentation, ColorTransform, NoOpTransform
 from fvcore.transforms.transform import Transform
 
 __all__ = [
-    "BlurTransform",
     "ColorJitter",
-    "ColorTransform",
     "MotionBlur",
     "SubwindowTransform",
     "TargetCrop",
+    "color_transform",
     "context_side",
     "gray_transform",
     "target_rect",
@@ -162,25 +161,13 @@ class TargetCrop(Augmentation):
         return SubwindowTransform(rect, (self.size, self.size), image.shape[:2], pad)
 
 
-class ColorTransform(Transform):
-    """Affine map of the colour of each pixel: brightness, contrast, saturation, gray in one."""
+def color_transform(matrix: np.ndarray) -> ColorTransform:
+    """Affine map of the colour of each pixel: brightness, contrast, saturation, gray in one.
 
-    def __init__(self, matrix: np.ndarray):
-        """
-        Args:
-            matrix: (3, 4), applied to (b, g, r, 1); results are rounded and clipped to 0..255.
-        """
-        super().__init__()
-        self._set_attributes(locals())
-
-    def apply_image(self, img: np.ndarray) -> np.ndarray:
-        return cv2.transform(img, self.matrix)
-
-    def apply_coords(self, coords: np.ndarray) -> np.ndarray:
-        return coords
-
-    def apply_segmentation(self, segmentation: np.ndarray) -> np.ndarray:
-        return segmentation
+    Args:
+        matrix: (3, 4), applied to (b, g, r, 1); results are rounded and clipped to 0..255.
+    """
+    return ColorTransform(lambda img: cv2.transform(img, matrix))
 
 
 _LUMA = np.array([0.114, 0.587, 0.299])  # ITU-R BT.601, BGR
@@ -188,7 +175,7 @@ _LUMA = np.array([0.114, 0.587, 0.299])  # ITU-R BT.601, BGR
 
 def gray_transform() -> ColorTransform:
     """Three equal channels with the luma of the image."""
-    return ColorTransform(np.hstack([np.tile(_LUMA, (3, 1)), np.zeros((3, 1))]))
+    return color_transform(np.hstack([np.tile(_LUMA, (3, 1)), np.zeros((3, 1))]))
 
 
 class ColorJitter(Augmentation):
@@ -213,24 +200,7 @@ class ColorJitter(Augmentation):
         mix = saturation * np.eye(3) + (1 - saturation) * np.tile(_LUMA, (3, 1))
         # contrast about the middle gray, so that it does not change the brightness
         bias = np.full((3, 1), 127.5 * (1 - contrast) + offset)
-        return ColorTransform(np.hstack([contrast * balance[:, None] * mix, bias]))
-
-
-class BlurTransform(Transform):
-    """Convolution of the image with a kernel."""
-
-    def __init__(self, kernel: np.ndarray):
-        super().__init__()
-        self._set_attributes(locals())
-
-    def apply_image(self, img: np.ndarray) -> np.ndarray:
-        return cv2.filter2D(img, -1, self.kernel)
-
-    def apply_coords(self, coords: np.ndarray) -> np.ndarray:
-        return coords
-
-    def apply_segmentation(self, segmentation: np.ndarray) -> np.ndarray:
-        return segmentation
+        return color_transform(np.hstack([contrast * balance[:, None] * mix, bias]))
 
 
 class MotionBlur(Augmentation):
@@ -255,4 +225,5 @@ class MotionBlur(Augmentation):
         kernel = np.zeros((size, size), np.float32)
         p, q = (tuple(int(v) for v in np.rint(centre + s * end)) for s in (-1, 1))
         cv2.line(kernel, p, q, 1.0)
-        return BlurTransform(kernel / kernel.sum())
+        kernel /= kernel.sum()
+        return ColorTransform(lambda img: cv2.filter2D(img, -1, kernel))

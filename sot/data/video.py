@@ -24,8 +24,7 @@ import numpy as np
 
 from .frames import (
     IMAGE_SUFFIXES,
-    VIDEO_SUFFIXES,
-    list_images,
+    find_frames,
     natural_key,
     read_image,
     upright_bgr,
@@ -78,15 +77,13 @@ def open_source(src: str):
 
 
 def _open_folder(src: str):
-    inner = os.path.join(src, "img")
-    files = (os.path.isdir(inner) and list_images(inner)) or list_images(src)
-    if files:
-        return ImageSource(files, src)
-    videos = [name for name in os.listdir(src) if name.lower().endswith(VIDEO_SUFFIXES)]
+    images, videos = find_frames(src)
+    if images:
+        return ImageSource(images, src)
     if len(videos) != 1:
         found = f"{len(videos)} videos: name one of them" if videos else "no video either"
         raise FileNotFoundError(f"no images in folder {src}, and {found}")
-    return VideoSource(os.path.join(src, videos[0]))
+    return VideoSource(videos[0])
 
 
 class ImageSource:

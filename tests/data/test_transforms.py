@@ -4,10 +4,10 @@ from detectron2.data import transforms as T
 
 from sot.data.transforms import (
     ColorJitter,
-    ColorTransform,
     MotionBlur,
     SubwindowTransform,
     TargetCrop,
+    color_transform,
     context_side,
     gray_transform,
     target_rect,
@@ -144,7 +144,7 @@ def test_gray_has_equal_channels_with_bt601_luma():
 def test_color_transform_clips():
     image = np.array([[[250, 5, 100]]], np.uint8)
     brighter = np.hstack([np.eye(3), np.full((3, 1), 20.0)])
-    assert ColorTransform(brighter).apply_image(image).tolist() == [[[255, 25, 120]]]
+    assert color_transform(brighter).apply_image(image).tolist() == [[[255, 25, 120]]]
 
 
 def test_jitter_changes_colours_not_shape_and_prob_0_nothing():

@@ -9,7 +9,7 @@ from detectron2.data import DatasetCatalog
 from detectron2.data.datasets import load_coco_json
 from detectron2.utils.logger import log_first_n
 
-from ..frames import VIDEO_SUFFIXES, ImageFrames, VideoFrames, list_images
+from ..frames import ImageFrames, VideoFrames, find_frames
 
 __all__ = ["get_tracks", "load_coco", "load_folder", "make_track", "read_boxes"]
 
@@ -122,11 +122,9 @@ def _truth_file(folder: Path):
 
 
 def _sequence_frames(folder: Path):
-    for images in (folder / "img", folder):
-        files = list_images(images) if images.is_dir() else []
-        if files:
-            return ImageFrames(files)
-    videos = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in VIDEO_SUFFIXES]
+    images, videos = find_frames(folder)
+    if images:
+        return ImageFrames(images)
     if len(videos) != 1:
         raise FileNotFoundError(
             f"sequence {folder}: expected images in img/, or one video file, found {len(videos)}"
