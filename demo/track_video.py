@@ -23,7 +23,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from track_results import Results
 
 from sot import build_tracker, load_config
-from sot.data.datasets.custom import make_track, read_boxes
+from sot.data.datasets import make_track, read_boxes
 from sot.data.video import open_source
 from sot.visualization import Window
 
@@ -103,7 +103,7 @@ def follow(tracker, boxes, frames):
     """Track through frames, starting in the first.
 
     Args:
-        tracker: a SiamRPNTracker, or what has its start and step_all.
+        tracker: a SiameseTracker, or what has its start and step_all.
         boxes: (x, y, w, h) of each target in the first frame.
         frames: iterable of sot.data.video.Frame.
 

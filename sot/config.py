@@ -46,23 +46,49 @@ def add_sot_config(cfg: CN) -> None:
     # ------------------------------------------------------------------- data
     # Length of an epoch of each training set, in multiples of its number of tracks; () = 1 each.
     _C.DATASETS.TRAIN_REPEAT_FACTOR = ()
-    # Largest distance in frames between template and search frame of a pair.
-    _C.DATASETS.FRAME_RANGE = 100
+    # The same in pairs, in place of the multiple; () or a 0: the multiple counts.
+    _C.DATASETS.TRAIN_EPOCH_SIZE = ()
+    # Largest distance in frames between template and search frame of a pair, for each training
+    # set; () = each set's own (the papers': 100, YouTube-BB's sparse frames 3).
+    _C.DATASETS.FRAME_RANGE = ()
     # Fraction of pairs whose search crop shows another object than the template.
     _C.DATALOADER.NEGATIVE_PAIR_FRACTION = 0.2
 
     # ------------------------------------------------------------------ model
     _C.MODEL.SIAMESE = CN()
-    # 1x1 convolution + norm on every backbone feature to this many channels; 0 = no neck.
-    _C.MODEL.SIAMESE.ADJUST_CHANNELS = 0
+    # 1x1 convolution + norm on every backbone feature to this many channels: one number for all,
+    # or one for each feature; [] = none.
+    _C.MODEL.SIAMESE.ADJUST_CHANNELS = []
     # Centre crop of the template features, after the neck; 0 = keep all.
     _C.MODEL.SIAMESE.TEMPLATE_FEATURE_SIZE = 0
     # Normalisation in backbone, neck and head (detectron2.layers.get_norm names).
     _C.MODEL.SIAMESE.NORM = "BN"
     # Channels of the correlation in the RPN head; 0 = as many as come in.
     _C.MODEL.SIAMESE.HEAD_CHANNELS = 0
+    # MultiLevelRPNHead: the head on each level (a name of RPN_HEAD_REGISTRY), and whether the
+    # weights of the levels are learned; else the plain mean.
+    _C.MODEL.SIAMESE.LEVEL_HEAD = "DepthwiseRPNHead"
+    _C.MODEL.SIAMESE.LEVEL_WEIGHTED = True
+    # AlexNet: channels of the five convolutions, and groups of the second, fourth and fifth.
+    _C.MODEL.ALEXNET = CN({"CHANNELS": [96, 256, 384, 384, 256], "GROUPS": 1})
+    # SiamFC: fixed factor on the correlation, which is a sum over thousands of products; and how
+    # far in pixels of the search crop a position may be from the target's centre to be positive
+    # (Sec. 2.2).
+    _C.MODEL.SIAMFC = CN({"OUT_SCALE": 0.001, "POS_RADIUS": 16.0})
+    # MobileNetV2: factor on all channels, and the layers whose outputs are used.
+    _C.MODEL.MOBILENET = CN({"WIDTH": 1.4, "OUT_FEATURES": ["layer3", "layer5", "layer7"]})
+    # detectron2's keys, with values for trackers. ResNets: "" = MODEL.SIAMESE.NORM; another norm
+    # here, such as "FrozenBN", is the backbone's alone. The stride is in the 3x3 convolution.
+    _C.MODEL.RESNETS.NORM = ""
+    _C.MODEL.RESNETS.STRIDE_IN_1X1 = False
+    # Stages or layers that keep their weights for ever (ResNets, MobileNetV2). detectron2's 2 is
+    # for pre-trained weights: without them it would keep random ones.
+    _C.MODEL.BACKBONE.FREEZE_AT = 0
     # Compact backbone: channels of the stem, of the two stages after it and of the blocks.
     _C.MODEL.COMPACT = CN({"CHANNELS": [24, 48, 64, 128], "NUM_BLOCKS": 2})
+    # SiamDW's networks: a name of CIR_NETWORKS in sot/modeling/backbone/cir.py; and the max pooling
+    # of the stem: 2 as in the paper, or 3 as in the public code of CIResInception and CIResNeXt.
+    _C.MODEL.CIR = CN({"NAME": "CIResNet-22", "STEM_POOL": 2})
     # Anchor shapes truncated to integers as in the weights published with PySOT
     # (104x32, 88x40, 64x64, 40x80, 32x96 for size 64 at stride 8).
     _C.MODEL.ANCHOR_GENERATOR.TRUNCATE = False
@@ -70,16 +96,41 @@ def add_sot_config(cfg: CN) -> None:
     # ----------------------------------------------------------------- solver
     # "SGD" or "AdamW"; both through detectron2's parameter groups.
     _C.SOLVER.OPTIMIZER = "SGD"
+    # Last learning rate of SOLVER.LR_SCHEDULER_NAME "WarmupExponentialLR", which falls to it from
+    # BASE_LR by the same factor each iteration, once the warm-up is over.
+    _C.SOLVER.BASE_LR_END = 0.0
 
     # ---------------------------------------------------------------- tracker
     _C.TEST.TRACKER = CN()
-    # Penalty k for a change of scale and ratio: exp(-k (max(r/r', r'/r) max(s/s', s'/s) - 1)),
-    # weight of the cosine window, and rate of the size smoothing (SiamRPN, Sec. 3.4).
-    _C.TEST.TRACKER.PENALTY_K = 0.16
+    # The tracker is the one of MODEL.META_ARCHITECTURE. For all of them: weight of the cosine
+    # window, rate of the size smoothing, and the score below which the result's status is
+    # "uncertain"; the box is then still the best guess.
     _C.TEST.TRACKER.WINDOW_INFLUENCE = 0.40
     _C.TEST.TRACKER.SIZE_LR = 0.30
-    # Below this score the result's status is "uncertain"; the box is still the best guess.
     _C.TEST.TRACKER.CONFIDENCE_THRESHOLD = 0.5
+    # Long-term tracking, as in PySOT's (there 831, 0.85 and 0.998): a score below LOST_BELOW keeps
+    # the last box, with status "lost"; then crops of side LOST_SEARCH_SIZE are searched until a
+    # score is above FOUND_ABOVE. Side 0 = off.
+    _C.TEST.TRACKER.LOST_SEARCH_SIZE = 0
+    _C.TEST.TRACKER.LOST_BELOW = 0.85
+    _C.TEST.TRACKER.FOUND_ABOVE = 0.998
+    # SiamRPN, proposal selection (Sec. 4.3). Penalty k for a change of scale and ratio:
+    # exp(-k (max(r/r', r'/r) max(s/s', s'/s) - 1)).
+    _C.TEST.TRACKER.PENALTY_K = 0.16
+    # Only anchors of the g x g positions in the middle of the response map compete (the paper: 7);
+    # 0 = all.
+    _C.TEST.TRACKER.CENTER_SIZE = 0
+    # Non-maximum suppression: of boxes that overlap by more than this only the one with the best
+    # score competes; 0 = off. The paper suppresses after the ranking, which cannot change the box
+    # that is ranked first; here it comes before the ranking.
+    _C.TEST.TRACKER.NMS_THRESH = 0.0
+    # SiamFC: number of scales searched (odd), factor from one to the next, factor on the peaks of
+    # all scales but the present one, and how much finer the response map is made by interpolation.
+    # The authors' SiamFC-3s; the paper's five scales are 5 and 1.025 with SIZE_LR 0.35 (Sec. 4.1).
+    _C.TEST.TRACKER.NUM_SCALES = 3
+    _C.TEST.TRACKER.SCALE_STEP = 1.0375
+    _C.TEST.TRACKER.SCALE_PENALTY = 0.9745
+    _C.TEST.TRACKER.RESPONSE_UP = 16
 
 
 def resource_dir(name: str) -> Path:

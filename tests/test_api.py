@@ -6,10 +6,15 @@ import pytest
 
 from sot.api import build_tracker
 from sot.config import load_config, resource_dir
-from sot.data.datasets.custom import make_track, read_boxes
+from sot.data.datasets import make_track, read_boxes
 from sot.data.frames import VideoFrames
 from sot.evaluation.metrics import success_auc
-from sot.tracking import SequenceTracker
+from sot.tracking import (
+    SequenceTracker,
+    SiamFCTracker,
+    SiamRPNTracker,
+    build_siamese_tracker,
+)
 
 CONFIG = "SiamRPN/siamrpn_compact.yaml"
 DEMO = Path(__file__).resolve().parent.parent / "demo"
@@ -43,6 +48,24 @@ def test_overrides_reach_the_tracker_and_typos_are_named():
     assert tracker.size_lr == 0.125
     with pytest.raises(ValueError, match="SIZE_RL"):
         build_tracker(CONFIG, "", "cpu", ["TEST.TRACKER.SIZE_RL", 0.125])
+
+
+def test_the_meta_architecture_decides_on_the_tracker():
+    assert type(build_tracker(CONFIG, "", "cpu")) is SiamRPNTracker
+    tracker = build_tracker(
+        "SiamFC/siamfc_alex.yaml", "", "cpu",
+        ["TEST.TRACKER.NUM_SCALES", 5, "TEST.TRACKER.SCALE_STEP", 1.5],
+    )  # fmt: skip
+    assert type(tracker) is SiamFCTracker
+    assert tracker.scales == pytest.approx((1 / 2.25, 1 / 1.5, 1, 1.5, 2.25))
+    # the config's, not those of SiamRPN
+    assert (tracker.window_influence, tracker.size_lr) == (0.176, 0.59)
+
+
+def test_a_network_without_a_tracker_is_named():
+    cfg = load_config(CONFIG, ["MODEL.META_ARCHITECTURE", "RetinaNet"])
+    with pytest.raises(ValueError, match="RetinaNetTracker.*SiamFCTracker, SiamRPNTracker"):
+        build_siamese_tracker(cfg, None)
 
 
 def test_a_config_node_is_left_as_it_was():

@@ -6,6 +6,7 @@ from typing import Dict, Iterator, List
 import cv2
 import torch
 from detectron2.config import CfgNode
+from detectron2.data import MetadataCatalog
 from detectron2.data.common import DatasetFromList
 from detectron2.data.samplers import InferenceSampler
 from detectron2.utils import comm
@@ -112,7 +113,9 @@ def build_siamese_train_loader(cfg: CfgNode, mapper=None) -> PairLoader:
     pairs = PairDataset(
         datasets,
         cfg.DATASETS.TRAIN_REPEAT_FACTOR,
-        frame_range=cfg.DATASETS.FRAME_RANGE,
+        frame_ranges=cfg.DATASETS.FRAME_RANGE
+        or [MetadataCatalog.get(n).get("frame_range", 100) for n in cfg.DATASETS.TRAIN],
+        epoch_sizes=cfg.DATASETS.TRAIN_EPOCH_SIZE,
         negative_fraction=cfg.DATALOADER.NEGATIVE_PAIR_FRACTION,
         seed=max(cfg.SEED, 0),
     )

@@ -1,9 +1,11 @@
 """Pairs of template and search frame, drawn from tracks."""
 
-from typing import Dict, List, Sequence
+from typing import Dict, Sequence
 
 import numpy as np
 from torch.utils.data import Dataset
+
+from .datasets import TrackList
 
 __all__ = ["PairDataset"]
 
@@ -19,40 +21,42 @@ class PairDataset(Dataset):
 
     def __init__(
         self,
-        datasets: Sequence[List[Dict]],
+        datasets: Sequence[Sequence[Dict]],
         repeat_factors: Sequence[float] = (),
         *,
-        frame_range: int = 100,
+        frame_ranges: Sequence[int] = (),
+        epoch_sizes: Sequence[int] = (),
         negative_fraction: float = 0.0,
         seed: int = 0,
     ):
         """
         Args:
             datasets: lists of track dicts (see sot.data.datasets).
-            repeat_factors: length of an epoch of each dataset in multiples of its tracks.
-            frame_range: largest distance between the frames of a pair.
+            repeat_factors: length of an epoch of each dataset in multiples of its tracks;
+                () for 1 each.
+            frame_ranges: of each dataset, the largest distance between the frames of a pair; ()
+                for 100 each.
+            epoch_sizes: length of an epoch of each dataset in pairs, where not 0, in place of
+                its repeat factor.
             negative_fraction: of pairs whose search frame shows another track's object.
             seed: non-negative.
 
         Raises:
-            ValueError: no tracks; or not one positive repeat factor for each dataset.
+            ValueError: a dataset without a visible box; or a list that does not hold one sound
+                number for each dataset.
         """
-        repeat_factors = list(repeat_factors) or [1.0] * len(datasets)
-        if len(repeat_factors) != len(datasets) or min(repeat_factors, default=0) <= 0:
-            raise ValueError(
-                f"DATASETS.TRAIN_REPEAT_FACTOR must hold one positive number for each of the "
-                f"{len(datasets)} training sets, got {repeat_factors}"
-            )
-        usable = [[t for t in tracks if t["visible"].any()] for tracks in datasets]
-        self.tracks = [t for tracks in usable for t in tracks]
-        sizes = [len(tracks) for tracks in usable]
-        if not all(sizes):
+        self._lists = [TrackList.pack(tracks) for tracks in datasets]
+        self._usable = [np.flatnonzero(tracks.num_visible()) for tracks in self._lists]
+        sizes = [len(usable) for usable in self._usable]
+        if not sizes or not all(sizes):
             raise ValueError(f"a training set has no track with a visible box (sizes: {sizes})")
+        factors = _one_each("DATASETS.TRAIN_REPEAT_FACTOR", repeat_factors, len(sizes), 1.0)
+        epoch_sizes = _one_each("DATASETS.TRAIN_EPOCH_SIZE", epoch_sizes, len(sizes), 0)
+        self._frame_ranges = _one_each("DATASETS.FRAME_RANGE", frame_ranges, len(sizes), 100)
         self._starts = np.cumsum([0, *sizes])
-        self._counts = [max(1, round(r * n)) for r, n in zip(repeat_factors, sizes)]
+        self._counts = [e or max(1, round(r * k)) for e, r, k in zip(epoch_sizes, factors, sizes)]
         # an epoch of one track alone has no other to pair it with
-        several = sum(min(count, n) for count, n in zip(self._counts, sizes)) > 1
-        self.frame_range = frame_range
+        several = sum(min(count, k) for count, k in zip(self._counts, sizes)) > 1
         self.negative_fraction = negative_fraction if several else 0.0
         self.seed = seed
         self._epoch, self._order = -1, None
@@ -72,38 +76,67 @@ class PairDataset(Dataset):
             self._epoch, self._order = epoch, rng.permutation(np.concatenate(parts))
         return self._order
 
-    def _near_frame(self, track: Dict, index: int, rng) -> int:
+    def _track(self, number: int):
+        """Track ``number`` of all usable ones, and its dataset."""
+        dataset = int(np.searchsorted(self._starts, number, side="right")) - 1
+        usable = self._usable[dataset]
+        return self._lists[dataset][int(usable[number - self._starts[dataset]])], dataset
+
+    def _near_frame(self, track: Dict, index: int, frame_range: int, rng) -> int:
         """A visible frame within the range of frame ``index``."""
-        low = max(0, index - self.frame_range)
-        window = track["visible"][low : index + self.frame_range + 1]
+        low = max(0, index - frame_range)
+        window = track["visible"][low : index + frame_range + 1]
         return low + int(rng.choice(np.flatnonzero(window)))
 
     def __getitem__(self, index: int) -> Dict:
         """
         Returns:
-            dict: ``template`` and ``search``, each with ``frames``, ``index`` and ``box``
-            (XYXY, frame pixels); ``negative`` (bool); ``seed`` for the mapper's own draws.
+            dict: ``template`` and ``search``, each with ``name``, ``frames``, ``index`` and
+            ``box`` (XYXY, frame pixels); ``negative`` (bool); ``seed`` for the mapper's own
+            draws.
         """
         epoch, position = divmod(index, len(self))
         rng = np.random.default_rng((self.seed, 1, index))
-        track = self.tracks[self._epoch_order(epoch)[position]]
+        number = self._epoch_order(epoch)[position]
+        track, dataset = self._track(number)
         first = int(rng.choice(np.flatnonzero(track["visible"])))
         negative = bool(rng.random() < self.negative_fraction)
         if negative:
-            other = track
-            while other is track:
+            other = number
+            while other == number:
                 # uniform over positions, hence by repeat factor and not by number of tracks
-                other = self.tracks[self._epoch_order(epoch)[rng.integers(len(self))]]
-            second = int(rng.choice(np.flatnonzero(other["visible"])))
+                other = self._epoch_order(epoch)[rng.integers(len(self))]
+            search_track, _ = self._track(other)
+            second = int(rng.choice(np.flatnonzero(search_track["visible"])))
         else:
-            other, second = track, self._near_frame(track, first, rng)
+            search_track = track
+            second = self._near_frame(track, first, self._frame_ranges[dataset], rng)
         return {
             "template": _frame(track, first),
-            "search": _frame(other, second),
+            "search": _frame(search_track, second),
             "negative": negative,
             "seed": int(rng.integers(2**32)),
         }
 
 
 def _frame(track: Dict, index: int) -> Dict:
-    return {"frames": track["frames"], "index": index, "box": track["boxes"][index]}
+    return {
+        "name": track["name"],
+        "frames": track["frames"],
+        "index": index,
+        "box": track["boxes"][index],
+    }
+
+
+def _one_each(key: str, values: Sequence, count: int, default) -> list:
+    """``values``, or the default for each of ``count`` datasets if there are none.
+
+    Numbers must be positive, or non-negative where the default is 0.
+    """
+    values = list(values) or [default] * count
+    if len(values) != count or not all(v > 0 or v == default for v in values):
+        sign = "positive" if default else "non-negative"
+        raise ValueError(
+            f"{key} must hold one {sign} number for each of the {count} training sets, got {values}"
+        )
+    return values

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Dict, List, Optional
 
 import numpy as np
+from detectron2.data import MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from detectron2.utils.file_io import PathManager
@@ -22,7 +23,7 @@ PROTOCOL = (
     "One-pass evaluation. success_auc: fraction of frames whose IoU is above t, mean over "
     "t = 0, 0.05, ..., 1 (perfect boxes: 20/21). precision_20: fraction of frames whose centre is "
     "at most 20 px off. average_overlap: mean IoU. The first frame counts; frames whose truth is "
-    "absent are left out; means over frames, then over sequences. fps: 1 / median time per tracked "
+    "absent or marked invisible are left out; means over frames, then over sequences. fps: 1 / median time per tracked "
     "frame without reading it; of the set, the median over sequences."
 )
 
@@ -49,8 +50,11 @@ class SOTEvaluator(DatasetEvaluator):
     `sot.evaluation.metrics`.
 
     As soon as a sequence is done its boxes are in `OUTPUT_DIR/<dataset>/<sequence>.txt`, one
-    `x,y,w,h` per frame in pixels, 0-based; at the end, `OUTPUT_DIR/<dataset>/metrics.json` holds
-    the protocol, the means and the scores of each sequence.
+    `x,y,w,h` per frame in pixels, counted from where the dataset counts (its metadata's
+    `pixel_origin`, 0 if it has none), so that they compare with the benchmark's own files; at the
+    end, `OUTPUT_DIR/<dataset>/metrics.json` holds the protocol, the means and the scores of each
+    sequence. Sequences whose truth is known in the first frame only (a server scores GOT-10k's
+    and TrackingNet's test sets) get no scores but `fps`.
     """
 
     def __init__(self, dataset_name: str, output_dir: str, distributed: bool = True):
@@ -67,6 +71,7 @@ class SOTEvaluator(DatasetEvaluator):
         self._dataset_name = dataset_name
         self._output_dir = os.path.join(output_dir, dataset_slug(dataset_name))
         self._distributed = distributed
+        self._pixel_origin = MetadataCatalog.get(dataset_name).get("pixel_origin", 0)
         self._truth = {}
         files = {}
         for track in get_tracks(dataset_name):
@@ -77,7 +82,7 @@ class SOTEvaluator(DatasetEvaluator):
                     f"dataset {dataset_name!r}: sequences {other!r} and {name!r} "
                     f"would both be written to {_file_name(name)}.txt"
                 )
-            self._truth[name] = track["boxes"]
+            self._truth[name] = np.where(track["visible"][:, None], track["boxes"], np.nan)
         self.reset()
 
     def reset(self):
@@ -114,7 +119,7 @@ class SOTEvaluator(DatasetEvaluator):
         """
         Returns:
             {"ope": {"success_auc", "precision_20", "average_overlap" as fractions, "fps"}}, on
-            the main rank; None on the others.
+            the main rank; None on the others. Only "fps" if no truth is at hand to score with.
 
         Raises:
             ValueError: sequences of the dataset have no result.
@@ -132,7 +137,8 @@ class SOTEvaluator(DatasetEvaluator):
                 f"have no result: {', '.join(missing[:5])}{', ...' if len(missing) > 5 else ''}"
             )
         results = {name: results[name] for name in self._truth}  # in the dataset's order
-        means = {k: float(np.mean([r[k] for r in results.values()])) for k in METRICS[:-1]}
+        scored = [r for r in results.values() if "success_auc" in r]
+        means = {k: float(np.mean([r[k] for r in scored])) for k in METRICS[:-1] if scored}
         means["fps"] = float(np.median([r["fps"] for r in results.values()]))
         self._report(results, means)
         return {"ope": means}
@@ -148,25 +154,33 @@ class SOTEvaluator(DatasetEvaluator):
 
     def _score(self, name: str, boxes: np.ndarray, output: Dict) -> Dict:
         truth = self._truth[name]
+        present = is_present(truth)
+        scores = {}
+        if present[1:].any() or len(truth) == 1:
+            scores = {
+                "success_auc": success_auc(boxes, truth),
+                "precision_20": precision(boxes, truth, 20),
+                "average_overlap": average_overlap(boxes, truth),
+            }
         return {
-            "success_auc": success_auc(boxes, truth),
-            "precision_20": precision(boxes, truth, 20),
-            "average_overlap": average_overlap(boxes, truth),
+            **scores,
             "fps": _frames_per_second(output["times"], output["skipped"]),
             "frames": len(truth),
-            "absent": int((~is_present(truth)).sum()),
+            "absent": int((~present).sum()),
             "skipped": len(output["skipped"]),
         }
 
     def _write_boxes(self, name: str, boxes: np.ndarray):
-        xywh = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
+        xy, wh = boxes[:, :2] + self._pixel_origin, boxes[:, 2:] - boxes[:, :2]
+        xywh = np.concatenate([xy, wh], axis=1)
         PathManager.mkdirs(self._output_dir)
         with PathManager.open(os.path.join(self._output_dir, f"{_file_name(name)}.txt"), "w") as f:
             f.writelines(",".join(f"{v:.4f}" for v in row) + "\n" for row in xywh)
 
     def _report(self, results: Dict, means: Dict):
-        rows = [[name, r["frames"], *(r[k] for k in METRICS)] for name, r in results.items()]
-        rows.append(["all", sum(r["frames"] for r in results.values()), *means.values()])
+        rows = [[name, r["frames"], *map(r.get, METRICS)] for name, r in results.items()]
+        total = sum(r["frames"] for r in results.values())
+        rows.append(["all", total, *map(means.get, METRICS)])
         table = tabulate(rows, ["sequence", "frames", *METRICS], "pipe", floatfmt=".3f")
         self._logger.info(f"one-pass evaluation on {self._dataset_name}:\n{table}")
         report = {

@@ -47,7 +47,7 @@ def test_epoch_holds_every_track_as_often_as_its_repeat_factor():
 
 
 def test_invisible_frames_are_never_drawn_and_range_is_kept():
-    pairs = PairDataset([VIDEOS], frame_range=1)
+    pairs = PairDataset([VIDEOS], frame_ranges=[1])
     gaps = set()
     for k in range(300):
         p = pairs[k]
@@ -80,7 +80,38 @@ def test_track_without_a_visible_frame_is_left_out():
         PairDataset([[track("gone", [0, 0])]])
 
 
+def test_epoch_size_in_pairs_takes_the_place_of_the_repeat_factor():
+    pairs = PairDataset([VIDEOS, STILLS], [2.0, 0.5], epoch_sizes=[12, 0])
+    assert len(pairs) == 12 + 5
+    names = [owner(pairs[k]["template"]) for k in range(17)]
+    assert sorted(names.count(t["name"]) for t in VIDEOS) == [2, 2, 2, 3, 3]
+
+
+def test_each_dataset_has_its_own_frame_range():
+    pairs = PairDataset([VIDEOS, [track("w", [1] * 50)]], [1.0, 5.0], frame_ranges=[1, 40])
+    gaps = {"v": set(), "w": set()}
+    for k in range(500):
+        p = pairs[k]
+        gap = abs(p["search"]["index"] - p["template"]["index"])
+        gaps[owner(p["template"])[0]].add(gap)
+    assert max(gaps["v"]) == 1 and 30 < max(gaps["w"]) <= 40
+
+
+def test_distance_of_a_pair_is_in_frames_also_where_frames_are_invisible():
+    pairs = PairDataset([[track("v", [1, 0, 0, 1])]], frame_ranges=[2])
+    assert all(pairs[k]["search"]["index"] == pairs[k]["template"]["index"] for k in range(50))
+
+
 @pytest.mark.parametrize("factors", [[1.0], [1.0, 0.0], [1.0, 1.0, 1.0]])
 def test_bad_repeat_factors(factors):
     with pytest.raises(ValueError, match="TRAIN_REPEAT_FACTOR"):
         PairDataset([VIDEOS, STILLS], factors)
+
+
+def test_bad_frame_ranges_and_epoch_sizes():
+    with pytest.raises(ValueError, match="FRAME_RANGE must hold one positive .* 2 training sets"):
+        PairDataset([VIDEOS, STILLS], frame_ranges=[100])
+    with pytest.raises(ValueError, match="FRAME_RANGE"):
+        PairDataset([VIDEOS], frame_ranges=[0])
+    with pytest.raises(ValueError, match="TRAIN_EPOCH_SIZE must hold one non-negative"):
+        PairDataset([VIDEOS], epoch_sizes=[-1])

@@ -3,7 +3,7 @@ import logging
 
 import numpy as np
 import pytest
-from detectron2.data import DatasetCatalog
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import inference_on_dataset, print_csv_format, verify_results
 from detectron2.utils import comm
 
@@ -38,6 +38,7 @@ def register():
 
     yield register
     DatasetCatalog.remove("tiny")
+    MetadataCatalog.pop("tiny", None)
 
 
 class TestSOTEvaluator:
@@ -125,6 +126,34 @@ class TestSOTEvaluator:
         monkeypatch.setattr(comm, "gather", lambda data: [])
         monkeypatch.setattr(comm, "is_main_process", lambda: False)
         assert evaluator.evaluate() is None
+
+
+    def test_frames_marked_invisible_do_not_count(self, register, tmp_path):
+        marked = track("a", 4)
+        marked["visible"][3] = False  # its box is annotated all the same
+        register(marked)
+        evaluator = SOTEvaluator("tiny", str(tmp_path))
+        evaluator.process([marked], [output("a", 4, shift=20.5)])
+        assert evaluator.evaluate()["ope"]["precision_20"] == pytest.approx(1 / 3)
+        report = json.loads((tmp_path / "tiny" / "metrics.json").read_text())
+        assert report["sequences"]["a"]["absent"] == 1
+
+    def test_boxes_are_written_as_the_dataset_counts_pixels(self, register, tmp_path):
+        register(track("a"))
+        MetadataCatalog.get("tiny").pixel_origin = 1
+        evaluator = SOTEvaluator("tiny", str(tmp_path))
+        evaluator.process([track("a")], [output("a")])
+        first = (tmp_path / "tiny" / "a.txt").read_text().splitlines()[0]
+        assert first == "11.0000,21.0000,20.0000,40.0000"
+        assert evaluator.evaluate()["ope"]["average_overlap"] == pytest.approx(1.0)
+
+    def test_truth_that_a_server_keeps(self, register, tmp_path):
+        tracks = [track("a", absent=[1, 2]), track("b", absent=[1, 2])]
+        register(*tracks)
+        evaluator = SOTEvaluator("tiny", str(tmp_path))
+        evaluator.process(tracks, [output("a"), output("b")])
+        assert evaluator.evaluate() == {"ope": {"fps": pytest.approx(100)}}
+        assert len((tmp_path / "tiny" / "b.txt").read_text().splitlines()) == 3
 
 
 class TestBadInput:

@@ -1,13 +1,29 @@
 """Datasets as lists of tracks.
 
 A track is one object in one video: ``name`` (str), ``frames`` (see sot.data.frames), ``boxes``
-((T, 4) float32, XYXY in frame pixels, continuous, 0-based) and ``visible`` ((T,) bool; the box of
-an invisible frame is NaN). An object in a photograph is a track of one frame.
+((T, 4) float32, XYXY in frame pixels, continuous, 0-based) and ``visible`` ((T,) bool: the target
+can be seen). The box of an invisible frame is NaN, or the annotated one where a data set annotates
+those frames too. Some data sets add arrays with T rows, such as ``polygons`` (T, 8) or ``cover``
+(T,). An object in a photograph is a track of one frame.
 """
 
-from .custom import get_tracks, load_coco, load_folder, make_track
+from .builtin import register_builtin
+from .cache import Source, cached_tracks
+from .custom import get_tracks, load_coco, load_folder
 from .synthetic import register_synthetic
+from .tracks import TrackList, make_track, read_boxes, read_table
 
-__all__ = ["get_tracks", "load_coco", "load_folder", "make_track"]
+__all__ = [
+    "Source",
+    "TrackList",
+    "cached_tracks",
+    "get_tracks",
+    "load_coco",
+    "load_folder",
+    "make_track",
+    "read_boxes",
+    "read_table",
+]
 
+register_builtin()
 register_synthetic()

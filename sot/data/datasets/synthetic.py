@@ -237,4 +237,4 @@ def register_synthetic() -> None:
     for split in SPLITS:
         name = f"synthetic_{split}"
         DatasetCatalog.register(name, lambda split=split: load_synthetic(split))
-        MetadataCatalog.get(name).set(evaluator_type="sot", split=split)
+        MetadataCatalog.get(name).set(evaluator_type="sot", frame_range=100)

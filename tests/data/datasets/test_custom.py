@@ -4,9 +4,11 @@ import logging
 import cv2
 import numpy as np
 import pytest
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.structures import BoxMode
 
 from sot.data import get_tracks
-from sot.data.datasets.custom import load_coco, load_folder, make_track, read_boxes
+from sot.data.datasets import load_coco, load_folder
 
 
 def write_sequence(folder, boxes, num_frames, images="img"):
@@ -43,20 +45,6 @@ def test_absent_and_bad_boxes_become_invisible_and_are_counted(tmp_path, caplog)
     assert track["visible"].tolist() == [True, False, False, False]
     assert np.isnan(track["boxes"][1:]).all()
     assert "3 boxes" in caplog.text and "s (3)" in caplog.text
-
-
-def test_polygons_become_their_bounding_box(tmp_path):
-    path = tmp_path / "gt.txt"
-    path.write_text("0,5,10,0,20,5,10,15\n")
-    assert read_boxes(path).tolist() == [[0, 0, 20, 15]]
-
-
-@pytest.mark.parametrize("line", ["1,2,3", "a,b,c,d", "1,2,3,4,5"])
-def test_bad_line_is_named(tmp_path, line):
-    path = tmp_path / "gt.txt"
-    path.write_text(f"1,2,3,4\n{line}\n")
-    with pytest.raises(ValueError, match="gt.txt line 2"):
-        read_boxes(path)
 
 
 def test_count_mismatch_names_the_sequence(tmp_path):
@@ -127,6 +115,51 @@ def test_no_usable_box_and_unknown_name(tmp_path):
         get_tracks("synthetic_trian")
 
 
-def test_make_track_checks_length():
-    with pytest.raises(ValueError, match="sequence s: 1 frames but 2 boxes"):
-        make_track("s", [None], np.ones((2, 4)))
+@pytest.fixture
+def registered():
+    """Registers data sets until the test is over: registered(name, function, **metadata)."""
+    names = []
+
+    def register(name, function, **metadata):
+        DatasetCatalog.register(name, function)
+        MetadataCatalog.get(name).set(**metadata)
+        names.append(name)
+
+    yield register
+    for name in names:
+        DatasetCatalog.remove(name)
+        MetadataCatalog.remove(name)
+
+
+def test_detection_data_of_detectron2_becomes_tracks_of_photographs(registered):
+    item = {
+        "file_name": "/d/1.jpg",
+        "annotations": [
+            {"bbox": [1, 2, 4, 6], "bbox_mode": BoxMode.XYXY_ABS},
+            {"bbox": [1, 2, 4, 6], "bbox_mode": BoxMode.XYWH_ABS},
+            {"bbox": [1, 2, 4, 6], "bbox_mode": BoxMode.XYWH_ABS, "iscrowd": 1},
+        ],
+    }
+    registered("photos", lambda: [item, {"file_name": "/d/2.jpg", "annotations": []}])
+    tracks = get_tracks("photos")
+    assert [t["boxes"].tolist() for t in tracks] == [[[1, 2, 4, 6]], [[1, 2, 5, 8]]]
+    assert [t["name"] for t in tracks] == ["1.jpg#0", "1.jpg#1"]
+    assert tracks[1]["frames"].name(0) == "/d/1.jpg"
+
+
+def test_coco_data_of_detectron2_is_read_from_its_file(registered, tmp_path):
+    path = tmp_path / "a.json"
+    annotation = {"id": 1, "image_id": 5, "bbox": [1, 2, 3, 4], "iscrowd": 0, "category_id": 1}
+    path.write_text(
+        json.dumps(
+            {
+                "images": [{"id": 5, "file_name": "5.jpg", "height": 20, "width": 30}],
+                "annotations": [annotation],
+                "categories": [{"id": 1, "name": "thing"}],
+            }
+        )
+    )
+    metadata = {"json_file": str(path), "image_root": str(tmp_path), "evaluator_type": "coco"}
+    registered("own_coco", lambda: pytest.fail("not asked"), **metadata)
+    (track,) = get_tracks("own_coco")
+    assert track["name"] == "5.jpg#0" and track["boxes"].tolist() == [[1, 2, 4, 6]]

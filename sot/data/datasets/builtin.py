@@ -1,0 +1,114 @@
+"""The public data sets by name, and where they are looked for.
+
+Each is read from its official layout in a folder under ``$DETECTRON2_DATASETS`` (default
+``./datasets``); see datasets/README.md. COCO and other data sets of photographs are detectron2's
+own: ``coco_2017_train``, or whatever was registered with it.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Callable, Dict, List
+
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from . import got10k, ilsvrc, lasot, nfs, otb, trackingnet, uav, vot, ytbb
+from .cache import Source, cached_tracks
+from .tracks import TrackList
+
+__all__ = ["BUILTIN", "Builtin", "builtin_sources", "load_builtin", "register_builtin"]
+
+
+@dataclass(frozen=True)
+class Builtin:
+    """How a data set is read.
+
+    Attributes:
+        reader: the module, with TREE and PIXEL_ORIGIN.
+        sources: its function (root, split) -> sources.
+        folder: under DETECTRON2_DATASETS.
+        split: for ``sources``.
+        frame_range: largest distance of the frames of a training pair, as published trackers
+            have it (SiamRPN++ and PySOT: VID 100, YouTube-BB 3, stills 1).
+        strict: all must be there: a test set with holes would give wrong scores.
+    """
+
+    reader: ModuleType
+    sources: Callable[[Path, str], List[Source]]
+    folder: str
+    split: str
+    frame_range: int = 100
+    strict: bool = False
+
+
+def _trackingnet(split: str) -> Builtin:
+    strict = split == "test"
+    return Builtin(
+        trackingnet, trackingnet.trackingnet_sources, "trackingnet", split, strict=strict
+    )
+
+
+BUILTIN: Dict[str, Builtin] = {
+    "imagenet_vid_train": Builtin(ilsvrc, ilsvrc.vid_sources, "ILSVRC", "train"),
+    "imagenet_vid_val": Builtin(ilsvrc, ilsvrc.vid_sources, "ILSVRC", "val"),
+    "imagenet_det_train": Builtin(ilsvrc, ilsvrc.det_sources, "ILSVRC", "train", 1),
+    "imagenet_det_val": Builtin(ilsvrc, ilsvrc.det_sources, "ILSVRC", "val", 1),
+    "youtube_bb_train": Builtin(ytbb, ytbb.ytbb_sources, "youtube_bb", "train", 3),
+    "youtube_bb_val": Builtin(ytbb, ytbb.ytbb_sources, "youtube_bb", "validation", 3),
+    "got10k_train": Builtin(got10k, got10k.got10k_sources, "got10k", "train"),
+    "got10k_val": Builtin(got10k, got10k.got10k_sources, "got10k", "val", strict=True),
+    "got10k_test": Builtin(got10k, got10k.got10k_sources, "got10k", "test", strict=True),
+    "lasot_train": Builtin(lasot, lasot.lasot_sources, "lasot", "train"),
+    "lasot_test": Builtin(lasot, lasot.lasot_sources, "lasot", "test", strict=True),
+    **{f"trackingnet_{split}": _trackingnet(split) for split in trackingnet.CHUNKS},
+    "otb2013": Builtin(otb, otb.otb_sources, "otb", "2013", strict=True),
+    "otb2015": Builtin(otb, otb.otb_sources, "otb", "2015", strict=True),
+    "uav123": Builtin(uav, uav.uav_sources, "uav123", "UAV123", strict=True),
+    "uav20l": Builtin(uav, uav.uav_sources, "uav123", "UAV20L", strict=True),
+    "nfs30": Builtin(nfs, nfs.nfs_sources, "nfs", "30", strict=True),
+    "nfs240": Builtin(nfs, nfs.nfs_sources, "nfs", "240", strict=True),
+    "vot2016": Builtin(vot, vot.vot_sources, "vot2016", "shortterm", strict=True),
+    "vot2018": Builtin(vot, vot.vot_sources, "vot2018", "shortterm", strict=True),
+    "vot2019": Builtin(vot, vot.vot_sources, "vot2019", "shortterm", strict=True),
+    "vot2018_lt": Builtin(vot, vot.vot_sources, "vot2018_lt", "longterm", strict=True),
+}
+
+
+def builtin_sources(name: str) -> List[Source]:
+    """Sources of a data set of BUILTIN.
+
+    Raises:
+        FileNotFoundError: not there, or a part of it that is needed to know its sequences; the
+            message says where it was looked for and what is expected there.
+    """
+    builtin = BUILTIN[name]
+    place = Path(os.environ.get("DETECTRON2_DATASETS", "datasets"))
+    root = place / builtin.folder
+    try:
+        if not root.is_dir():
+            raise FileNotFoundError(f"there is no folder {root}")
+        return builtin.sources(root, builtin.split)
+    except FileNotFoundError as e:
+        tree = "".join(f"  {line}\n" for line in builtin.reader.TREE.splitlines())
+        raise FileNotFoundError(
+            f"dataset {name!r}: {e}\nExpected in {root.absolute()}:\n{tree}"
+            f"Data sets are looked for in $DETECTRON2_DATASETS ({place}): set it to the folder "
+            f"that holds {builtin.folder}/, and see datasets/README.md"
+        ) from None
+
+
+def load_builtin(name: str) -> TrackList:
+    """Tracks of a data set of BUILTIN; errors as builtin_sources, and of its sources if strict."""
+    return cached_tracks(name, builtin_sources(name), BUILTIN[name].strict)
+
+
+def register_builtin() -> None:
+    """Register the names of BUILTIN."""
+    for name, builtin in BUILTIN.items():
+        DatasetCatalog.register(name, lambda name=name: load_builtin(name))
+        MetadataCatalog.get(name).set(
+            evaluator_type="sot",
+            frame_range=builtin.frame_range,
+            pixel_origin=builtin.reader.PIXEL_ORIGIN,
+        )

@@ -1,0 +1,79 @@
+"""GOT-10k (Huang et al., TPAMI 2021): 9,335 training, 180 validation and 180 test sequences."""
+
+from functools import partial
+from pathlib import Path
+from typing import Dict, List
+
+from ..frames import ImageFrames, list_images
+from .cache import Source
+from .sequences import extend_first_box, read_labels, read_names
+from .tracks import make_track, read_boxes
+
+__all__ = ["got10k_sources"]
+
+TREE = """\
+train/                        # of the parts train, val and test, those that are used
+  list.txt                    # names of the sequences
+  GOT-10k_Train_000001/
+    00000001.jpg ...
+    groundtruth.txt           # x,y,w,h for each frame
+    absence.label             # 1: the target is not there
+    cover.label               # 0 ... 8 eighths of the target can be seen
+    cut_by_image.label        # 1: the border of the image cuts the target
+    meta_info.ini             # not read
+val/                          # like train
+  list.txt
+  GOT-10k_Val_000001/ ...
+test/
+  list.txt
+  GOT-10k_Test_000001/
+    00000001.jpg ...
+    groundtruth.txt           # the first box only; a server knows the others
+"""
+
+# The official toolkit cuts boxes to [0, width] x [0, height] before it compares them
+# (got10k/utils/metrics.py, rect_iou), so they are continuous and count from 0.
+PIXEL_ORIGIN = 0
+
+# The first pictures of these are all the same one, so that the boxes show other places than the
+# target; some are outside of the image (github.com/got-10k/toolkit/issues/10).
+WRONG = frozenset(f"GOT-10k_Train_{i:06d}" for i in (*range(8623, 8638), 9058, 9059))
+
+LABELS = ("absence", "cover", "cut_by_image")
+
+
+def got10k_sources(root: Path, split: str) -> List[Source]:
+    """
+    Tracks of train and val have the fields ``cover`` ((T,) int8, 0 to 8) and ``cut_by_image``
+    ((T,) bool). The 17 training sequences with wrong boxes are left out.
+
+    Args:
+        root: see TREE.
+        split: "train", "val" or "test".
+
+    Raises:
+        FileNotFoundError: no list of sequences.
+    """
+    folder = root / split
+    return [
+        _source(folder / name, split != "test")
+        for name in read_names(folder / "list.txt")
+        if name not in WRONG
+    ]
+
+
+def _source(folder: Path, labelled: bool) -> Source:
+    names = ["groundtruth.txt", *(f"{label}.label" for label in LABELS if labelled)]
+    files = (*(str(folder / name) for name in names), str(folder))
+    return Source(folder.name, files, partial(_read, folder, labelled))
+
+
+def _read(folder: Path, labelled: bool) -> List[Dict]:
+    frames = ImageFrames(list_images(folder))
+    boxes = read_boxes(folder / "groundtruth.txt")
+    if not labelled:
+        return [make_track(folder.name, frames, extend_first_box(boxes, len(frames)))]
+    absence, cover, cut = (read_labels(folder / f"{name}.label", len(boxes)) for name in LABELS)
+    visible = (absence == 0) & (cover > 0)
+    fields = {"cover": cover, "cut_by_image": cut.astype(bool)}
+    return [make_track(folder.name, frames, boxes, visible, **fields)]

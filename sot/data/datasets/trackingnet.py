@@ -1,0 +1,79 @@
+"""TrackingNet (Mueller et al., ECCV 2018): 30,132 training sequences in 12 chunks, 511 for test."""
+
+import os
+from functools import partial
+from pathlib import Path
+from typing import Dict, List
+
+from ..frames import ImageFrames, list_images
+from .cache import Source
+from .sequences import extend_first_box
+from .tracks import make_track, read_boxes
+
+__all__ = ["trackingnet_sources"]
+
+TREE = """\
+TRAIN_0/                      # ... TRAIN_11
+  anno/
+    -3TIfnTSM6c_2.txt         # x,y,w,h for each frame
+  frames/                     # extracted from zips/
+    -3TIfnTSM6c_2/
+      0.jpg 1.jpg ...
+TEST/
+  anno/
+    0-6LB4FqxoE_0.txt         # the first box only; a server knows the others
+  frames/
+    0-6LB4FqxoE_0/
+      0.jpg 1.jpg ...
+"""
+
+# The official development kit draws the boxes as they stand with OpenCV, which counts from 0
+# (generate_BB_frames.py).
+PIXEL_ORIGIN = 0
+
+NUM_CHUNKS = 12
+# "train" is all of it, "train_p4" the first four chunks (ATOM, DiMP and others train on these)
+CHUNKS = {
+    "train": [f"TRAIN_{i}" for i in range(NUM_CHUNKS)],
+    "train_p4": [f"TRAIN_{i}" for i in range(4)],
+    **{f"train_{i}": [f"TRAIN_{i}"] for i in range(NUM_CHUNKS)},
+    "test": ["TEST"],
+}
+
+
+def trackingnet_sources(root: Path, split: str) -> List[Source]:
+    """
+    Args:
+        root: see TREE.
+        split: a key of CHUNKS.
+
+    Raises:
+        FileNotFoundError: the annotations of a chunk are missing.
+    """
+    sources = []
+    for chunk in (root / name for name in CHUNKS[split]):
+        annotations = chunk / "anno"
+        if not annotations.is_dir():
+            raise FileNotFoundError(
+                f"annotations {annotations} do not exist; trackingnet_train_0 ... "
+                f"trackingnet_train_{NUM_CHUNKS - 1} are the data sets of single chunks"
+            )
+        for file in sorted(os.listdir(annotations)):
+            name, suffix = os.path.splitext(file)
+            if suffix == ".txt":
+                files = (str(annotations / file), str(chunk / "frames" / name))
+                read = partial(_read, chunk, name, split == "test")
+                sources.append(Source(name, files, read))
+    return sources
+
+
+def _read(chunk: Path, name: str, first_box_only: bool) -> List[Dict]:
+    folder, archive = chunk / "frames" / name, chunk / "zips" / f"{name}.zip"
+    if not folder.is_dir():
+        todo = f": extract {archive} into it" if archive.is_file() else ""
+        raise FileNotFoundError(f"frames {folder} do not exist{todo}")
+    frames = ImageFrames(list_images(folder))
+    boxes = read_boxes(chunk / "anno" / f"{name}.txt")
+    if first_box_only:
+        boxes = extend_first_box(boxes, len(frames))
+    return [make_track(name, frames, boxes)]

@@ -1,0 +1,65 @@
+"""VOT challenges whose truth is polygons or boxes: VOT2016, VOT2018, VOT2019, VOT2018-LT."""
+
+from functools import partial
+from pathlib import Path
+from typing import Dict, List
+
+import numpy as np
+
+from ..frames import ImageFrames, list_images
+from .cache import Source
+from .sequences import read_names
+from .tracks import make_track, read_boxes, read_table
+
+__all__ = ["vot_sources"]
+
+TREE = """\
+list.txt                      # names of the sequences
+ants1/
+  groundtruth.txt             # the corners x1,y1,...,x4,y4 or x,y,w,h for each frame; nan: absent
+  color/                      # older releases: the frames right in the sequence's folder
+    00000001.jpg ...
+  occlusion.tag ...           # not read
+"""
+
+# The official toolkits count from 0: the Matlab one adds 1 before it indexes an image
+# (sequence/cut_patch.m), the Python one puts the first pixel of a mask at x, y (region/shapes.py).
+PIXEL_ORIGIN = 0
+
+
+def vot_sources(root: Path, split: str) -> List[Source]:
+    """
+    Short-term tracks have the field ``polygons``, (T, 8) float64: the corners x1, y1, ..., x4, y4
+    of the annotation, in frame pixels; ``boxes`` are their bounding boxes.
+
+    Args:
+        root: of one challenge, see TREE; ``sequences/`` in a workspace of the VOT toolkit.
+        split: "shortterm" or "longterm".
+
+    Raises:
+        FileNotFoundError: no list of sequences.
+    """
+    return [_source(root / name, split == "shortterm") for name in read_names(root / "list.txt")]
+
+
+def _source(folder: Path, polygons: bool) -> Source:
+    color = folder / "color"
+    images = color if color.is_dir() else folder
+    truth = folder / "groundtruth.txt"
+    return Source(
+        folder.name, (str(truth), str(images)), partial(_read, folder.name, truth, images, polygons)
+    )
+
+
+def _read(name: str, truth: Path, images: Path, polygons: bool) -> List[Dict]:
+    frames, boxes = ImageFrames(list_images(images)), read_boxes(truth)
+    fields = {"polygons": _corners(read_table(truth))} if polygons else {}
+    return [make_track(name, frames, boxes, **fields)]
+
+
+def _corners(table: np.ndarray) -> np.ndarray:
+    """(T, 8) as it is; (T, 4) x, y, w, h, as in conduction1 of VOT2018, -> (T, 8)."""
+    if table.shape[1] != 4:
+        return table.reshape(-1, 8)
+    x, y, w, h = table.T
+    return np.stack([x, y, x + w, y, x + w, y + h, x, y + h], axis=1)

@@ -1,0 +1,145 @@
+"""YouTube-BoundingBoxes, detection part (Real et al., CVPR 2017)."""
+
+import csv
+import logging
+import os
+from array import array
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import Dict, Iterator, List, Tuple
+
+import numpy as np
+from PIL import Image
+
+from ..frames import ImageFrames
+from .cache import Source
+from .tracks import NumberedFiles, make_track
+
+__all__ = ["ytbb_sources"]
+
+TREE = """\
+yt_bb_detection_train.csv       # as published, unpacked
+yt_bb_detection_train/          # frames that are annotated, as youtube-bb-utility saves them
+  0/                            # class_id
+    AAB6lO-XiKE_238000_0_0.jpg  # youtube_id, timestamp_ms, class_id, object_id
+    ...
+  ...
+yt_bb_detection_validation.csv
+yt_bb_detection_validation/
+"""
+
+# Boxes are fractions of the picture's width and height, 0 to 1.
+PIXEL_ORIGIN = 0
+
+Segment = Tuple[Tuple[str, str, str], np.ndarray, np.ndarray, np.ndarray]
+
+
+def ytbb_sources(root: Path, split: str) -> List[Source]:
+    """Each segment of a video is a track of the frames, one a second, that are on disk. Segments
+    without any, as the video is gone from YouTube, are left out and counted in the log.
+
+    Args:
+        root: see TREE.
+        split: "train" or "validation".
+
+    Raises:
+        FileNotFoundError: the table or the folder of frames is missing.
+    """
+    folder = root / f"yt_bb_detection_{split}"
+    table = folder.with_suffix(".csv")
+    for path in (table, folder):
+        if not path.exists():
+            raise FileNotFoundError(f"there is no {path}")
+    classes = sorted(str(p) for p in folder.iterdir() if p.is_dir())
+    read = partial(_read_segments, str(table), str(folder))
+    return [Source(folder.name, (str(table), str(folder), *classes), read)]
+
+
+def _read_segments(table: str, folder: str) -> Iterator[Dict]:
+    total, gone, unreadable = 0, 0, []
+    for label, segments in groupby(_segments(table), key=lambda segment: segment[0][1]):
+        place = os.path.join(folder, label)
+        on_disk = set(os.listdir(place)) if os.path.isdir(place) else set()
+        for segment in segments:
+            total += 1
+            try:
+                track = _make_segment(segment, place, on_disk)
+            except OSError as e:  # of PIL; they name the file
+                unreadable.append(str(e))
+                continue
+            if track is None:
+                gone += 1
+            else:
+                yield track
+    logger = logging.getLogger(__name__)
+    if gone:
+        logger.warning(
+            f"{table}: {gone} of {total} segments are left out, as {folder} has no frame of them"
+        )
+    if unreadable:
+        logger.warning(
+            f"{table}: {len(unreadable)} of {total} segments are left out, as their first frame "
+            f"cannot be read, such as: {unreadable[0]}"
+        )
+
+
+def _make_segment(segment: Segment, folder: str, on_disk: set):
+    """Track of the frames that are on disk; None if there are none."""
+    (video, label, target), times, boxes, present = segment
+    suffix = f"_{label}_{target}.jpg"
+    here = [f"{video}_{time}{suffix}" in on_disk for time in times]
+    if not any(here):
+        return None
+    times = times[here].tolist()
+    files = _number(os.path.join(folder, f"{video}_"), times, suffix)
+    with Image.open(files[0]) as image:  # reads the header alone
+        width, height = image.size
+    x0, x1, y0, y1 = boxes[here].T
+    xywh = np.stack([x0 * width, y0 * height, (x1 - x0) * width, (y1 - y0) * height], axis=1)
+    name = f"{video}_{label}_{target}"
+    return make_track(name, ImageFrames(files), xywh, visible=present[here])
+
+
+def _number(prefix: str, times: List[int], suffix: str):
+    """File names, without storing them if they are equally spaced, as they are in most segments."""
+    steps = {b - a for a, b in zip(times, times[1:])}
+    if len(steps) == 1:
+        return NumberedFiles(prefix, 1, times[0], steps.pop(), suffix, len(times))
+    return [f"{prefix}{time}{suffix}" for time in times]
+
+
+def _segments(path: str) -> Iterator[Segment]:
+    """Rows of the table by class, then segment, then time: (youtube_id, class_id, object_id),
+    time in ms (T,), xmin, xmax, ymin, ymax (T, 4), present (T,) bool.
+
+    Raises:
+        ValueError: a row that is none; the message gives file and line.
+    """
+    # arrays and not lists: there are 5 million rows
+    numbers, times, corners, presence = array("i"), array("i"), array("d"), array("b")
+    known = {}
+    with open(path, newline="") as file:
+        for line, row in enumerate(csv.reader(file), start=1):
+            try:
+                video, time, label, _, target, present, *box = row
+                x0, x1, y0, y1 = (float(v) for v in box)
+                times.append(int(time))
+            except ValueError:
+                raise ValueError(
+                    f"{path} line {line}: expected youtube_id, timestamp_ms, class_id, class_name, "
+                    f"object_id, object_presence, xmin, xmax, ymin, ymax but found {row}"
+                ) from None
+            numbers.append(known.setdefault((video, label, target), len(known)))
+            corners.extend((x0, x1, y0, y1))
+            presence.append(present == "present")  # and not "absent" or "uncertain"
+    keys = sorted(known, key=lambda key: (key[1], key))
+    rank = np.empty(len(keys), dtype=np.int64)
+    rank[[known[key] for key in keys]] = np.arange(len(keys))
+    rank = rank[np.array(numbers)]
+    order = np.lexsort((times, rank))
+    ends = np.searchsorted(rank[order], np.arange(len(keys) + 1))
+    times, presence = np.array(times)[order], np.array(presence, dtype=bool)[order]
+    corners = np.array(corners).reshape(-1, 4)[order]
+    for key, start, end in zip(keys, ends, ends[1:]):
+        yield key, times[start:end], corners[start:end], presence[start:end]
