@@ -83,7 +83,7 @@ def builtin_sources(name: str) -> List[Source]:
             message says where it was looked for and what is expected there.
     """
     builtin = BUILTIN[name]
-    place = Path(os.environ.get("DETECTRON2_DATASETS", "datasets"))
+    place = Path(os.environ.get("DETECTRON2_DATASETS", "datasets")).expanduser()
     root = place / builtin.folder
     try:
         if not root.is_dir():
