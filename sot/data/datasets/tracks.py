@@ -149,7 +149,8 @@ class TrackList(Sequence):
     def pack(cls, tracks: Iterable[Dict]) -> "TrackList":
         """
         Raises:
-            ValueError: a track without a field that the others have.
+            ValueError: a track without a field that the others have, or with one of another
+                length than its boxes.
         """
         if isinstance(tracks, cls):
             return tracks
@@ -170,6 +171,11 @@ class TrackList(Sequence):
                     f"{sorted(rows)}"
                 )
             for key, value in fields.items():
+                if len(value) != len(track["boxes"]):
+                    raise ValueError(
+                        f"sequence {track['name']}: {len(track['boxes'])} boxes but "
+                        f"{len(value)} of {key}"
+                    )
                 rows.setdefault(key, []).append(value)
         arrays = {f"row.{key}": np.concatenate(values) for key, values in rows.items()}
         arrays["kinds"] = np.array(kinds, dtype=np.uint8)

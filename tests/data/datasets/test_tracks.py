@@ -166,5 +166,10 @@ class TestTrackList:
         with pytest.raises(ValueError, match="sequence numbered has the fields"):
             TrackList.pack([make("a", 2), TRACKS[0]])
 
+    def test_fields_of_another_length_are_refused(self):
+        track = {**TRACKS[0], "visible": np.ones(3, bool)}
+        with pytest.raises(ValueError, match="sequence numbered: 2 boxes but 3 of visible"):
+            TrackList.pack([track])
+
     def test_no_tracks(self):
         assert len(TrackList.pack([])) == 0 and TrackList.pack([]).num_visible().tolist() == []

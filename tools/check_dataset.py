@@ -1,0 +1,272 @@
+#!/usr/bin/env python3
+"""
+Walk a data set and report what is wrong with it:
+
+    python tools/check_dataset.py got10k_train
+    python tools/check_dataset.py folder:videos --output report.json
+    python tools/check_dataset.py coco:photos:photos.json --workers 4
+
+Every frame is read. What is looked for: sequences that cannot be read, numbers of frames and boxes
+that differ, frames that are missing or do not decode, boxes without a size, smaller than a pixel,
+outside the picture or far larger than it, and tracks in which the target is never visible.
+Frames are counted from 0.
+
+Stop it whenever you like (Ctrl-C): the same command goes on from there.
+Exit code: 0 nothing found, 1 problems found, 2 the data set cannot be found, 130 interrupted.
+"""
+
+import argparse
+import json
+import os
+import re
+import sys
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Dict, Iterator, List, Tuple
+
+import sot  # noqa: F401  isort: skip  (first, since it silences a warning of detectron2's import)
+import numpy as np
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from sot.data.checks import (
+    KINDS,
+    Checker,
+    Problem,
+    Progress,
+    Unit,
+    fingerprint,
+    make_units,
+    start_worker,
+)
+from sot.data.datasets import Source, TrackList, get_tracks
+from sot.data.datasets.builtin import BUILTIN, builtin_sources
+from sot.data.datasets.cache import READ_ERRORS
+from sot.data.datasets.custom import folder_sources
+
+CLEAN, PROBLEMS, USAGE, INTERRUPTED = 0, 1, 2, 130  # exit codes
+SHOWN = 5  # of each kind on the screen; the report has all
+
+
+def read_dataset(name: str) -> Tuple[TrackList, List[Problem]]:
+    """Tracks of a data set, and what is wrong with the sequences that cannot be read.
+
+    Raises:
+        ValueError, FileNotFoundError: as sot.data.get_tracks.
+    """
+    kind, _, rest = name.partition(":")
+    if name in BUILTIN:
+        sources, problems = builtin_sources(name), []
+    elif kind == "folder":
+        root = Path(rest).resolve()
+        sources = folder_sources(root)
+        problems = folders_left_out(root, sources)
+    else:
+        return get_tracks(name), []
+    return read_sources(sources, problems), problems
+
+
+def folders_left_out(root: Path, sources: List[Source]) -> List[Problem]:
+    """Folders of a ``folder:`` data set that are passed over, as they hold no boxes."""
+    known = {source.name for source in sources}
+    folders = [] if known == {root.name} else sorted(p for p in root.iterdir() if p.is_dir())
+    return [
+        Problem("unreadable", folder.name, None, f"{folder} has no groundtruth_rect.txt")
+        for folder in folders
+        if folder.name not in known and not folder.name.startswith(".")
+    ]
+
+
+def read_sources(sources: List[Source], problems: List[Problem]) -> TrackList:
+    """Tracks of the sources that can be read; what is wrong with the others is appended."""
+
+    def read(source: Source):
+        try:
+            return list(source.read()), None
+        except OSError as e:
+            return [], f"{e.filename}: {e.strerror}" if e.filename else str(e)
+        except READ_ERRORS as e:
+            return [], str(e)
+
+    def tracks(pool) -> Iterator[Dict]:
+        bar = tqdm(sources, "reading", unit=" sequences", mininterval=_interval())
+        for source, (found, error) in zip(bar, pool.map(read, sources)):
+            if error is None and not all(len(track["boxes"]) for track in found):
+                found, error = [], "no frames and no boxes"
+            if error is not None:
+                differ = re.search(r"\d+ \w+ but \d+", error)  # as make_track words it
+                kind = "numbers" if differ else "unreadable"
+                detail = error + (missing_numbers(source) if differ else "")
+                problems.append(Problem(kind, source.name, None, detail))
+            yield from found
+
+    pool = ThreadPoolExecutor(8)  # reading many small files is waiting for the disk
+    try:
+        return TrackList.pack(tracks(pool))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def missing_numbers(source: Source) -> str:
+    """Which file names a folder of numbered frames passes over, for a message."""
+    for folder in filter(os.path.isdir, source.files):
+        stems = [p.stem for p in Path(folder).iterdir() if re.search(r"\d$", p.stem)]
+        numbers = {int(re.search(r"\d+$", stem)[0]) for stem in stems}
+        gaps = sorted(set(range(min(numbers, default=0), max(numbers, default=0))) - numbers)
+        if 0 < len(gaps) < len(numbers) / 2:  # otherwise they do not count by ones
+            shown = ", ".join(map(str, gaps[:SHOWN])) + (", ..." if len(gaps) > SHOWN else "")
+            return f"; numbers missing in {folder}: {shown}"
+    return ""
+
+
+def walk(tracks: TrackList, progress: Progress, problems: List[Problem], decode, workers) -> None:
+    """Check all units that ``progress`` does not know; what is wrong is appended."""
+    keys = {}
+    total = int(tracks.num_frames().sum())
+    bar = tqdm(desc="checking", total=total, unit=" boxes", mininterval=_interval())
+
+    def unknown_units() -> Iterator[Unit]:
+        for unit in make_units(tracks):
+            key = fingerprint(tracks, unit)
+            if key in progress.done:
+                problems.extend(progress.done[key])
+                bar.update(unit.num_boxes)
+            else:
+                keys[unit] = key
+                yield unit
+
+    loader = DataLoader(
+        Checker(tracks, decode),
+        sampler=unknown_units(),
+        batch_size=None,
+        collate_fn=_as_is,
+        num_workers=workers,
+        worker_init_fn=start_worker,
+    )
+    with bar:
+        for unit, found in loader:
+            progress.add(keys.pop(unit), found)
+            problems += found
+            bar.update(unit.num_boxes)
+
+
+def _as_is(item):
+    return item
+
+
+def _interval() -> float:
+    """Seconds between two states of a progress bar; each is a line of its own in a log file."""
+    return 0.1 if sys.stderr.isatty() else 10
+
+
+def absent_frames(tracks: TrackList) -> Dict[str, List[Tuple[int, int]]]:
+    """First and last frame of each stretch in which the target is invisible, by track."""
+    absent = {}
+    for i in np.flatnonzero(tracks.num_frames() - tracks.num_visible()).tolist():
+        track = tracks[i]
+        steps = np.diff(np.concatenate([[False], ~track["visible"], [False]]).astype(int))
+        begins, ends = np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)
+        absent[track["name"]] = list(zip(begins.tolist(), (ends - 1).tolist()))
+    return absent
+
+
+def summarize(problems: List[Problem], absent: Dict[str, List[Tuple[int, int]]]) -> str:
+    """Totals, and the first problems of each kind."""
+    by_kind = defaultdict(list)
+    for problem in problems:
+        by_kind[problem.kind].append(problem)
+    lines = [] if problems else ["No problems found."]
+    for kind in filter(by_kind.get, KINDS):
+        found = by_kind[kind]
+        lines.append(f"{KINDS[kind]}: {len(found)}")
+        for p in found[:SHOWN]:
+            frame = "" if p.frame is None else f" frame {p.frame}"
+            lines.append(f"  {p.sequence}{frame}: {p.detail}")
+        if len(found) > SHOWN:
+            lines.append(f"  ... and {len(found) - SHOWN} more")
+    if absent:
+        counts = {name: sum(b - a + 1 for a, b in parts) for name, parts in absent.items()}
+        names = [f"{name} ({count})" for name, count in counts.items()]
+        names[SHOWN:] = ["..."] if len(names) > SHOWN else []
+        lines.append(
+            f"Note: {sum(counts.values())} frames of {len(counts)} tracks have no box or are "
+            f"marked as invisible, and are not trained on: {', '.join(names)}"
+        )
+    return "\n".join(lines)
+
+
+def write_report(path: Path, facts: Dict, problems: List[Problem]) -> None:
+    """A JSON file with the facts, the total of each kind, and each problem in a line."""
+    totals = {kind: sum(p.kind == kind for p in problems) for kind in KINDS}
+    items = {**facts, "totals": totals}
+    lines = [f" {json.dumps(key)}: {json.dumps(value)}" for key, value in items.items()]
+    found = ",\n".join(f"  {json.dumps(p._asdict())}" for p in problems)
+    lines.append(f' "problems": [\n{found}\n ]' if problems else ' "problems": []')
+    path.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+
+
+def check(name: str, output: Path, decode: bool, workers: int, restart: bool) -> int:
+    """Check a data set, print the result and write the report; returns the exit code.
+
+    Raises:
+        ValueError, OSError: there is no such data set.
+    """
+    tracks, problems = read_dataset(name)
+    progress = Progress(output.with_name(output.name + ".part"), name, decode, restart)
+    if progress.done:
+        print("Going on from where it was interrupted; --restart begins anew.")
+    absent = absent_frames(tracks)
+    try:
+        walk(tracks, progress, problems, decode, workers)
+    except KeyboardInterrupt:
+        print(f"Found so far: {summarize(problems, absent)}")
+        raise
+    boxes = int(tracks.num_frames().sum())
+    facts = {"dataset": name, "decoded": decode, "tracks": len(tracks), "boxes": boxes}
+    write_report(output, {**facts, "absent": absent}, problems)
+    progress.finish()
+    print(f"{name}: {len(tracks)} tracks, {boxes} boxes")
+    print(f"{summarize(problems, absent)}\nReport: {output}")
+    return PROBLEMS if problems else CLEAN
+
+
+def parse_args(argv=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("name", help="registered name, folder:PATH, or coco:IMAGES_DIR:JSON")
+    parser.add_argument("--output", help="report (output/check_dataset/NAME.json)")
+    parser.add_argument("--workers", type=int, help="processes that read (the number of CPUs)")
+    parser.add_argument(
+        "--no-decode",
+        action="store_true",
+        help="only see that images are there and read their size; quicker, finds less",
+    )
+    parser.add_argument(
+        "--restart", action="store_true", help="do not go on with a walk that was interrupted"
+    )
+    args = parser.parse_args(argv)
+    if args.workers is None:
+        args.workers = os.cpu_count() or 1
+    if args.workers < 1:
+        parser.error(f"--workers {args.workers}: at least one is needed")
+    slug = re.sub(r"[^\w.-]+", "_", args.name).replace(".json", "")[-100:]
+    args.output = Path(args.output or f"output/check_dataset/{slug}.json")
+    return args
+
+
+def main(argv=None) -> int:
+    args = parse_args(argv)
+    try:
+        return check(args.name, args.output, not args.no_decode, args.workers, args.restart)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USAGE
+    except KeyboardInterrupt:
+        print("Interrupted; the same command goes on from here.")
+        return INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,240 @@
+#!/usr/bin/env python3
+r"""
+Draw what the network sees in training, and where the targets lie in its search crops:
+
+    python tools/visualize_pairs.py --config-file configs/SiamRPN/siamrpn_compact.yaml \
+        --output output/pairs DATASETS.TRAIN "('coco:photos:photos.json', 'folder:videos')"
+
+OUTPUT/pairs.png       template and search crop of the first pairs that a training run with this
+                       seed draws, with the target and the anchors that the network matches to it
+OUTPUT/positions.png   over more pairs: where the target's centre falls, what area it covers, how
+                       large it is, and where the positive anchors are (SiamRPN++, Figure 1)
+
+Settings follow as for train_net.py, to compare for example
+
+    ... INPUT.SEARCH_AUG.SHIFT 0.0
+    ... DATALOADER.NEGATIVE_PAIR_FRACTION 0.5 MODEL.RPN.IOU_THRESHOLDS "[0.3, 0.5]"
+"""
+
+import argparse
+import sys
+from itertools import chain, islice
+from pathlib import Path
+
+import sot  # isort: skip  (first, since it silences a warning of detectron2's import)
+import numpy as np
+import torch
+from detectron2.modeling import build_model
+from detectron2.structures import Boxes, Instances, pairwise_iou
+from tqdm import tqdm
+
+from sot.data import SiameseDatasetMapper, build_siamese_train_loader
+from sot.data.pair_plots import PairView, anchor_noun, draw_pairs, draw_positions
+from sot.modeling.anchor_generator import response_centers
+
+MAX_DRAWN = 300
+NAME_LENGTH = 21  # letters that fit below a template
+BATCH = 8  # pairs that a loader worker hands over at once
+
+
+class CaptionedMapper:
+    """A mapper whose items say which frames they were cut from."""
+
+    def __init__(self, mapper):
+        self.mapper = mapper
+
+    def __call__(self, pair):
+        item = self.mapper(pair)
+        if item is not None:
+            item["caption"] = caption(pair["template"], pair["search"], pair["negative"])
+        return item
+
+
+def caption(template, search, negative: bool):
+    """Lines that name the two frames of a pair."""
+    if negative:
+        return [*_name(template), *_name(search)]
+    numbers = f"frames {template['index']} and {search['index']}"
+    return [shorten(template["name"]), numbers if len(template["frames"]) > 1 else "photograph"]
+
+
+def _name(frame):
+    number = [f"  frame {frame['index']}"] if len(frame["frames"]) > 1 else []
+    return [shorten(frame["name"]), *number]
+
+
+def shorten(name: str) -> str:
+    """The name, its middle left out where it is longer than NAME_LENGTH."""
+    half = (NAME_LENGTH - 1) // 2
+    return name if len(name) <= NAME_LENGTH else f"{name[:half]}…{name[-half:]}"
+
+
+class AnchorLabels:
+    """Anchors of a network with a proposal generator, and their labels in training."""
+
+    def __init__(self, model, kernels, search):
+        self.rpn = model.proposal_generator
+        self.levels = []
+        hook = self.rpn.anchor_generator.register_forward_hook(
+            lambda module, inputs, anchors: self.levels.extend(anchors)
+        )
+        model.detect(kernels, search)
+        hook.remove()
+        self.anchors = Boxes.cat(self.levels).tensor.numpy()
+
+    def __call__(self, instances: Instances):
+        """(R,) bool, the anchors on the box; and (R,) the labels 1, 0 or -1 after sampling."""
+        overlaps = pairwise_iou(instances.gt_boxes, Boxes.cat(self.levels))
+        _, matched = self.rpn.anchor_matcher(overlaps)
+        (labels,), _ = self.rpn.label_and_sample_anchors(self.levels, [instances])
+        return matched.numpy() == 1, labels.numpy()
+
+
+class PositionLabels:
+    """Positions of SiamFC's response as anchors of no size, and their labels in training."""
+
+    def __init__(self, model, kernels, search):
+        self.model = model
+        self.size = model.detect(kernels, search).shape[1:]
+        self.crop_size = search.shape[-1]
+        ys, xs = response_centers(self.size, model.stride, self.crop_size)
+        y, x = (v.reshape(-1) for v in torch.meshgrid(ys, xs, indexing="ij"))
+        self.anchors = torch.stack([x, y, x, y], dim=1).numpy()
+
+    def __call__(self, instances: Instances):
+        """As of AnchorLabels; all positions are used."""
+        same = Instances(instances.image_size, gt_boxes=instances.gt_boxes)
+        same.gt_negative = torch.zeros_like(instances.gt_negative)
+        matched, labels = (
+            self.model.label_positions(self.size, self.crop_size, [i])[0].reshape(-1).numpy()
+            for i in (same, instances)
+        )
+        return matched, labels.astype(int)
+
+
+@torch.no_grad()
+def build_labels(cfg, item):
+    """AnchorLabels or PositionLabels of the config's network for crops like those of ``item``."""
+    cfg = cfg.clone()
+    cfg.MODEL.DEVICE = "cpu"
+    model = build_model(cfg).eval()  # its weights do not matter
+    kernels = model.template(item["template"][None])
+    kind = AnchorLabels if hasattr(model, "proposal_generator") else PositionLabels
+    return kind(model, kernels, item["search"][None])
+
+
+def view(item, labels, with_crops: bool) -> PairView:
+    """What is drawn of a training item."""
+    instances = item["instances"]
+    return PairView(
+        instances.gt_boxes.tensor[0].numpy(),
+        bool(instances.gt_negative),
+        *labels(instances),
+        crops=(item["template"].numpy(), item["search"].numpy()) if with_crops else None,
+        caption=item["caption"],
+    )
+
+
+def visualize(cfg, output, num_pairs: int, num_positions: int) -> str:
+    """Write pairs.png and positions.png.
+
+    Args:
+        num_pairs, num_positions: pairs in the first and in the second; the same ones come first.
+
+    Returns:
+        what there is to say about the pairs, for the terminal.
+    """
+    output = Path(output)
+    output.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(cfg.SEED)  # of the sampling of anchors
+    loader = build_siamese_train_loader(cfg, CaptionedMapper(SiameseDatasetMapper(cfg)))
+    items = chain.from_iterable(loader)
+    total = max(num_pairs, num_positions)
+    labels, views = None, []
+    for i, item in enumerate(tqdm(islice(items, total), "pairs", total, mininterval=1)):
+        labels = labels or build_labels(cfg, item)
+        views.append(view(item, labels, i < num_pairs))
+    size = cfg.INPUT.SEARCH_SIZE_TRAIN
+    draw_pairs(views[:num_pairs], labels.anchors, output / "pairs.png")
+    draw_positions(
+        views, labels.anchors, size, cfg.INPUT.SEARCH_AUG.SHIFT, output / "positions.png"
+    )
+    return "\n".join(
+        [summary(views, labels.anchors), f"{output / 'pairs.png'}, {output / 'positions.png'}"]
+    )
+
+
+def summary(views, anchors) -> str:
+    """The numbers behind positions.png in a few lines."""
+    boxes = np.stack([v.box for v in views])
+    width, height = np.median(boxes[:, 2:] - boxes[:, :2], axis=0)
+    positive = [v for v in views if not v.negative]
+    lines = [
+        f"{len(views)} pairs, {100 * (1 - len(positive) / len(views)):.1f} % negative",
+        f"median target {width:.0f} x {height:.0f} px",
+    ]
+    if positive:
+        matched = np.array([v.matched.sum() for v in positive])
+        used = np.array([(v.labels == 1).sum() for v in positive])
+        lines.append(
+            f"positive pairs: {matched.mean():.1f} {anchor_noun(anchors)}s match, "
+            f"{used.mean():.1f} are used; none in {100 * np.mean(used == 0):.1f} % of the pairs"
+        )
+    return "\n".join(lines)
+
+
+def count_argument(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no positive whole number")
+    return int(text)
+
+
+def parse_args(argv=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--config-file",
+        default="SiamRPN/siamrpn_compact.yaml",
+        help="yaml file, or name in configs/ (%(default)s)",
+    )
+    parser.add_argument("--output", required=True, help="folder for the two pictures")
+    parser.add_argument(
+        "--num-pairs",
+        type=count_argument,
+        default=24,
+        help=f"pairs in pairs.png, up to {MAX_DRAWN} (%(default)s)",
+    )
+    parser.add_argument(
+        "--num-positions",
+        type=count_argument,
+        default=2000,
+        help="pairs in positions.png (%(default)s), thousands for a smooth picture",
+    )
+    parser.add_argument(
+        "--seed", type=int, help="another one draws other pairs (the config's SEED)"
+    )
+    parser.add_argument("opts", nargs="*", help="KEY VALUE ...: overrides of the config")
+    args = parser.parse_intermixed_args(argv)
+    if args.seed is not None and args.seed < 0:
+        parser.error(f"--seed {args.seed} is negative")
+    if args.num_pairs > MAX_DRAWN:
+        parser.error(f"--num-pairs {args.num_pairs}: up to {MAX_DRAWN} fit in a picture")
+    return args
+
+
+def main(argv=None) -> int:
+    args = parse_args(argv)
+    try:
+        cfg = sot.load_config(args.config_file, args.opts)
+        cfg.SOLVER.IMS_PER_BATCH = BATCH
+        cfg.SEED = max(cfg.SEED, 0) if args.seed is None else args.seed
+        print(visualize(cfg, args.output, args.num_pairs, args.num_positions))
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
