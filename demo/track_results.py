@@ -110,7 +110,7 @@ class Results:
         if frame.index in self.tracked:
             draw_box(picture, self.truth[frame.index], TRUTH_COLOR)
         for target, state in enumerate(states):
-            doubt = "?" if state.status == "uncertain" else ""
+            doubt = "?" if state.status in ("uncertain", "lost") else ""
             label = f"{target}: {state.score:.2f}{doubt}"
             draw_box(picture, state.box, target_color(target), label)
         if frame.image is None:

@@ -169,7 +169,7 @@ def read_truth(path):
     if not os.path.isfile(path):
         raise FileNotFoundError(f"--gt: no such file: {path}")
     boxes = read_boxes(path)
-    return make_track(path, boxes, boxes)["boxes"]
+    return make_track(path, boxes, boxes)["boxes"] if len(boxes) else boxes
 
 
 def check_output(path):

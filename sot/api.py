@@ -10,7 +10,7 @@ from iopath.common.file_io import PathHandler
 
 from .checkpoint import SOTCheckpointer
 from .config import load_config, merge_opts, resolve_device, resource_dir
-from .tracking import SiamRPNTracker
+from .tracking import SiameseTracker, build_siamese_tracker
 
 __all__ = ["build_model", "build_tracker"]
 
@@ -54,7 +54,7 @@ def build_model(cfg: CfgNode) -> torch.nn.Module:
     return model.eval()
 
 
-def build_tracker(config, weights=None, device=None, opts=()) -> SiamRPNTracker:
+def build_tracker(config, weights=None, device=None, opts=()) -> SiameseTracker:
     """A tracker that is ready for ``init``.
 
     Args:
@@ -76,4 +76,4 @@ def build_tracker(config, weights=None, device=None, opts=()) -> SiamRPNTracker:
             "this config comes without trained weights: name a file (MODEL.WEIGHTS, or weights=)"
         )
     cfg.MODEL.DEVICE = device or resolve_device(cfg.MODEL.DEVICE)
-    return SiamRPNTracker(cfg, build_model(cfg))
+    return build_siamese_tracker(cfg, build_model(cfg))

@@ -4,9 +4,19 @@ import os
 
 import torch
 from detectron2.engine import DefaultTrainer, HookBase
-from detectron2.solver import build_optimizer, get_default_optimizer_params
+from detectron2.solver import (
+    LRMultiplier,
+    build_lr_scheduler,
+    build_optimizer,
+    get_default_optimizer_params,
+)
 from detectron2.solver.build import maybe_add_gradient_clipping
 from detectron2.utils import comm
+from fvcore.common.param_scheduler import (
+    CompositeParamScheduler,
+    ExponentialParamScheduler,
+    LinearParamScheduler,
+)
 
 from .checkpoint import SOTCheckpointer
 from .data import build_siamese_test_loader, build_siamese_train_loader
@@ -84,6 +94,37 @@ class Trainer(DefaultTrainer):
         return maybe_add_gradient_clipping(cfg, torch.optim.AdamW)(
             params, lr=cfg.SOLVER.BASE_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY
         )
+
+    @classmethod
+    def build_lr_scheduler(cls, cfg, optimizer):
+        """detectron2's schedules, and "WarmupExponentialLR": after a linear warm-up geometric from
+        SOLVER.BASE_LR to SOLVER.BASE_LR_END.
+
+        Raises:
+            ValueError: an unknown schedule; or no BASE_LR_END > 0, or WARMUP_ITERS >= MAX_ITER.
+        """
+        solver = cfg.SOLVER
+        if solver.LR_SCHEDULER_NAME != "WarmupExponentialLR":
+            return build_lr_scheduler(cfg, optimizer)
+        if not solver.BASE_LR_END > 0:
+            raise ValueError(
+                f"WarmupExponentialLR needs SOLVER.BASE_LR_END > 0, it is {solver.BASE_LR_END}"
+            )
+        if not solver.WARMUP_ITERS < solver.MAX_ITER:
+            raise ValueError(
+                f"SOLVER.WARMUP_ITERS ({solver.WARMUP_ITERS}) must be less than "
+                f"SOLVER.MAX_ITER ({solver.MAX_ITER})"
+            )
+        warmup = solver.WARMUP_ITERS / solver.MAX_ITER
+        schedule = CompositeParamScheduler(
+            [
+                LinearParamScheduler(solver.WARMUP_FACTOR, 1.0),
+                ExponentialParamScheduler(1.0, solver.BASE_LR_END / solver.BASE_LR),
+            ],
+            interval_scaling=["rescaled", "rescaled"],
+            lengths=[warmup, 1 - warmup],
+        )
+        return LRMultiplier(optimizer, multiplier=schedule, max_iter=solver.MAX_ITER)
 
     @classmethod
     def build_train_loader(cls, cfg):

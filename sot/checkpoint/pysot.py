@@ -13,7 +13,7 @@ What PySOT's weights hold, and where they differ from ours (A anchors per positi
   it is a*4 + k, detectron2's order.
 """
 
-from typing import Dict, Iterable, Mapping, Tuple
+from typing import Dict, Iterable, Mapping, Sequence, Tuple
 
 import torch
 
@@ -62,11 +62,57 @@ def _depthwise_head(theirs: str, ours: str) -> Table:
     return table
 
 
+def _resnet50() -> Table:
+    """The dilated ResNet-50: PySOT's layer1-4 are detectron2's res2-5."""
+    table = _conv_norm("backbone.conv1", "backbone.bn1", "backbone.stem.conv1")
+    for stage, num_blocks in zip((2, 3, 4, 5), (3, 4, 6, 3)):
+        for i in range(num_blocks):
+            a, b = f"backbone.layer{stage - 1}.{i}", f"backbone.res{stage}.{i}"
+            for k in (1, 2, 3):
+                table.update(_conv_norm(f"{a}.conv{k}", f"{a}.bn{k}", f"{b}.conv{k}"))
+        first, ours = f"backbone.layer{stage - 1}.0.downsample", f"backbone.res{stage}.0.shortcut"
+        table.update(_conv_norm(f"{first}.0", f"{first}.1", ours))
+    return table
+
+
+def _mobilenet_v2() -> Table:
+    """MobileNetV2: a stem and seven stages of inverted residuals."""
+    table = _conv_norm("backbone.layer0.0", "backbone.layer0.1", "backbone.layer0")
+    for stage, num_blocks in enumerate((1, 2, 3, 4, 3, 3, 1), start=1):
+        for i in range(num_blocks):
+            ours = f"backbone.layer{stage}.{i}"
+            for k, part in zip((0, 3, 6), ("expand", "depthwise", "project")):
+                conv, norm = (f"{ours}.conv.{n}" for n in (k, k + 1))
+                table.update(_conv_norm(conv, norm, f"{ours}.{part}"))
+    return table
+
+
+def _levels(features: Sequence[str], *, weighted: bool) -> Table:
+    """Neck and depthwise heads of three levels, which PySOT counts from 2."""
+    table, head = {}, "proposal_generator.rpn_head"
+    for i, feature in enumerate(features):
+        neck = f"neck.downsample{i + 2}.downsample"
+        table.update(_conv_norm(f"{neck}.0", f"{neck}.1", f"neck.adjust.{feature}"))
+        table.update(_depthwise_head(f"rpn_head.rpn{i + 2}", f"{head}.heads.{i}"))
+    if weighted:
+        names = ("cls_weight", "loc_weight")
+        table.update({f"rpn_head.{name}": f"{head}.{name}" for name in names})
+    return table
+
+
 _HEAD = _depthwise_head("rpn_head", "proposal_generator.rpn_head")
+_RES = ("res3", "res4", "res5")
+_MOBILE = ("layer3", "layer5", "layer7")
 
 ARCHITECTURES: Dict[str, Table] = {
     "AlexNet depthwise (backbone.features)": {**_alexnet_features(), **_HEAD},
     "AlexNet depthwise (backbone.layer1-5)": {**_alexnet_layers(), **_HEAD},
+    "ResNet-50 depthwise, three weighted levels": {**_resnet50(), **_levels(_RES, weighted=True)},
+    "ResNet-50 depthwise, mean of three levels": {**_resnet50(), **_levels(_RES, weighted=False)},
+    "MobileNetV2 depthwise, mean of three levels": {
+        **_mobilenet_v2(),
+        **_levels(_MOBILE, weighted=False),
+    },
 }
 
 
@@ -95,7 +141,11 @@ def find_table(weights: Mapping[str, torch.Tensor]) -> Tuple[str, Table]:
             architecture that are missing (a batch norm's ``num_batches_tracked`` may be: the
             first versions of PyTorch did not have it).
     """
-    name, table = max(ARCHITECTURES.items(), key=lambda item: len(weights.keys() & item[1].keys()))
+    # the most names in common, and of tables that hold one another the smallest that does
+    name, table = max(
+        ARCHITECTURES.items(),
+        key=lambda item: (len(weights.keys() & item[1].keys()), -len(item[1])),
+    )
     unknown = [key for key in weights if key not in table]
     missing = [key for key in table if key not in weights and not is_counter(key)]
     if len(unknown) == len(weights):

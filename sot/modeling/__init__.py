@@ -5,24 +5,29 @@ Hz, Wz: template (exemplar) feature size             Hx, Wx: search-region featu
 H, W: size of the response map                       R = H * W * A: all anchors
 
 Boxes are XYXY, float, in pixels of the search crop, continuous coordinates: a crop of side S
-spans [0, S] x [0, S]. ``logits`` is one number per anchor, foreground if positive; ``deltas``
-are the four anchor deltas (dx, dy, dw, dh) of detectron2's Box2BoxTransform.
+spans [0, S] x [0, S]. ``logits`` is one number per anchor (SiamFC: per position), foreground if
+positive; ``deltas`` are the four anchor deltas (dx, dy, dw, dh) of detectron2's Box2BoxTransform.
 """
 
 from .anchor_generator import CenteredAnchorGenerator
-from .backbone import AlexNet, CompactCIRNet
-from .meta_arch import SiameseNetwork, SiamRPN
-from .rpn_heads import DepthwiseRPNHead
+from .backbone import AlexNet, CompactCIRNet, MobileNetV2
+from .meta_arch import SiameseNetwork, SiamFC, SiamRPN
+from .rpn_heads import DepthwiseRPNHead, MultiLevelRPNHead, UpChannelRPNHead
 from .siamese_rpn import SiameseRPN
-from .xcorr import xcorr_depthwise
+from .xcorr import xcorr, xcorr_depthwise
 
 __all__ = [
     "AlexNet",
     "CenteredAnchorGenerator",
     "CompactCIRNet",
     "DepthwiseRPNHead",
+    "MobileNetV2",
+    "MultiLevelRPNHead",
+    "SiamFC",
     "SiamRPN",
     "SiameseNetwork",
     "SiameseRPN",
+    "UpChannelRPNHead",
+    "xcorr",
     "xcorr_depthwise",
 ]

@@ -8,7 +8,25 @@ from detectron2.config import configurable
 from detectron2.modeling.anchor_generator import ANCHOR_GENERATOR_REGISTRY, DefaultAnchorGenerator
 from detectron2.structures import Boxes
 
-__all__ = ["CenteredAnchorGenerator"]
+__all__ = ["CenteredAnchorGenerator", "response_centers"]
+
+
+def response_centers(size, stride: int, crop_size: int, device=None) -> List[torch.Tensor]:
+    """Where the positions of a response map lie in the search crop: symmetric around its middle.
+
+    Args:
+        size: sides of the response map, such as (H, W).
+        crop_size: side of the search crop in pixels.
+
+    Returns:
+        list[Tensor]: for each side its coordinates in crop pixels; the first of n is
+        (crop_size - stride * (n - 1)) / 2: 31.5 for 255, 25 and stride 8.
+    """
+    return [
+        (crop_size - stride * (n - 1)) / 2
+        + stride * torch.arange(n, dtype=torch.float32, device=device)
+        for n in size
+    ]
 
 
 @ANCHOR_GENERATOR_REGISTRY.register()
@@ -66,16 +84,12 @@ class CenteredAnchorGenerator(DefaultAnchorGenerator):
             crop_size (int): side of the search crop in pixels.
 
         Returns:
-            list[Boxes]: per level, (H * W * A) boxes in crop pixels, in the order (H, W, A). The
-            first centre is at (crop_size - stride * (n - 1)) / 2: 31.5 for 255, 25 and stride 8.
+            list[Boxes]: per level, (H * W * A) boxes in crop pixels, in the order (H, W, A), on
+            the :func:`response_centers`.
         """
         anchors = []
         for response, stride, cell in zip(responses, self.strides, self.cell_anchors):
-            y, x = (
-                (crop_size - stride * (n - 1)) / 2
-                + stride * torch.arange(n, dtype=torch.float32, device=cell.device)
-                for n in response.shape[-2:]
-            )
+            y, x = response_centers(response.shape[-2:], stride, crop_size, cell.device)
             y, x = (g.reshape(-1, 1) for g in torch.meshgrid(y, x, indexing="ij"))
             # (H*W, 1, 4) + (1, A, 4) -> (H*W*A, 4)
             shifts = torch.cat((x, y, x, y), dim=1)

@@ -5,7 +5,7 @@ A head has two halves. ``template`` turns template features into kernels, once p
 detection with the template branch pruned).
 """
 
-from typing import List, Tuple
+from typing import List, Sequence, Tuple
 
 import torch
 from detectron2.config import configurable
@@ -14,9 +14,9 @@ from detectron2.modeling.anchor_generator import build_anchor_generator
 from detectron2.modeling.proposal_generator import RPN_HEAD_REGISTRY
 from torch import nn
 
-from .xcorr import xcorr_depthwise
+from .xcorr import xcorr, xcorr_depthwise
 
-__all__ = ["DepthwiseRPNHead"]
+__all__ = ["DepthwiseRPNHead", "MultiLevelRPNHead", "UpChannelRPNHead"]
 
 
 def _conv_norm_relu(in_channels, out_channels, kernel_size, norm):
@@ -45,41 +45,50 @@ class _DepthwiseBranch(nn.Module):
         return self.head(xcorr_depthwise(kernel, self.conv_search(x)))
 
 
-@RPN_HEAD_REGISTRY.register()
-class DepthwiseRPNHead(nn.Module):
-    """Head of SiamRPN++ on one feature level: one depthwise correlation for the logits and one
-    for the deltas."""
+class _UpChannelBranch(nn.Module):
+    """One output by up-channel correlation: the template features become one kernel over all
+    channels for each output channel (SiamRPN, Sec. 3.2)."""
 
-    @configurable
-    def __init__(self, *, in_channels: int, channels: int, num_anchors: int, norm: str = "BN"):
-        """
-        Args:
-            in_channels (int): channels of the features, template and search alike.
-            channels (int): channels of the correlation.
-            num_anchors (int): A.
-            norm (str): a name of detectron2.layers.get_norm.
-        """
+    def __init__(self, in_channels: int, channels: int, out_channels: int, adjust: bool):
         super().__init__()
-        self.cls = _DepthwiseBranch(in_channels, channels, num_anchors, norm)
-        self.loc = _DepthwiseBranch(in_channels, channels, num_anchors * 4, norm)
+        self.conv_kernel = Conv2d(in_channels, channels * out_channels, 3)
+        self.conv_search = Conv2d(in_channels, channels, 3)
+        self.adjust = Conv2d(out_channels, out_channels, 1) if adjust else nn.Identity()
+
+    def forward(self, kernel: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        x = self.conv_search(x)
+        # A correlation sums thousands of products, and no norm comes after it. Divided by the
+        # root of their number it starts at about one and bears the paper's learning rates; the
+        # function is the paper's, with this factor in the weights of ``conv_kernel``.
+        num_products = x.shape[1] * kernel.shape[2] * kernel.shape[3]
+        return self.adjust(xcorr(kernel, x / num_products**0.5))
+
+
+class _SingleLevelRPNHead(nn.Module):
+    """What the heads on one feature level share: a branch for the logits, one for the deltas."""
+
+    def __init__(self, cls: nn.Module, loc: nn.Module):
+        super().__init__()
+        self.cls = cls
+        self.loc = loc
 
     @classmethod
     def from_config(cls, cfg, input_shape: List[ShapeSpec]):
         if len(input_shape) != 1:
             raise ValueError(
-                f"DepthwiseRPNHead takes one feature level; MODEL.RPN.IN_FEATURES names "
-                f"{len(input_shape)}"
+                f"{cls.__name__} takes one feature level, MODEL.RPN.IN_FEATURES names "
+                f"{len(input_shape)}; for several use MultiLevelRPNHead"
             )
         in_channels = input_shape[0].channels
         return {
             "in_channels": in_channels,
             "channels": cfg.MODEL.SIAMESE.HEAD_CHANNELS or in_channels,
             "num_anchors": build_anchor_generator(cfg, input_shape).num_anchors[0],
-            "norm": cfg.MODEL.SIAMESE.NORM,
         }
 
     def template(self, features: List[torch.Tensor]) -> List[torch.Tensor]:
-        """Kernels of the targets: [(N, C, Hz - 2, Wz - 2)] * 2 from [(N, C, Hz, Wz)]."""
+        """Kernels of the targets, one tensor for the logits and one for the deltas, from template
+        features [(N, C, Hz, Wz)]: (N, K, Hz - 2, Wz - 2), K as the class says."""
         (z,) = features
         return [self.cls.conv_kernel(z), self.loc.conv_kernel(z)]
 
@@ -92,8 +101,124 @@ class DepthwiseRPNHead(nn.Module):
             features (list[Tensor]): search features [(N, C, Hx, Wx)].
 
         Returns:
-            list[Tensor]: logits [(N, A, H, W)].
+            list[Tensor]: logits [(N, A, H, W)], H = Hx - Hz + 1.
             list[Tensor]: deltas [(N, A*4, H, W)], the four of an anchor next to each other.
         """
         (x,) = features
         return [self.cls(kernels[0], x)], [self.loc(kernels[1], x)]
+
+
+@RPN_HEAD_REGISTRY.register()
+class DepthwiseRPNHead(_SingleLevelRPNHead):
+    """Head of SiamRPN++ on one feature level: one depthwise correlation for the logits and one
+    for the deltas. The kernels have K = ``channels`` channels."""
+
+    @configurable
+    def __init__(self, *, in_channels: int, channels: int, num_anchors: int, norm: str = "BN"):
+        """
+        Args:
+            in_channels (int): channels of the features, template and search alike.
+            channels (int): channels of the correlation.
+            num_anchors (int): A.
+            norm (str): a name of detectron2.layers.get_norm.
+        """
+        super().__init__(
+            _DepthwiseBranch(in_channels, channels, num_anchors, norm),
+            _DepthwiseBranch(in_channels, channels, num_anchors * 4, norm),
+        )
+
+    @classmethod
+    def from_config(cls, cfg, input_shape: List[ShapeSpec]):
+        return {**super().from_config(cfg, input_shape), "norm": cfg.MODEL.SIAMESE.NORM}
+
+
+@RPN_HEAD_REGISTRY.register()
+class UpChannelRPNHead(_SingleLevelRPNHead):
+    """Head of SiamRPN: up-channel correlation, and a 1x1 convolution after that of the deltas.
+
+    The kernels have K = A * ``channels`` and A * 4 * ``channels`` channels. The paper's 2 A
+    kernels for the scores are pairs under a softmax. softmax((neg, pos))[1] = sigmoid(pos - neg),
+    and the correlation is linear in its kernel, so one kernel for each anchor, the difference of
+    a pair, gives exactly the same scores.
+    """
+
+    @configurable
+    def __init__(self, *, in_channels: int, channels: int, num_anchors: int):
+        """
+        Args:
+            in_channels (int): channels of the features, template and search alike.
+            channels (int): channels of the correlation.
+            num_anchors (int): A.
+        """
+        super().__init__(
+            _UpChannelBranch(in_channels, channels, num_anchors, adjust=False),
+            _UpChannelBranch(in_channels, channels, num_anchors * 4, adjust=True),
+        )
+
+
+@RPN_HEAD_REGISTRY.register()
+class MultiLevelRPNHead(nn.Module):
+    """Head of SiamRPN++ on several feature levels of one size (Sec. 3.3): a head for each level,
+    and the weighted mean of their outputs, with weights of their own for logits and deltas."""
+
+    @configurable
+    def __init__(self, *, heads: Sequence[nn.Module], weighted: bool = True):
+        """
+        Args:
+            heads (sequence[nn.Module]): a head on one level for each level, in their order.
+            weighted (bool): learn the weights (through a softmax); else a plain mean.
+        """
+        super().__init__()
+        if len(heads) < 2:
+            raise ValueError(
+                f"MultiLevelRPNHead takes two levels or more, MODEL.RPN.IN_FEATURES names "
+                f"{len(heads)}; for one, set MODEL.RPN.HEAD_NAME to the head of that level"
+            )
+        self.heads = nn.ModuleList(heads)
+        self.cls_weight = nn.Parameter(torch.zeros(len(heads))) if weighted else None
+        self.loc_weight = nn.Parameter(torch.zeros(len(heads))) if weighted else None
+
+    @classmethod
+    def from_config(cls, cfg, input_shape: List[ShapeSpec]):
+        strides = [shape.stride for shape in input_shape]
+        if len(set(strides)) > 1:
+            raise ValueError(
+                f"MultiLevelRPNHead adds up responses of one size, but the strides of "
+                f"MODEL.RPN.IN_FEATURES are {strides}"
+            )
+        head = RPN_HEAD_REGISTRY.get(cfg.MODEL.SIAMESE.LEVEL_HEAD)
+        return {
+            "heads": [head(cfg, [shape]) for shape in input_shape],
+            "weighted": cfg.MODEL.SIAMESE.LEVEL_WEIGHTED,
+        }
+
+    def template(self, features: List[torch.Tensor]) -> List[torch.Tensor]:
+        """Kernels of the targets, those of each level's head after one another, from template
+        features, one (N, C, Hz, Wz) for each level."""
+        return [k for head, z in zip(self.heads, features) for k in head.template([z])]
+
+    def forward(
+        self, kernels: List[torch.Tensor], features: List[torch.Tensor]
+    ) -> Tuple[List[torch.Tensor], List[torch.Tensor]]:
+        """
+        Args:
+            kernels (list[Tensor]): output of :meth:`template`.
+            features (list[Tensor]): search features, one (N, C, Hx, Wx) for each level.
+
+        Returns:
+            As of a head on one level: logits [(N, A, H, W)] and deltas [(N, A*4, H, W)].
+        """
+        per_head = len(kernels) // len(self.heads)
+        logits, deltas = [], []
+        for i, (head, x) in enumerate(zip(self.heads, features)):
+            (cls,), (loc,) = head(kernels[i * per_head : (i + 1) * per_head], [x])
+            logits.append(cls)
+            deltas.append(loc)
+        return [_mean(logits, self.cls_weight)], [_mean(deltas, self.loc_weight)]
+
+
+def _mean(outputs: List[torch.Tensor], weight) -> torch.Tensor:
+    """Mean of tensors of one shape, weighted by the softmax of ``weight`` if there is one."""
+    if weight is None:
+        return sum(outputs) / len(outputs)
+    return sum(w * x for w, x in zip(weight.softmax(dim=0), outputs))

@@ -3,7 +3,33 @@
 import torch
 import torch.nn.functional as F
 
-__all__ = ["xcorr_depthwise"]
+__all__ = ["xcorr", "xcorr_depthwise"]
+
+
+def xcorr(kernel: torch.Tensor, search: torch.Tensor) -> torch.Tensor:
+    """Correlate each sample with its own kernels, summed over the channels.
+
+    One output channel is the correlation of SiamFC (Eq. 2); with two or four for each anchor it
+    is the up-channel correlation of SiamRPN (Sec. 3.2).
+
+    Args:
+        kernel (Tensor): (N, O*C, Hz, Wz), the C channels of an output next to each other; or
+            (1, O*C, Hz, Wz) for one template and N searches.
+        search (Tensor): (N, C, Hx, Wx).
+
+    Returns:
+        Tensor: (N, O, Hx - Hz + 1, Wx - Wz + 1).
+
+    Raises:
+        ValueError: channels or batch sizes that do not fit.
+    """
+    n, c = search.shape[:2]
+    _check(kernel, search, kernel.shape[1] % c == 0)
+    groups = len(kernel)
+    weight = kernel.reshape(-1, c, *kernel.shape[2:])  # (groups * O, C, Hz, Wz)
+    # (N, C, Hx, Wx) -> (1, N*C, Hx, Wx), unless one template serves all
+    out = F.conv2d(search.reshape(n // groups, -1, *search.shape[2:]), weight, groups=groups)
+    return out.reshape(n, -1, *out.shape[2:])
 
 
 def xcorr_depthwise(kernel: torch.Tensor, search: torch.Tensor) -> torch.Tensor:
@@ -15,11 +41,18 @@ def xcorr_depthwise(kernel: torch.Tensor, search: torch.Tensor) -> torch.Tensor:
 
     Returns:
         Tensor: (N, C, Hx - Hz + 1, Wx - Wz + 1).
+
+    Raises:
+        ValueError: channels or batch sizes that do not fit.
     """
     n, c = search.shape[:2]
-    if kernel.shape[1] != c or kernel.shape[0] not in (1, n):
-        raise ValueError(f"kernel {tuple(kernel.shape)} does not fit search {tuple(search.shape)}")
+    _check(kernel, search, kernel.shape[1] == c)
     kernel = kernel.expand(n, -1, -1, -1).reshape(n * c, 1, *kernel.shape[2:])
     # (N, C, Hx, Wx) -> (1, N*C, Hx, Wx): one group per channel of each sample
     out = F.conv2d(search.reshape(1, n * c, *search.shape[2:]), kernel, groups=n * c)
     return out.view(n, c, *out.shape[2:])
+
+
+def _check(kernel, search, channels_fit: bool) -> None:
+    if not channels_fit or len(kernel) not in (1, len(search)):
+        raise ValueError(f"kernel {tuple(kernel.shape)} does not fit search {tuple(search.shape)}")

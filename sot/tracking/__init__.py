@@ -1,4 +1,21 @@
 from .sequence import SequenceTracker
-from .tracker import SiamRPNTracker, TargetState, TrackResult
+from .siamfc import SiamFCTracker
+from .siamrpn import SiamRPNTracker
+from .tracker import (
+    TRACKER_REGISTRY,
+    SiameseTracker,
+    TargetState,
+    TrackResult,
+    build_siamese_tracker,
+)
 
-__all__ = ["SequenceTracker", "SiamRPNTracker", "TargetState", "TrackResult"]
+__all__ = [
+    "TRACKER_REGISTRY",
+    "SequenceTracker",
+    "SiamFCTracker",
+    "SiamRPNTracker",
+    "SiameseTracker",
+    "TargetState",
+    "TrackResult",
+    "build_siamese_tracker",
+]

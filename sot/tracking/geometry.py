@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-__all__ = ["change_penalty", "clip_box", "cosine_window", "smooth_size"]
+__all__ = ["central_positions", "change_penalty", "clip_box", "cosine_window", "smooth_size"]
 
 
 def cosine_window(height: int, width: int) -> torch.Tensor:
@@ -12,8 +12,15 @@ def cosine_window(height: int, width: int) -> torch.Tensor:
     return torch.outer(y, x)
 
 
+def central_positions(side: int, center: int) -> torch.Tensor:
+    """(side, side) bool, true for the ``center`` x ``center`` positions in the middle; one fewer a
+    side where the middle of the map would not be their middle."""
+    inside = (torch.arange(side) - (side - 1) / 2).abs() < center / 2
+    return torch.outer(inside, inside)
+
+
 def change_penalty(sizes: torch.Tensor, previous: torch.Tensor, k: float) -> torch.Tensor:
-    """Penalty for change of size and aspect ratio, in 0..1 (SiamRPN, Eq. 13 and 14).
+    """Penalty for change of size and aspect ratio, in 0..1 (SiamRPN, Sec. 4.3).
 
     exp(-k * (max(r / r', r' / r) * max(s / s', s' / s) - 1)), r the ratio h / w and s the overall
     size with half the sum of the sides as padding.

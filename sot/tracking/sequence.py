@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ..data.frames import FrameError
-from .tracker import SiamRPNTracker
+from .tracker import build_siamese_tracker
 
 __all__ = ["SequenceTracker"]
 
@@ -22,13 +22,13 @@ class SequenceTracker:
     def __init__(self, cfg, model):
         """
         Args:
-            cfg: config; see SiamRPNTracker.
-            model: a SiamRPN, possibly wrapped in DistributedDataParallel.
+            cfg: config; see build_siamese_tracker.
+            model: a SiameseNetwork, possibly wrapped in DistributedDataParallel.
         """
         if isinstance(model, torch.nn.parallel.DistributedDataParallel):
             model = model.module
         self.model = model
-        self.tracker = SiamRPNTracker(cfg, model)
+        self.tracker = build_siamese_tracker(cfg, model)
 
     def __call__(self, tracks: List[Dict]) -> List[Dict]:
         """

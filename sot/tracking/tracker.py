@@ -1,18 +1,34 @@
 """Following targets through a video: a pure core (start, step) and a thin shell (init, update)."""
 
-import math
 from dataclasses import dataclass, replace
 from typing import List, NamedTuple, Sequence, Tuple
 
 import cv2
 import numpy as np
 import torch
-from detectron2.config import configurable
+from fvcore.common.registry import Registry
 
 from ..data.transforms import SubwindowTransform, target_rect
-from .geometry import change_penalty, clip_box, cosine_window, smooth_size
+from .geometry import clip_box, smooth_size
 
-__all__ = ["SiamRPNTracker", "TargetState", "TrackResult"]
+__all__ = [
+    "TRACKER_REGISTRY",
+    "Match",
+    "SiameseTracker",
+    "TargetState",
+    "TrackResult",
+    "build_siamese_tracker",
+]
+
+TRACKER_REGISTRY = Registry("TRACKER")
+TRACKER_REGISTRY.__doc__ = """
+Trackers by name: that of the meta-architecture they run, and "Tracker". Called with a config and
+the network; returns a SiameseTracker.
+"""
+
+# of the cosine window while a lost target is searched for, as in PySOT's long-term tracker: it may
+# come back anywhere
+LOST_WINDOW_INFLUENCE = 0.001
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +39,9 @@ class TargetState:
         kernels: template kernels of the network, batch of one.
         box: (4,) XYXY in frame pixels.
         score: confidence in the box, 0..1.
-        status: "init", "tracked", or "uncertain" if the score is below the threshold.
+        status: "init"; "tracked"; "uncertain" if the score is below the threshold; with long-term
+            tracking also "lost": the next step searches the larger region, and until the score
+            is at least LOST_BELOW the box is the last one before.
         pad_value: colour outside the frame.
     """
 
@@ -42,14 +60,25 @@ class TrackResult(NamedTuple):
     status: str
 
 
-class SiamRPNTracker:
-    """Inference of SiamRPN (Li et al. 2018, Sec. 3.4).
+class Match(NamedTuple):
+    """What a network found in a search crop: centre (x, y) and size (w, h) in crop pixels, score
+    0..1, and the rate at which the target's size moves towards that size."""
 
-    Targets are states, not objects: any number of them share the model, and
-    ``step_all`` runs them in one forward pass.
+    center: np.ndarray
+    size: np.ndarray
+    score: float
+    rate: float
+
+
+class SiameseTracker:
+    """Base of the trackers: crops, several targets at once, smoothing, lost and found.
+
+    Targets are states, not objects: any number of them share the model, and ``step_all`` runs
+    them in one forward pass. Subclasses add ``_match``, which reads the network's predictions.
     """
 
-    @configurable
+    scales = (1.0,)  # of the search regions that are cut for each target
+
     def __init__(
         self,
         model,
@@ -57,28 +86,37 @@ class SiamRPNTracker:
         template_size: int = 127,
         search_size: int = 255,
         context: float = 0.5,
-        penalty_k: float = 0.16,
         window_influence: float = 0.4,
         size_lr: float = 0.3,
         confidence_threshold: float = 0.5,
+        lost_search_size: int = 0,
+        lost_below: float = 0.85,
+        found_above: float = 0.998,
     ):
         """
         Args:
-            model: a SiamRPN in eval mode.
+            model: a SiameseNetwork in eval mode.
             template_size, search_size: sides of the crops.
-            context, penalty_k, window_influence, size_lr, confidence_threshold: see
-                sot/config.py, INPUT.CONTEXT_AMOUNT and TEST.TRACKER.
+            context, window_influence, size_lr, confidence_threshold, lost_search_size, lost_below,
+                found_above: see sot/config.py, INPUT.CONTEXT_AMOUNT and TEST.TRACKER.
         """
+        if lost_search_size and not (lost_search_size >= search_size and lost_below <= found_above):
+            raise ValueError(
+                "long-term tracking needs TEST.TRACKER.LOST_SEARCH_SIZE of at least "
+                f"INPUT.SEARCH_SIZE_TEST, not {lost_search_size} and {search_size}, and LOST_BELOW "
+                f"of at most FOUND_ABOVE, not {lost_below} and {found_above}"
+            )
         self.model = model
         self.template_size = template_size
         self.search_size = search_size
         self.context = context
-        self.penalty_k = penalty_k
         self.window_influence = window_influence
         self.size_lr = size_lr
         self.confidence_threshold = confidence_threshold
+        self.lost_search_size = lost_search_size
+        self.lost_below = lost_below
+        self.found_above = found_above
         self.state = None
-        self._windows = {}
 
     @classmethod
     def from_config(cls, cfg, model):
@@ -88,10 +126,12 @@ class SiamRPNTracker:
             "template_size": cfg.INPUT.TEMPLATE_SIZE,
             "search_size": cfg.INPUT.SEARCH_SIZE_TEST,
             "context": cfg.INPUT.CONTEXT_AMOUNT,
-            "penalty_k": t.PENALTY_K,
             "window_influence": t.WINDOW_INFLUENCE,
             "size_lr": t.SIZE_LR,
             "confidence_threshold": t.CONFIDENCE_THRESHOLD,
+            "lost_search_size": t.LOST_SEARCH_SIZE,
+            "lost_below": t.LOST_BELOW,
+            "found_above": t.FOUND_ABOVE,
         }
 
     # ------------------------------------------------------------------ core
@@ -121,7 +161,8 @@ class SiamRPNTracker:
 
     @torch.inference_mode()
     def step_all(self, image: np.ndarray, states: Sequence[TargetState]) -> List[TargetState]:
-        """Find every target in the next frame, in one forward pass.
+        """Find every target in the next frame, in one forward pass (lost targets, whose crops are
+        larger, in another).
 
         Args:
             image: (H, W, 3) uint8 BGR, of the size of the first one.
@@ -130,50 +171,71 @@ class SiamRPNTracker:
             ValueError: not such an image.
         """
         _check_image(image)
-        if not states:
-            return []
-        size = self.search_size
-        rects = [target_rect(s.box, size, self.template_size, self.context) for s in states]
-        crops = torch.stack(
-            [self._crop(image, r, size, s.pad_value) for r, s in zip(rects, states)]
-        )
+        found = {}
+        for lost in (False, True):
+            group = {i: s for i, s in enumerate(states) if self._is_lost(s) == lost}
+            if group:
+                found.update(zip(group, self._search(image, list(group.values()), lost)))
+        return [found[i] for i in range(len(states))]
+
+    def _is_lost(self, state: TargetState) -> bool:
+        return self.lost_search_size > 0 and state.status == "lost"
+
+    def _search(self, image, states: List[TargetState], lost: bool) -> List[TargetState]:
+        size = self.lost_search_size if lost else self.search_size
+
+        def rect(state, scale=1.0):
+            return target_rect(state.box, scale * size, self.template_size, self.context)
+
+        crops = [
+            self._crop(image, rect(s, f), size, s.pad_value) for s in states for f in self.scales
+        ]
         kernels = [torch.cat(k) for k in zip(*(s.kernels for s in states))]
-        boxes, scores = self.model.detect(kernels, crops)
-        window = self._window(boxes.shape[1], boxes.device)
+        rects = [rect(s) for s in states]
+        per_pixel = [(r[2] - r[0]) / size for r in rects]  # frame pixels per crop pixel
+        sizes = [(s.box[2:] - s.box[:2]) / p for s, p in zip(states, per_pixel)]
+        matches = self._match(kernels, torch.stack(crops), sizes, lost)
         return [
-            self._next_state(state, image.shape[:2], rect, boxes_i, scores_i, window)
-            for state, rect, boxes_i, scores_i in zip(states, rects, boxes, scores)
+            self._next_state(s, image.shape[:2], r[:2], p, m)
+            for s, r, p, m in zip(states, rects, per_pixel, matches)
         ]
 
-    def _next_state(self, state, image_size, rect, boxes, scores, window) -> TargetState:
-        """Choose among the boxes (R, 4), XYXY in crop pixels, with their scores (R,)."""
-        per_pixel = (rect[2] - rect[0]) / self.search_size  # frame pixels per crop pixel
-        previous_size = state.box[2:] - state.box[:2]
-        sizes = boxes[:, 2:] - boxes[:, :2]
-        target = boxes.new_tensor(previous_size / per_pixel)
-        penalty = change_penalty(sizes, target, self.penalty_k)
-        ranking = penalty * scores
-        ranking = (1 - self.window_influence) * ranking + self.window_influence * window
-        best = int(ranking.argmax())
-        box, score = boxes[best].cpu().numpy().astype(float), float(scores[best])
-        center = np.array(rect[:2]) + (box[:2] + box[2:]) / 2 * per_pixel
-        rate = float(penalty[best]) * score * self.size_lr
-        size = smooth_size(previous_size, (box[2:] - box[:2]) * per_pixel, rate)
+    def _match(
+        self,
+        kernels: List[torch.Tensor],
+        crops: torch.Tensor,
+        sizes: List[np.ndarray],
+        lost: bool,
+    ) -> List[Match]:
+        """Find each target in its search crops.
+
+        Args:
+            kernels: of N targets, batch first.
+            crops: (N * len(scales), 3, S, S), the scales of a target next to each other.
+            sizes: (w, h) that the targets had in the last frame, in crop pixels.
+            lost: the targets are lost; the crops are larger, and they may be anywhere.
+
+        Returns:
+            the best match of each target, in pixels of a crop of scale 1.
+        """
+        raise NotImplementedError
+
+    def _next_state(self, state, image_size, origin, per_pixel, match: Match) -> TargetState:
+        """State after ``match`` in a crop that begins at ``origin`` (x, y) of the frame."""
+        if self.lost_search_size and match.score < self.lost_below:
+            return replace(state, score=match.score, status="lost")
+        size = smooth_size(state.box[2:] - state.box[:2], match.size * per_pixel, match.rate)
+        status = "tracked" if match.score >= self.confidence_threshold else "uncertain"
+        if self._is_lost(state) and match.score <= self.found_above:
+            status = "lost"
+        center = np.array(origin) + match.center * per_pixel
         return replace(
-            state,
-            box=clip_box(center, size, image_size),
-            score=score,
-            status="tracked" if score >= self.confidence_threshold else "uncertain",
+            state, box=clip_box(center, size, image_size), score=match.score, status=status
         )
 
-    def _window(self, num_boxes: int, device) -> torch.Tensor:
-        """Cosine window over the response map, (R,) in the order of the boxes."""
-        if num_boxes not in self._windows:
-            num_anchors = self.model.num_anchors
-            side = math.isqrt(num_boxes // num_anchors)
-            window = cosine_window(side, side).reshape(-1).repeat_interleave(num_anchors)
-            self._windows[num_boxes] = window.to(device)
-        return self._windows[num_boxes]
+    def _influence(self, lost: bool) -> float:
+        """Weight of the cosine window."""
+        return LOST_WINDOW_INFLUENCE if lost else self.window_influence
 
     def _crop(self, image, rect, size, pad_value) -> torch.Tensor:
         """(3, size, size) uint8 tensor on the model's device."""
@@ -197,6 +259,19 @@ class SiamRPNTracker:
         self.state = self.step(image, self.state)
         x0, y0, x1, y1 = (float(v) for v in self.state.box)
         return TrackResult((x0, y0, x1 - x0, y1 - y0), self.state.score, self.state.status)
+
+
+def build_siamese_tracker(cfg, model) -> SiameseTracker:
+    """The tracker of MODEL.META_ARCHITECTURE for a network in eval mode.
+
+    Raises:
+        ValueError: there is none for it.
+    """
+    name = cfg.MODEL.META_ARCHITECTURE + "Tracker"
+    if name not in TRACKER_REGISTRY:
+        known = ", ".join(sorted(n for n, _ in TRACKER_REGISTRY))
+        raise ValueError(f"no {name} for MODEL.META_ARCHITECTURE; registered trackers: {known}")
+    return TRACKER_REGISTRY.get(name)(cfg, model)
 
 
 def _check_image(image) -> None:

@@ -86,10 +86,15 @@ class PySOTNet(nn.Module):
 
 
 def random_pysot_net(backbone=FeaturesBackbone, seed=0):
-    """A network with random weights, and running statistics near those of its own activations,
-    as training leaves them: else the outputs overflow any absolute tolerance."""
+    """A network of this file with random weights."""
+    return randomize(PySOTNet(backbone), seed)
+
+
+def randomize(net, seed=0, noise=1.0):
+    """Random weights, and running statistics near those of the network's own activations, as
+    training leaves them: else the outputs overflow any absolute tolerance. In eval mode.
+    ``noise`` tells how near; it adds up over the layers."""
     generator = torch.Generator().manual_seed(seed)
-    net = PySOTNet(backbone)
     norms = [m for m in net.modules() if isinstance(m, nn.BatchNorm2d)]
     with torch.no_grad():
         for parameter in net.parameters():
@@ -104,8 +109,8 @@ def random_pysot_net(backbone=FeaturesBackbone, seed=0):
         for norm in norms:
             size = norm.running_mean.shape
             spread = norm.running_var.sqrt()
-            norm.running_mean += spread * 0.2 * torch.randn(size, generator=generator)
-            norm.running_var *= 0.7 + 0.6 * torch.rand(size, generator=generator)
+            norm.running_mean += noise * spread * 0.2 * torch.randn(size, generator=generator)
+            norm.running_var *= 1 + noise * 0.6 * (torch.rand(size, generator=generator) - 0.5)
     return net.eval()
 
 

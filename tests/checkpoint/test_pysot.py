@@ -133,11 +133,11 @@ class TestConvert:
 
     def test_unsupported_network_is_named(self):
         weights = {
-            "backbone.layer1.0.conv1.weight": torch.zeros(1),
-            "rpn_head.cls_weight": torch.zeros(3),
+            "backbone.stage1.0.conv1.weight": torch.zeros(1),
+            "rpn_head.cls_tower.weight": torch.zeros(3),
         }
         with pytest.raises(
-            ValueError, match=r"not supported .*layer1\.0\.conv1.*AlexNet depthwise"
+            ValueError, match=r"not supported .*stage1\.0\.conv1.*AlexNet depthwise"
         ):
             convert_pysot(weights)
 

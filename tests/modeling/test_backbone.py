@@ -47,7 +47,7 @@ def test_crop_inside_block_is_a_padded_block_with_the_border_cropped():
 
 
 def test_neck_crops_the_middle_of_the_template_only():
-    neck = AdjustNeck({"f": ShapeSpec(channels=1, stride=8)}, 0, 3, "BN")
+    neck = AdjustNeck({"f": ShapeSpec(channels=1, stride=8)}, [], 3, "BN")
     x = torch.arange(25.0).view(1, 1, 5, 5)
     assert neck({"f": x}, is_template=True)["f"].flatten().tolist() == [
         6, 7, 8, 11, 12, 13, 16, 17, 18,
@@ -56,6 +56,6 @@ def test_neck_crops_the_middle_of_the_template_only():
 
 
 def test_neck_adjusts_channels():
-    neck = AdjustNeck({"f": ShapeSpec(channels=3, stride=8)}, 2, 0, "BN")
+    neck = AdjustNeck({"f": ShapeSpec(channels=3, stride=8)}, [2], 0, "BN")
     assert neck({"f": torch.zeros(1, 3, 4, 4)}, is_template=True)["f"].shape == (1, 2, 4, 4)
     assert neck.output_shape()["f"].channels == 2

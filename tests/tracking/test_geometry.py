@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from sot.tracking.geometry import change_penalty, clip_box, cosine_window, smooth_size
+from sot.tracking.geometry import (
+    central_positions,
+    change_penalty,
+    clip_box,
+    cosine_window,
+    smooth_size,
+)
 
 
 def test_cosine_window_peaks_in_the_middle():
@@ -13,6 +19,15 @@ def test_cosine_window_peaks_in_the_middle():
     assert window[1, 2] == pytest.approx(1.0)
     assert window[1].tolist() == pytest.approx([0, 0.5, 1, 0.5, 0], abs=1e-6)
     assert window[0].abs().max() < 1e-6
+
+
+def test_central_positions():
+    assert central_positions(5, 3).nonzero().tolist() == [
+        [i, j] for i in (1, 2, 3) for j in (1, 2, 3)
+    ]
+    # 3 of 4 cannot be symmetric: 2
+    assert central_positions(4, 3).nonzero().tolist() == [[1, 1], [1, 2], [2, 1], [2, 2]]
+    assert central_positions(17, 7).sum() == 49 and central_positions(3, 9).all()
 
 
 def test_penalty_by_hand():

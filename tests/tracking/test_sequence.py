@@ -23,9 +23,14 @@ class Frames:
         return self.images[i]
 
 
+@pytest.fixture(scope="module", params=["SiamRPN/siamrpn_compact.yaml", "SiamFC/siamfc_alex.yaml"])
+def cfg(request):
+    small = ["MODEL.BACKBONE.NAME", "build_compact_backbone"]
+    return load_config(request.param, ["MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", "", *small])
+
+
 @pytest.fixture(scope="module")
-def run():
-    cfg = load_config("SiamRPN/siamrpn_compact.yaml", ["MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", ""])
+def run(cfg):
     return SequenceTracker(cfg, build_model(cfg))
 
 
@@ -58,8 +63,8 @@ def test_unreadable_first_frame_is_an_error(run):
         run([track(bad=(0,))])
 
 
-def test_training_mode_is_left_alone_and_put_back(run):
+def test_training_mode_is_left_alone_and_put_back(run, cfg):
     model = run.model.train()
-    SequenceTracker(load_config("SiamRPN/siamrpn_compact.yaml"), model)([track()])
+    SequenceTracker(cfg, model)([track()])
     assert model.training
     model.eval()

@@ -1,5 +1,18 @@
 from .alexnet import AlexNet
+from .cir import make_cir_network
 from .compact import CompactCIRNet
+from .mobilenet import MobileNetV2
 from .neck import AdjustNeck, build_neck
+from .resnet import AtrousBasicBlock, AtrousBottleneckBlock, UnpaddedStem
 
-__all__ = ["AdjustNeck", "AlexNet", "CompactCIRNet", "build_neck"]
+__all__ = [
+    "AdjustNeck",
+    "AlexNet",
+    "AtrousBasicBlock",
+    "AtrousBottleneckBlock",
+    "CompactCIRNet",
+    "MobileNetV2",
+    "UnpaddedStem",
+    "build_neck",
+    "make_cir_network",
+]

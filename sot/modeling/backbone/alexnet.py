@@ -1,5 +1,7 @@
 """AlexNet without padding, the backbone of SiamFC and SiamRPN."""
 
+from typing import Sequence
+
 import torch.nn.functional as F
 from detectron2.layers import Conv2d, ShapeSpec, get_norm
 from detectron2.modeling import BACKBONE_REGISTRY, Backbone
@@ -8,25 +10,38 @@ __all__ = ["AlexNet", "build_alexnet_backbone"]
 
 
 class AlexNet(Backbone):
-    """Five convolutions with batch norm, without padding, total stride 8 (SiamFC, Table 1; all
-    groups merged and 96-256-384-384-256 channels, as in SiamRPN).
+    """Five convolutions with batch norm, without padding, total stride 8 (SiamFC, Table 1).
 
     Feature sizes: 6x6 for 127, 22x22 for 255, 26x26 for 287.
     """
 
-    def __init__(self, channels=(96, 256, 384, 384, 256), norm: str = "BN"):
+    def __init__(
+        self,
+        channels: Sequence[int] = (96, 256, 384, 384, 256),
+        groups: int = 1,
+        norm: str = "BN",
+    ):
+        """
+        Args:
+            channels: of the five convolutions.
+            groups: of the second, fourth and fifth convolution: 2 as in SiamFC, 1 as in the
+                published networks of SiamRPN (Sec. 3.1 of the paper drops those of conv2 and
+                conv4).
+            norm: a name of detectron2.layers.get_norm.
+        """
         super().__init__()
         kernels, strides = (11, 5, 3, 3, 3), (2, 1, 1, 1, 1)
         ins = (3, *channels[:-1])
         for i, (c_in, c_out, k, s) in enumerate(zip(ins, channels, kernels, strides), start=1):
-            conv = Conv2d(c_in, c_out, k, stride=s, norm=get_norm(norm, c_out))
+            g = groups if i in (2, 4, 5) else 1
+            conv = Conv2d(c_in, c_out, k, stride=s, groups=g, norm=get_norm(norm, c_out))
             self.add_module(f"conv{i}", conv)
         self._out_features = ["conv5"]
         self._out_feature_strides = {"conv5": 8}
         self._out_feature_channels = {"conv5": channels[-1]}
 
     def forward(self, x):
-        """{"conv5": (N, 256, h, w)} from (N, 3, H, W)."""
+        """{"conv5": (N, C, h, w)} from (N, 3, H, W)."""
         x = F.relu(F.max_pool2d(self.conv1(x), 3, 2))
         x = F.relu(F.max_pool2d(self.conv2(x), 3, 2))
         x = F.relu(self.conv3(x))
@@ -37,4 +52,4 @@ class AlexNet(Backbone):
 
 @BACKBONE_REGISTRY.register()
 def build_alexnet_backbone(cfg, input_shape: ShapeSpec) -> AlexNet:
-    return AlexNet(norm=cfg.MODEL.SIAMESE.NORM)
+    return AlexNet(cfg.MODEL.ALEXNET.CHANNELS, cfg.MODEL.ALEXNET.GROUPS, cfg.MODEL.SIAMESE.NORM)

@@ -1,6 +1,6 @@
 """1x1 adjustment of backbone features and centre crop of the template."""
 
-from typing import Dict, Optional
+from typing import Dict, Optional, Sequence
 
 import torch
 from detectron2.layers import Conv2d, ShapeSpec, get_norm
@@ -10,27 +10,43 @@ __all__ = ["AdjustNeck", "build_neck"]
 
 
 class AdjustNeck(nn.Module):
-    """Bring every feature to the same number of channels; keep the centre of the template's
-    (SiamRPN++, Sec. 3.3: the 7x7 of 15x15 that still shows the object)."""
+    """Bring the features to fewer channels; keep the centre of the template's (SiamRPN++,
+    Sec. 3.3: the 7x7 of 15x15 that still shows the object)."""
 
-    def __init__(self, input_shape: Dict[str, ShapeSpec], channels: int, template_size: int, norm):
+    def __init__(
+        self,
+        input_shape: Dict[str, ShapeSpec],
+        channels: Sequence[int],
+        template_size: int,
+        norm: str,
+    ):
         """
         Args:
             input_shape: shapes of the backbone's features.
-            channels: of every output; 0 keeps the features as they are.
+            channels: of the outputs, one number for all or one for each feature in the order of
+                ``input_shape``; empty keeps the features as they are.
             template_size: side of the centre crop of template features; 0 keeps all.
             norm: a name of detectron2.layers.get_norm.
+
+        Raises:
+            ValueError: another number of ``channels`` than that.
         """
         super().__init__()
+        if len(channels) not in (0, 1, len(input_shape)):
+            raise ValueError(
+                f"MODEL.SIAMESE.ADJUST_CHANNELS must hold one number, or one for each of "
+                f"{', '.join(input_shape)}; it is {list(channels)}"
+            )
+        if len(channels) == 1:
+            channels = list(channels) * len(input_shape)
         self.template_size = template_size
         self.adjust = nn.ModuleDict()
         self._output_shape = dict(input_shape)
-        if channels:
-            for name, shape in input_shape.items():
-                self.adjust[name] = Conv2d(
-                    shape.channels, channels, 1, bias=False, norm=get_norm(norm, channels)
-                )
-                self._output_shape[name] = ShapeSpec(channels=channels, stride=shape.stride)
+        for (name, shape), width in zip(input_shape.items(), channels):
+            self.adjust[name] = Conv2d(
+                shape.channels, width, 1, bias=False, norm=get_norm(norm, width)
+            )
+            self._output_shape[name] = ShapeSpec(channels=width, stride=shape.stride)
 
     def output_shape(self) -> Dict[str, ShapeSpec]:
         return self._output_shape

@@ -1,4 +1,5 @@
 from .siamese import SiameseNetwork
+from .siamfc import SiamFC
 from .siamrpn import SiamRPN
 
-__all__ = ["SiamRPN", "SiameseNetwork"]
+__all__ = ["SiamFC", "SiamRPN", "SiameseNetwork"]

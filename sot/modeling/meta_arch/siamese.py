@@ -3,8 +3,11 @@
 from typing import Dict, List, Optional
 
 import torch
-from detectron2.modeling import Backbone
+from detectron2.layers import ShapeSpec
+from detectron2.modeling import Backbone, build_backbone
 from torch import nn
+
+from ..backbone.neck import build_neck
 
 __all__ = ["SiameseNetwork"]
 
@@ -12,9 +15,9 @@ __all__ = ["SiameseNetwork"]
 class SiameseNetwork(nn.Module):
     """Base of the registered meta-architectures: one backbone for template and search region.
 
-    Subclasses add ``template`` (kernels of targets, run once per target), ``search`` (predictions
-    for search crops) and ``losses``. Nothing about a target is stored on the module, so that one
-    set of weights follows any number of targets.
+    Subclasses add ``template`` (kernels of targets, run once per target), ``detect`` (predictions
+    for search crops, run once per frame), ``inference`` and ``losses``. Nothing about a target is
+    stored on the module, so that one set of weights follows any number of targets.
     """
 
     def __init__(self, *, backbone: Backbone, neck: Optional[nn.Module], pixel_mean, pixel_std):
@@ -30,9 +33,26 @@ class SiameseNetwork(nn.Module):
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), False)
 
+    @classmethod
+    def from_config(cls, cfg):
+        if cfg.INPUT.FORMAT != "BGR":
+            raise ValueError(f"INPUT.FORMAT must be 'BGR', not {cfg.INPUT.FORMAT!r}")
+        backbone = build_backbone(cfg)
+        return {
+            "backbone": backbone,
+            "neck": build_neck(cfg, backbone.output_shape()),
+            "pixel_mean": cfg.MODEL.PIXEL_MEAN,
+            "pixel_std": cfg.MODEL.PIXEL_STD,
+        }
+
     @property
     def device(self):
         return self.pixel_mean.device
+
+    @staticmethod
+    def feature_shapes(backbone: Backbone, neck: Optional[nn.Module]) -> Dict[str, ShapeSpec]:
+        """Shapes of what :meth:`features` returns."""
+        return (backbone if neck is None else neck).output_shape()
 
     def features(self, crops: torch.Tensor, is_template: bool) -> Dict[str, torch.Tensor]:
         """Backbone and neck features of crops (N, 3, S, S), uint8 or float in 0..255, BGR."""

@@ -4,10 +4,9 @@ from typing import Dict, List, Tuple
 
 import torch
 from detectron2.config import configurable
-from detectron2.modeling import META_ARCH_REGISTRY, build_backbone, build_proposal_generator
+from detectron2.modeling import META_ARCH_REGISTRY, build_proposal_generator
 from detectron2.structures import Boxes, Instances
 
-from ..backbone.neck import build_neck
 from .siamese import SiameseNetwork
 
 __all__ = ["SiamRPN"]
@@ -29,18 +28,10 @@ class SiamRPN(SiameseNetwork):
 
     @classmethod
     def from_config(cls, cfg):
-        if cfg.INPUT.FORMAT != "BGR":
-            raise ValueError(f"INPUT.FORMAT must be 'BGR', not {cfg.INPUT.FORMAT!r}")
-        backbone = build_backbone(cfg)
-        neck = build_neck(cfg, backbone.output_shape())
-        shapes = neck.output_shape() if neck is not None else backbone.output_shape()
-        return {
-            "backbone": backbone,
-            "neck": neck,
-            "proposal_generator": build_proposal_generator(cfg, shapes),
-            "pixel_mean": cfg.MODEL.PIXEL_MEAN,
-            "pixel_std": cfg.MODEL.PIXEL_STD,
-        }
+        ret = super().from_config(cfg)
+        shapes = cls.feature_shapes(ret["backbone"], ret["neck"])
+        ret["proposal_generator"] = build_proposal_generator(cfg, shapes)
+        return ret
 
     @property
     def num_anchors(self) -> int:

@@ -1,0 +1,265 @@
+"""
+Weights of image classifiers (torchvision's, detectron2's) for this project's backbones.
+
+Where the networks differ from ours, and what is done about it:
+
+* order and scale of the pixels: ours are fed BGR, minus MODEL.PIXEL_MEAN, over MODEL.PIXEL_STD.
+  The first convolution is linear and not padded, so that any other order, mean and scale fold
+  into its weights and its bias (or the mean of its norm) without a change of its output;
+* a shortcut is 1x1 there and 3x3 in our dilated ResNets: it becomes the centre of the kernel,
+  with zeros around. Strided convolutions are not padded here, which moves the grid of the
+  features by one position of their inputs; the centre of the kernel is where the main path is;
+* torchvision's MobileNetV2 has no expansion in its first block: there it becomes the identity,
+  which the ReLU6 that follows does not change. Ours has its channels at a width of 1.0 alone;
+* torchvision's AlexNet has no norms, a stride of 4 in the first convolution and 64-192-384-256-256
+  channels: it fits with MODEL.ALEXNET.CHANNELS set so. Our norms become the identity;
+* norms of Caffe2's ResNets are folded to a scale and a bias, with no statistics: ours become those
+  of the identity. Use MODEL.RESNETS.NORM "FrozenBN" with them, for a norm that is trained would
+  normalise once more; or take torchvision's weights.
+"""
+
+import re
+from dataclasses import dataclass, field
+from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+import torch
+import torch.nn.functional as F
+from detectron2.checkpoint.c2_model_loading import convert_basic_c2_names
+from torch import nn
+
+from .pysot import first_of, is_counter
+
+
+class Pixels(NamedTuple):
+    """What a network was fed: ``(pixel - mean) / std`` of pixels in 0..255, in this order."""
+
+    order: str
+    mean: Tuple[float, float, float]
+    std: Tuple[float, float, float]
+
+
+PIXELS = {
+    "torchvision": Pixels("RGB", (123.675, 116.280, 103.530), (58.395, 57.120, 57.375)),
+    "detectron2": Pixels("BGR", (103.530, 116.280, 123.675), (1.0, 1.0, 1.0)),
+    "raw": Pixels("BGR", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+}
+
+
+def _resnet_modules() -> Dict[str, str]:
+    """torchvision's layer1-4 are detectron2's res2-5, of at most 6 blocks in ours."""
+    modules = {"conv1": "stem.conv1", "bn1": "stem.conv1.norm"}
+    for stage in range(1, 5):
+        for i in range(6):
+            theirs, ours = f"layer{stage}.{i}", f"res{stage + 1}.{i}"
+            for k in (1, 2, 3):
+                modules[f"{theirs}.conv{k}"] = f"{ours}.conv{k}"
+                modules[f"{theirs}.bn{k}"] = f"{ours}.conv{k}.norm"
+            modules[f"{theirs}.downsample.0"] = f"{ours}.shortcut"
+            modules[f"{theirs}.downsample.1"] = f"{ours}.shortcut.norm"
+    return modules
+
+
+def _mobilenet_modules() -> Dict[str, str]:
+    """torchvision numbers all blocks through, and has no expansion in the first."""
+    modules = {"features.0.0": "layer0", "features.0.1": "layer0.norm"}
+    blocks = [f"layer{i}.{j}" for i, n in enumerate((1, 2, 3, 4, 3, 3, 1), 1) for j in range(n)]
+    for k, block in enumerate(blocks, start=1):
+        theirs = ("0.0", "0.1", "1.0", "1.1", "2", "3") if k > 1 else ("0.0", "0.1", "1", "2")
+        parts = ("expand", "expand.norm", "depthwise", "depthwise.norm", "project", "project.norm")
+        for number, part in zip(theirs, parts[-len(theirs) :]):
+            modules[f"features.{k}.conv.{number}"] = f"{block}.{part}"
+    return modules
+
+
+class Network(NamedTuple):
+    """A kind of file: names that tell it apart, its modules -> ours, what it was fed."""
+
+    marks: Tuple[str, ...]
+    modules: Mapping[str, str]
+    pixels: str
+
+
+_ALEXNET_MODULES = {f"features.{k}": f"conv{i}" for i, k in enumerate((0, 3, 6, 8, 10), start=1)}
+
+NETWORKS = {
+    "torchvision's ResNet": Network(("conv1", "layer1.0.conv1"), _resnet_modules(), "torchvision"),
+    "torchvision's MobileNetV2": Network(
+        ("features.0.0", "features.1.conv.0.0"), _mobilenet_modules(), "torchvision"
+    ),
+    "torchvision's AlexNet": Network(tuple(_ALEXNET_MODULES), _ALEXNET_MODULES, "torchvision"),
+    "detectron2's ResNet": Network(("stem.conv1", "res2.0.conv1"), {}, "detectron2"),
+}
+
+
+@dataclass
+class Conversion:
+    """What :func:`convert_pretrained` made of a file.
+
+    Attributes:
+        network: a name of NETWORKS.
+        weights: the backbone's complete state_dict, its names beginning with "backbone.".
+        loaded: convolution of ours (with its norm) -> whose weights it has, and what changed.
+        kept: convolution of ours -> why it keeps its initial values.
+        unused: names of tensors of the file that the backbone has no place for.
+    """
+
+    network: str
+    weights: Dict[str, torch.Tensor] = field(default_factory=dict)
+    loaded: Dict[str, str] = field(default_factory=dict)
+    kept: Dict[str, str] = field(default_factory=dict)
+    unused: List[str] = field(default_factory=list)
+
+    def report(self) -> str:
+        """What loaded and what did not, one convolution a line, and a summary."""
+        lines = [f"{name} <- {how}" for name, how in self.loaded.items()]
+        lines += [f"{name} keeps its initial values: {why}" for name, why in self.kept.items()]
+        lines += [f"{name} of the file is not used" for name in self.unused]
+        total = len(self.loaded) + len(self.kept)
+        lines.append(
+            f"{self.network}: {len(self.loaded)} of {total} convolutions loaded, each with its "
+            f"norm; {len(self.unused)} tensors of the file not used"
+        )
+        return "\n".join(lines)
+
+
+def find_network(names: Iterable[str]) -> Optional[str]:
+    """The name in NETWORKS of the network (or of the detector that has it as its backbone) whose
+    state_dict has these names, without a "module." prefix; None for any other."""
+    names = set(_detectron2_names(names))
+    for network, (marks, _, _) in NETWORKS.items():
+        if all(f"{mark}.weight" in names for mark in marks):
+            return network
+    return None
+
+
+def convert_pretrained(
+    weights: Mapping[str, torch.Tensor],
+    backbone: nn.Module,
+    pixel_mean: Sequence[float],
+    pixel_std: Sequence[float],
+    pixels: Optional[str] = None,
+) -> Conversion:
+    """
+    Args:
+        weights: state_dict of a network of NETWORKS, without a "module." prefix.
+        backbone: the backbone to convert to. It is not changed; of what the file does not have
+            the result has its values.
+        pixel_mean, pixel_std: MODEL.PIXEL_MEAN and PIXEL_STD (BGR) that it will run with.
+        pixels: a name of PIXELS: what the network of ``weights`` was fed; by default what
+            networks of its kind are.
+
+    Raises:
+        ValueError: no known network, nothing in it that fits, or norms that are no batch norms.
+    """
+    network = find_network(weights)
+    if network is None:
+        raise ValueError(
+            f"weights of a network that is not known (with {first_of(weights)}); known are "
+            f"{', '.join(NETWORKS)}"
+        )
+    source = _with_our_names(network, weights)
+    _, shortcut = source.get("res3.0.shortcut.weight", (None, None))
+    if pixels is None and shortcut is not None and shortcut.shape[-1] > 1:
+        raise ValueError(
+            f"names as of {network}, but 3x3 shortcuts as here and in PySOT: MODEL.WEIGHTS takes "
+            "this project's checkpoints as they are; of another say what pixels its network was "
+            f"fed ({', '.join(PIXELS)})"
+        )
+    fed = PIXELS[pixels or NETWORKS[network].pixels]
+    result = Conversion(network)
+    state = {name: value.clone() for name, value in backbone.state_dict().items()}
+    for name, conv in backbone.named_modules():
+        if not isinstance(conv, nn.Conv2d):
+            continue
+        fits, how = _fill(name, conv, source, state)
+        if fits and conv.in_channels == len(pixel_mean):
+            _fold_pixels(name, state, fed, pixel_mean, pixel_std)
+            how += f"; made for BGR pixels minus {list(pixel_mean)} over {list(pixel_std)}"
+        (result.loaded if fits else result.kept)[name] = how
+    result.unused = [theirs for theirs, _ in source.values() if not is_counter(theirs)]
+    if not result.loaded:
+        raise ValueError(f"nothing in it fits this backbone:\n{result.report()}")
+    result.weights = {f"backbone.{name}": value for name, value in state.items()}
+    return result
+
+
+# The tensors of a file: name in our backbone -> name in the file, tensor.
+_Source = Dict[str, Tuple[str, torch.Tensor]]
+
+
+def _with_our_names(network: str, weights: Mapping[str, torch.Tensor]) -> _Source:
+    """Names of parts that our backbones do not have stay as they are."""
+    modules, source = NETWORKS[network].modules, {}
+    for theirs, name in zip(weights, _detectron2_names(weights)):
+        module, _, leaf = name.rpartition(".")
+        source[f"{modules.get(module, module)}.{leaf}"] = (theirs, weights[theirs])
+    if network == "torchvision's MobileNetV2":
+        width = len(source["layer0.weight"][1])
+        identity = torch.eye(width)[:, :, None, None]
+        source["layer1.0.expand.weight"] = ("the identity", identity)
+    return source
+
+
+def _detectron2_names(names: Iterable[str]) -> List[str]:
+    """Caffe2's names as detectron2's, and those of a detector's backbone as the backbone's own."""
+    names = list(names)
+    if "conv1_w" in names:
+        names = convert_basic_c2_names(names)
+    return [re.sub(r"^(backbone\.)?(bottom_up\.)?", "", name) for name in names]
+
+
+def _fill(
+    name: str, conv: nn.Conv2d, source: _Source, state: Dict[str, torch.Tensor]
+) -> Tuple[bool, str]:
+    """Move a convolution and its norm from ``source`` to ``state``: (True, how it became ours) or
+    (False, why it did not)."""
+    ours = {
+        key[len(name) + 1 :]: value for key, value in state.items() if key.startswith(f"{name}.")
+    }
+    found = {leaf: source.pop(f"{name}.{leaf}") for leaf in ours if f"{name}.{leaf}" in source}
+    if "weight" not in found:
+        return False, "not in the file"
+    source_name, weight = found["weight"]
+    notes = [source_name]
+    if name.endswith("shortcut") and weight.shape[2:] == (1, 1) and conv.kernel_size == (3, 3):
+        found["weight"] = (source_name, F.pad(weight, (1, 1, 1, 1)))
+        notes.append("1x1 in the centre of 3x3")
+    for leaf, (theirs, value) in found.items():
+        if value.shape != ours[leaf].shape:
+            shapes = f"{tuple(value.shape)} in the file, {tuple(ours[leaf].shape)} here"
+            return False, f"{theirs} is {shapes}"
+    if "norm.weight" in found and "norm.running_var" not in ours:
+        raise ValueError(
+            f"{found['norm.weight'][0]} is of a batch norm, which {name} does not have here: set "
+            "MODEL.SIAMESE.NORM (or MODEL.RESNETS.NORM) to BN, SyncBN or FrozenBN"
+        )
+    if "norm.weight" in ours and "norm.running_var" not in found:
+        what = "statistics" if "norm.weight" in found else "norm"
+        notes.append(f"no {what} in the file: an identity's")
+    for leaf, value in ours.items():
+        if leaf in found:
+            value.copy_(found[leaf][1])
+        elif leaf == "norm.running_var":
+            value.fill_(1 - conv.norm.eps)
+        else:
+            value.fill_(float(leaf == "norm.weight"))
+    return True, "; ".join(notes)
+
+
+def _fold_pixels(
+    name: str, state: Dict[str, torch.Tensor], fed: Pixels, pixel_mean, pixel_std
+) -> None:
+    """Change the first convolution from the pixels its network was fed to the config's. Exact
+    where it is not padded, as ours are: a padded one would see other values in the border."""
+    weight = state[f"{name}.weight"].double()
+    mean, std = torch.tensor([fed.mean, fed.std]).double()
+    if fed.order == "RGB":
+        weight, mean, std = weight.flip(1), mean.flip(0), std.flip(0)
+    pixel_mean, pixel_std = torch.tensor([list(pixel_mean), list(pixel_std)]).double()
+    # (p - mean) / std = x pixel_std / std + (pixel_mean - mean) / std, with our input x
+    offset = torch.einsum("oihw,i->o", weight, (pixel_mean - mean) / std)
+    state[f"{name}.weight"].copy_(weight * (pixel_std / std)[:, None, None])
+    if f"{name}.bias" in state:
+        state[f"{name}.bias"] += offset
+    else:
+        state[f"{name}.norm.running_mean"] -= offset

@@ -1,0 +1,258 @@
+"""Crop-inside-residual networks (Zhang and Peng, Deeper and Wider Siamese Networks, CVPR 2019)."""
+
+import fvcore.nn.weight_init as weight_init
+import torch
+import torch.nn.functional as F
+from detectron2.layers import CNNBlockBase, Conv2d, ShapeSpec, get_norm
+from detectron2.modeling import BACKBONE_REGISTRY, ResNet
+
+__all__ = [
+    "CIInceptionUnit",
+    "CIRStem",
+    "CIRUnit",
+    "CIR_NETWORKS",
+    "build_cir_backbone",
+    "make_cir_network",
+]
+
+
+def _conv(in_channels, out_channels, kernel_size=1, *, norm, activation=F.relu, **kwargs):
+    kwargs.setdefault("bias", False)
+    conv = Conv2d(
+        in_channels,
+        out_channels,
+        kernel_size,
+        norm=get_norm(norm, out_channels),
+        activation=activation,
+        **kwargs,
+    )
+    weight_init.c2_msra_fill(conv)
+    return conv
+
+
+def _crop(x: torch.Tensor) -> torch.Tensor:
+    return x[..., 1:-1, 1:-1]
+
+
+class CIRStem(CNNBlockBase):
+    """7x7 convolution of stride 2 and max pooling, without what padding would touch.
+
+    With 2x2 pooling this is SiamDW's stem for the residual networks: a padded convolution with two
+    pixels cropped on each side (Sec. 4.1). Those are the values of the unpadded one on the
+    input less one pixel a side. With 3x3 pooling nothing is cropped, as in the public code of
+    CIResInception-22 and CIResNeXt-22. Both keep the centre of the crop in the centre of the map.
+    """
+
+    def __init__(self, out_channels: int = 64, *, pool: int = 2, bias: bool = False, norm: str):
+        """
+        Args:
+            out_channels: of the convolution.
+            pool: kernel of the max pooling of stride 2: 2 or 3; or 0 for no pooling.
+            bias: of the convolution; has no effect before a batch norm but is in the public
+                weights of CIResNeXt-22.
+            norm: a name of detectron2.layers.get_norm.
+        """
+        if pool not in (0, 2, 3):
+            raise ValueError(f"the pooling of the stem (MODEL.CIR.STEM_POOL) is 2 or 3, not {pool}")
+        super().__init__(3, out_channels, stride=4 if pool else 2)
+        self.pool = pool
+        self.conv1 = _conv(3, out_channels, 7, stride=2, bias=bias, norm=norm)
+
+    def forward(self, x):
+        """(N, 3, H, W) -> (N, C, h, w); 30 for 127, 62 for 255, 66 for 271 with pooling."""
+        x = self.conv1(x if self.pool == 3 else _crop(x))
+        return F.max_pool2d(x, self.pool, 2) if self.pool else x
+
+
+class _CropInsideUnit(CNNBlockBase):
+    """What the units have in common: one pixel less on each side, the end without a ReLU, and
+    downsampling by pooling (CIR-D, Sec. 4.1): a strided convolution would leave out values
+    before they are compared.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, *, stride: int, relu: bool):
+        """
+        Args:
+            in_channels, out_channels: of the unit.
+            stride: 1, or 2 for 2x2 max pooling at the end.
+            relu: whether the unit ends in a ReLU. The last one of a network does not: the
+                correlation needs both signs.
+        """
+        super().__init__(in_channels, out_channels, stride)
+        self.relu = relu
+
+    def forward(self, x):
+        """(N, C, H, W) -> (N, C', H - 2, W - 2), or half of that with stride 2."""
+        x = self.transform(x)
+        x = F.relu(x) if self.relu else x
+        return F.max_pool2d(x, 2) if self.stride == 2 else x
+
+
+class CIRUnit(_CropInsideUnit):
+    """Bottleneck with the border cropped after the addition (Sec. 4.1, Fig. 3).
+
+    The 3x3 convolution is not padded and the shortcut is cropped before the addition: the same
+    numbers as padding and cropping afterwards, for less work, and the batch statistics in
+    training are of the values that are kept. Layers are named as in detectron2's BottleneckBlock.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        bottleneck_channels: int,
+        widening: int = 1,
+        num_groups: int = 1,
+        norm_after: bool = False,
+        stride: int = 1,
+        relu: bool = True,
+        norm: str,
+    ):
+        """
+        Args:
+            in_channels, out_channels, stride, relu: see _CropInsideUnit.
+            bottleneck_channels: of the first 1x1 convolution.
+            widening: channels of the 3x3 convolution in multiples of them.
+            num_groups: cardinality of the 3x3 convolution.
+            norm_after: normalise the sum; the shortcut then has no norm of its own.
+            norm: a name of detectron2.layers.get_norm.
+        """
+        super().__init__(in_channels, out_channels, stride=stride, relu=relu)
+        wide = bottleneck_channels * widening
+        self.conv1 = _conv(in_channels, bottleneck_channels, norm=norm)
+        self.conv2 = _conv(bottleneck_channels, wide, 3, groups=num_groups, norm=norm)
+        self.conv3 = _conv(wide, out_channels, norm=norm, activation=None)
+        self.shortcut = self.norm = None
+        if in_channels != out_channels:
+            shortcut_norm = "" if norm_after else norm
+            self.shortcut = _conv(in_channels, out_channels, norm=shortcut_norm, activation=None)
+        if norm_after:
+            self.norm = get_norm(norm, out_channels)
+
+    def transform(self, x):
+        shortcut = _crop(x) if self.shortcut is None else self.shortcut(_crop(x))
+        x = self.conv3(self.conv2(self.conv1(x))) + shortcut
+        return x if self.norm is None else self.norm(x)
+
+
+class CIInceptionUnit(_CropInsideUnit):
+    """Bottleneck and 1x1 branch, concatenated and cropped; no addition, as in the public code."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        bottleneck_channels: int,
+        stride: int = 1,
+        relu: bool = True,
+        norm: str,
+    ):
+        """
+        Args:
+            in_channels, out_channels, stride, relu: see _CropInsideUnit. The 1x1 branch has the
+                channels of the bottleneck, the other one the rest.
+            bottleneck_channels: of the 1x1 and 3x3 convolutions before the last 1x1.
+            norm: a name of detectron2.layers.get_norm.
+        """
+        super().__init__(in_channels, out_channels, stride=stride, relu=relu)
+        mid = bottleneck_channels
+        self.conv1 = _conv(in_channels, mid, norm=norm)
+        self.conv2 = _conv(mid, mid, 3, norm=norm)
+        self.conv3 = _conv(mid, out_channels - mid, norm=norm, activation=None)
+        self.branch1x1 = _conv(in_channels, mid, norm=norm, activation=None)
+
+    def transform(self, x):
+        branch3x3 = self.conv3(self.conv2(self.conv1(x)))
+        return torch.cat([branch3x3, self.branch1x1(_crop(x))], dim=1)
+
+
+_RESNET_22 = {
+    "unit": CIRUnit,
+    "num_units": (3, 4),
+    "bottleneck_channels": (64, 128),
+    "out_channels": (256, 512),
+    "unit_args": {},
+    "stem_args": {},
+}
+
+# Stages res2 and res3 of each network; the first unit of res3 downsamples. CIResNet-22's have the
+# shapes and names of ResNet-50's, whose pre-trained weights fit.
+CIR_NETWORKS = {
+    "CIResNet-16": {**_RESNET_22, "num_units": (1, 4)},
+    "CIResNet-19": {**_RESNET_22, "num_units": (2, 4)},
+    "CIResNet-22": _RESNET_22,
+    "CIResNet-22W": {**_RESNET_22, "unit_args": {"widening": 2}},
+    # Not in the public code. 43 layers, stride 4, 256 channels, the receptive field of 105 and the
+    # output size of 6 (Table 3) leave one arrangement of these units: no pooling in the stem, and 4
+    # of the 14 before the one in res3. For its parameters see tests/modeling/test_cir.py.
+    "CIResNet-43": {
+        **_RESNET_22,
+        "num_units": (3, 11),
+        "bottleneck_channels": (64, 64),
+        "out_channels": (256, 256),
+        "stem_args": {"pool": 0},
+    },
+    "CIResInception-22": {**_RESNET_22, "unit": CIInceptionUnit, "out_channels": (320, 640)},
+    "CIResNeXt-22": {
+        **_RESNET_22,
+        "bottleneck_channels": (128, 256),
+        "unit_args": {"num_groups": 32, "norm_after": True},
+        "stem_args": {"bias": True},
+    },
+}
+
+
+def make_cir_network(name: str, stem_pool: int = 2, norm: str = "BN", freeze_at: int = 0) -> ResNet:
+    """A network of SiamDW (Table 3) as a detectron2 ResNet of crop-inside units.
+
+    Its only feature is "res3": 5x5 for a crop of 127, 21x21 for 255, 23x23 for 271 where the
+    network has 22 layers; stride 8, CIResNet-43's is 4.
+
+    Args:
+        name: a key of CIR_NETWORKS.
+        stem_pool: kernel of the max pooling in the stem, where the network has one: 2 as in the
+            paper's table, or 3 as in the public code of CIResInception-22 and CIResNeXt-22, for
+            the same sizes and a receptive field of 95 instead of 93.
+        norm: a name of detectron2.layers.get_norm.
+        freeze_at: see detectron2's ResNet.
+
+    Raises:
+        ValueError: unknown name or pooling.
+    """
+    if name not in CIR_NETWORKS:
+        raise ValueError(f"MODEL.CIR.NAME must be one of {', '.join(CIR_NETWORKS)}; not {name!r}")
+    spec = CIR_NETWORKS[name]
+    stem = CIRStem(norm=norm, **{"pool": stem_pool, **spec["stem_args"]})
+    stages, in_channels = [], stem.out_channels
+    for i, (n, mid, out) in enumerate(
+        zip(spec["num_units"], spec["bottleneck_channels"], spec["out_channels"])
+    ):
+        last = i == 1
+        stages.append(
+            ResNet.make_stage(
+                spec["unit"],
+                n,
+                in_channels=in_channels,
+                out_channels=out,
+                bottleneck_channels=mid,
+                stride_per_block=[1 + last] + [1] * (n - 1),
+                relu_per_block=[True] * (n - 1) + [not last],
+                norm=norm,
+                **spec["unit_args"],
+            )
+        )
+        in_channels = out
+    return ResNet(stem, stages, out_features=["res3"], freeze_at=freeze_at)
+
+
+@BACKBONE_REGISTRY.register()
+def build_cir_backbone(cfg, input_shape: ShapeSpec) -> ResNet:
+    """The network of MODEL.CIR; see make_cir_network."""
+    return make_cir_network(
+        cfg.MODEL.CIR.NAME,
+        cfg.MODEL.CIR.STEM_POOL,
+        cfg.MODEL.SIAMESE.NORM,
+        cfg.MODEL.BACKBONE.FREEZE_AT,
+    )

@@ -1,0 +1,152 @@
+"""ResNet with total stride 8, the backbone of SiamRPN++: detectron2's, where it can be."""
+
+import fvcore.nn.weight_init as weight_init
+from detectron2.layers import Conv2d, ShapeSpec, get_norm
+from detectron2.modeling import BACKBONE_REGISTRY
+from detectron2.modeling.backbone.resnet import BasicBlock, BasicStem, BottleneckBlock, ResNet
+
+__all__ = [
+    "AtrousBasicBlock",
+    "AtrousBottleneckBlock",
+    "UnpaddedStem",
+    "build_atrous_resnet_backbone",
+]
+
+BLOCKS_PER_STAGE = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
+# Of res2 ... res5. conv4 and conv5 keep the stride of 8 and look as far as at strides 16 and 32
+# (SiamRPN++, Sec. 3.3).
+STRIDES, DILATIONS = (1, 2, 1, 1), (1, 1, 2, 4)
+
+
+def _set_window(conv: Conv2d, stride: int, dilation: int) -> None:
+    """Where a 3x3 convolution looks: a stride takes the padding away, so that crops of odd sizes
+    (127, 255) are halved with no pixel left over."""
+    conv.dilation = (dilation, dilation)
+    conv.padding = (0, 0) if stride > 1 else (dilation, dilation)
+
+
+def _entry_dilation(in_channels: int, out_channels: int, dilation: int) -> int:
+    """Dilation at the entry of a block: the first block of a stage still sees the grid of the
+    stage before, whose dilation is half as large."""
+    return max(dilation // 2, 1) if in_channels != out_channels else dilation
+
+
+def _shortcut(block, stride: int, dilation: int, norm):
+    """The block's shortcut. In a strided or dilated stage it is 3x3 in place of detectron2's 1x1,
+    since a 1x1 would sample other positions than the unpadded 3x3 of the main path."""
+    if block.shortcut is None or (stride == 1 and dilation == 1):
+        return block.shortcut
+    entry_dilation = _entry_dilation(block.in_channels, block.out_channels, dilation)
+    conv = Conv2d(
+        block.in_channels,
+        block.out_channels,
+        3,
+        stride=stride,
+        bias=False,
+        norm=get_norm(norm, block.out_channels),
+    )
+    _set_window(conv, stride, entry_dilation)
+    weight_init.c2_msra_fill(conv)
+    return conv
+
+
+class UnpaddedStem(BasicStem):
+    """detectron2's stem without the padding of its 7x7 convolution; the pool keeps its own.
+
+    (N, 3, 127, 127) -> (N, C, 31, 31).
+    """
+
+    def __init__(self, in_channels: int = 3, out_channels: int = 64, norm="BN"):
+        super().__init__(in_channels, out_channels, norm)
+        self.conv1.padding = (0, 0)
+
+
+class AtrousBasicBlock(BasicBlock):
+    """detectron2's block of ResNet-18 and -34 with unpadded strides and with dilation."""
+
+    def __init__(self, in_channels, out_channels, *, stride=1, dilation=1, norm="BN"):
+        """
+        Args:
+            dilation: of the stage; its first block has half of it at the entry.
+            in_channels, out_channels, stride, norm: as for detectron2's block.
+        """
+        super().__init__(in_channels, out_channels, stride=stride, norm=norm)
+        _set_window(self.conv1, stride, _entry_dilation(in_channels, out_channels, dilation))
+        _set_window(self.conv2, 1, dilation)
+        self.shortcut = _shortcut(self, stride, dilation, norm)
+
+
+class AtrousBottleneckBlock(BottleneckBlock):
+    """detectron2's bottleneck with unpadded strides and 3x3 shortcuts."""
+
+    def __init__(self, in_channels, out_channels, *, stride=1, dilation=1, norm="BN", **kwargs):
+        """
+        Args:
+            dilation: of the stage; its first block has half of it.
+            in_channels, out_channels, stride, norm, kwargs: as for detectron2's block.
+        """
+        super().__init__(in_channels, out_channels, stride=stride, norm=norm, **kwargs)
+        _set_window(self.conv2, stride, _entry_dilation(in_channels, out_channels, dilation))
+        self.shortcut = _shortcut(self, stride, dilation, norm)
+
+
+@BACKBONE_REGISTRY.register()
+def build_atrous_resnet_backbone(cfg, input_shape: ShapeSpec) -> ResNet:
+    """
+    ResNet-18, -34 or -50 from MODEL.RESNETS, with the windows of the networks published with
+    PySOT. Feature sizes of "res3" to "res5" (stride 8): 15x15 for 127, 31x31 for 255; of "res2"
+    (stride 4): 31x31 and 63x63. Stages after the last of OUT_FEATURES are not built.
+
+    Raises:
+        ValueError: a value of MODEL.RESNETS that this network cannot have; names the key.
+    """
+    resnets = cfg.MODEL.RESNETS
+    depth, width, channels = resnets.DEPTH, resnets.STEM_OUT_CHANNELS, resnets.RES2_OUT_CHANNELS
+    if depth not in BLOCKS_PER_STAGE:
+        known = ", ".join(map(str, BLOCKS_PER_STAGE))
+        raise ValueError(f"MODEL.RESNETS.DEPTH must be one of {known}, not {depth}")
+    if depth < 50 and channels != width:
+        raise ValueError(
+            f"MODEL.RESNETS.RES2_OUT_CHANNELS must be {width} (STEM_OUT_CHANNELS) for "
+            f"DEPTH {depth}, not {channels}"
+        )
+    if resnets.STRIDE_IN_1X1 or any(resnets.DEFORM_ON_PER_STAGE):
+        raise ValueError(
+            "MODEL.RESNETS.STRIDE_IN_1X1 and DEFORM_ON_PER_STAGE must be off: the unpadded "
+            "strides of this ResNet are in plain 3x3 convolutions"
+        )
+    unknown = set(resnets.OUT_FEATURES) - {"stem", "res2", "res3", "res4", "res5"}
+    if unknown or not resnets.OUT_FEATURES:
+        raise ValueError(
+            "MODEL.RESNETS.OUT_FEATURES must be some of stem, res2, res3, res4, res5, not "
+            f"{resnets.OUT_FEATURES}"
+        )
+    norm = resnets.NORM or cfg.MODEL.SIAMESE.NORM
+    stem = UnpaddedStem(input_shape.channels, width, norm)
+    stages = []
+    for i, (num_blocks, stride, dilation) in enumerate(
+        zip(BLOCKS_PER_STAGE[depth], STRIDES, DILATIONS)
+    ):
+        kwargs = {}
+        if depth >= 50:
+            bottleneck = resnets.NUM_GROUPS * resnets.WIDTH_PER_GROUP * 2**i
+            kwargs = {"bottleneck_channels": bottleneck, "num_groups": resnets.NUM_GROUPS}
+        stages.append(
+            ResNet.make_stage(
+                AtrousBottleneckBlock if depth >= 50 else AtrousBasicBlock,
+                num_blocks,
+                in_channels=width,
+                out_channels=channels * 2**i,
+                stride_per_block=[stride] + [1] * (num_blocks - 1),
+                dilation=dilation,
+                norm=norm,
+                **kwargs,
+            )
+        )
+        width = channels * 2**i
+    return ResNet(
+        stem,
+        stages,
+        out_features=list(resnets.OUT_FEATURES),
+        freeze_at=cfg.MODEL.BACKBONE.FREEZE_AT,
+    )

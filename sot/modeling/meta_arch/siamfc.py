@@ -1,0 +1,127 @@
+"""SiamFC: where in the search region is what looks most like the template."""
+
+from typing import Dict, List
+
+import torch
+import torch.nn.functional as F
+from detectron2.config import configurable
+from detectron2.modeling import META_ARCH_REGISTRY
+from detectron2.structures import Instances
+from detectron2.utils.events import get_event_storage
+from torch import nn
+
+from ..anchor_generator import response_centers
+from ..xcorr import xcorr
+from .siamese import SiameseNetwork
+
+__all__ = ["SiamFC"]
+
+
+@META_ARCH_REGISTRY.register()
+class SiamFC(SiameseNetwork):
+    """Fully-convolutional Siamese network (Bertinetto et al., ECCV-W 2016).
+
+    The response map is the correlation of the template's features with those of the search
+    region over all channels, times a fixed factor, plus a learned bias (Eq. 2). Each of its
+    values is the logit of "the target's centre is here".
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        in_feature: str,
+        stride: int,
+        out_scale: float = 0.001,
+        pos_radius: float = 16.0,
+        **kwargs,
+    ):
+        """
+        Args:
+            in_feature: the feature, of backbone or neck, that is correlated.
+            stride: of that feature, in crop pixels.
+            out_scale, pos_radius: see sot/config.py, MODEL.SIAMFC.
+            kwargs: see SiameseNetwork.
+        """
+        super().__init__(**kwargs)
+        self.in_feature = in_feature
+        self.stride = stride
+        self.out_scale = out_scale
+        self.pos_radius = pos_radius
+        self.bias = nn.Parameter(torch.zeros(1))
+
+    @classmethod
+    def from_config(cls, cfg):
+        ret = super().from_config(cfg)
+        shapes = cls.feature_shapes(ret["backbone"], ret["neck"])
+        if len(shapes) != 1:
+            raise ValueError(
+                f"SiamFC correlates one feature, but the backbone gives {sorted(shapes)}; "
+                "let it have one output (for a ResNet: MODEL.RESNETS.OUT_FEATURES)"
+            )
+        ((name, shape),) = shapes.items()
+        return {
+            **ret,
+            "in_feature": name,
+            "stride": shape.stride,
+            "out_scale": cfg.MODEL.SIAMFC.OUT_SCALE,
+            "pos_radius": cfg.MODEL.SIAMFC.POS_RADIUS,
+        }
+
+    def template(self, crops: torch.Tensor) -> List[torch.Tensor]:
+        """Kernels [(N, C, Hz, Wz)] of N targets from template crops (N, 3, 127, 127)."""
+        return [self.features(crops, is_template=True)[self.in_feature]]
+
+    def detect(self, kernels: List[torch.Tensor], crops: torch.Tensor) -> torch.Tensor:
+        """Response maps (N, H, W), logits, of search crops (N, 3, S, S). Their positions are the
+        ``response_centers`` of sot/modeling/anchor_generator.py."""
+        (kernel,) = kernels
+        search = self.features(crops, is_template=False)[self.in_feature]
+        return xcorr(kernel, search)[:, 0].float() * self.out_scale + self.bias
+
+    def inference(self, kernels, crops) -> List[Dict[str, torch.Tensor]]:
+        """The response map of each pair: ``[{"response": (H, W) logits}]``."""
+        return [{"response": response} for response in self.detect(kernels, crops)]
+
+    def losses(self, kernels, crops, gt_instances: List[Instances]) -> Dict[str, torch.Tensor]:
+        logits = self.detect(kernels, crops)
+        positive = self.label_positions(logits.shape[1:], crops.shape[-1], gt_instances)
+        get_event_storage().put_scalar(
+            "siamfc/num_pos_positions", positive.sum().item() / len(positive)
+        )
+        return {"loss_response": balanced_logistic_loss(logits, positive)}
+
+    @torch.no_grad()
+    def label_positions(self, size, crop_size: int, gt_instances: List[Instances]) -> torch.Tensor:
+        """Which positions show the target in their middle (Sec. 2.2).
+
+        Args:
+            size: (H, W) of the response map.
+            crop_size: side of the search crops.
+            gt_instances: N items with one ``gt_boxes`` each and ``gt_negative`` (bool): the box
+                is another object than the template's, and all positions are background.
+
+        Returns:
+            Tensor: (N, H, W) bool, true within ``pos_radius`` pixels of the centre of the box.
+        """
+        y, x = response_centers(size, self.stride, crop_size, self.device)
+        centers = torch.cat([i.gt_boxes.get_centers() for i in gt_instances])  # (N, 2)
+        target = ~torch.cat([i.gt_negative for i in gt_instances])
+        dx, dy = x - centers[:, :1], y - centers[:, 1:]  # (N, W), (N, H)
+        distance = torch.hypot(dx[:, None, :], dy[:, :, None])
+        return (distance <= self.pos_radius) & target[:, None, None]
+
+
+def balanced_logistic_loss(logits: torch.Tensor, positive: torch.Tensor) -> torch.Tensor:
+    """Half the mean logistic loss of a map's positive positions plus half that of its negative
+    ones (SiamFC, Sec. 2.2), averaged over the maps; a half without positions is 0.
+
+    Args:
+        logits, positive: (N, H, W), real and bool.
+    """
+    loss = F.binary_cross_entropy_with_logits(logits, positive.to(logits.dtype), reduction="none")
+    # sums over maxima, not means: a negative pair has no positive position
+    halves = [
+        (loss * m).sum(dim=(1, 2)) / m.sum(dim=(1, 2)).clamp(min=1) for m in (positive, ~positive)
+    ]
+    return 0.5 * sum(halves).mean()

@@ -1,0 +1,90 @@
+"""Tracking with SiamRPN: choose one of the boxes that the network proposes."""
+
+import math
+from typing import List, Tuple
+
+import numpy as np
+import torch
+from detectron2.config import configurable
+from detectron2.layers import nms
+
+from .geometry import central_positions, change_penalty, cosine_window
+from .tracker import TRACKER_REGISTRY, Match, SiameseTracker
+
+__all__ = ["SiamRPNTracker"]
+
+
+@TRACKER_REGISTRY.register()
+class SiamRPNTracker(SiameseTracker):
+    """Inference of SiamRPN (Li et al. 2018, Sec. 4.3).
+
+    The score is the foreground probability of the chosen anchor.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        model,
+        *,
+        penalty_k: float = 0.16,
+        center_size: int = 0,
+        nms_thresh: float = 0.0,
+        **kwargs,
+    ):
+        """
+        Args:
+            model: a SiamRPN in eval mode.
+            penalty_k, center_size, nms_thresh: see sot/config.py, TEST.TRACKER.
+            kwargs: see SiameseTracker.
+        """
+        super().__init__(model, **kwargs)
+        self.penalty_k = penalty_k
+        self.center_size = center_size
+        self.nms_thresh = nms_thresh
+        self._grids = {}
+
+    @classmethod
+    def from_config(cls, cfg, model):
+        t = cfg.TEST.TRACKER
+        return {
+            **super().from_config(cfg, model),
+            "penalty_k": t.PENALTY_K,
+            "center_size": t.CENTER_SIZE,
+            "nms_thresh": t.NMS_THRESH,
+        }
+
+    def _match(self, kernels, crops, sizes, lost) -> List[Match]:
+        boxes, scores = self.model.detect(kernels, crops)
+        window, central = self._grid(boxes.shape[1], boxes.device)
+        if self.center_size and not lost:
+            boxes, scores, window = boxes[:, central], scores[:, central], window[central]
+        return [
+            self._select(boxes_i, scores_i, window, size, self._influence(lost))
+            for boxes_i, scores_i, size in zip(boxes, scores, sizes)
+        ]
+
+    def _select(self, boxes, scores, window, previous_size: np.ndarray, influence: float) -> Match:
+        """Choose among the boxes (R, 4), XYXY in crop pixels, with their scores (R,)."""
+        if self.nms_thresh:
+            keep = nms(boxes, scores, self.nms_thresh)
+            boxes, scores, window = boxes[keep], scores[keep], window[keep]
+        sizes = boxes[:, 2:] - boxes[:, :2]
+        penalty = change_penalty(sizes, boxes.new_tensor(previous_size), self.penalty_k)
+        ranking = (1 - influence) * (penalty * scores) + influence * window
+        best = int(ranking.argmax())
+        box, score = boxes[best].cpu().numpy().astype(float), float(scores[best])
+        rate = float(penalty[best]) * score * self.size_lr
+        return Match((box[:2] + box[2:]) / 2, box[2:] - box[:2], score, rate)
+
+    def _grid(self, num_boxes: int, device) -> Tuple[torch.Tensor, torch.Tensor]:
+        """Cosine window over the response map, and whether a box is of a position in its middle,
+        both (R,) in the order of the boxes."""
+        key = (num_boxes, device)
+        if key not in self._grids:
+            num_anchors = self.model.num_anchors
+            side = math.isqrt(num_boxes // num_anchors)
+            maps = cosine_window(side, side), central_positions(side, self.center_size)
+            self._grids[key] = tuple(
+                m.reshape(-1).repeat_interleave(num_anchors).to(device) for m in maps
+            )
+        return self._grids[key]

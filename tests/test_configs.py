@@ -1,0 +1,198 @@
+"""Every config that comes with the project: its network is built once, tracks, and trains."""
+
+import math
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from detectron2.structures import Boxes, Instances
+from detectron2.utils.events import EventStorage
+
+from sot.api import build_model, build_tracker
+from sot.config import list_configs, load_config
+from sot.engine import Trainer
+
+CONFIGS = list_configs()
+
+# Side of the response map at INPUT.SEARCH_SIZE_TEST.
+RESPONSES = {
+    "SiamFC/siamfc_alex.yaml": 17,
+    "SiamRPN/siamrpn_alex.yaml": 17,
+    "SiamRPN/siamrpn_alex_dw.yaml": 21,  # of a crop of 287
+    "SiamRPN/siamrpn_compact.yaml": 17,
+    "SiamRPN/siamrpn_michigan.yaml": 19,  # 271
+    "SiamRPN/siamrpn_michigan_wide.yaml": 19,
+    "SiamRPN/siamrpn_coco_blog.yaml": 49,  # 511
+    "SiamRPN++/siamrpn_r50_l234_dw.yaml": 25,
+    "SiamRPN++/siamrpn_r50_l234_up.yaml": 25,
+    "SiamRPN++/siamrpn_r50_l23_dw.yaml": 25,
+    "SiamRPN++/siamrpn_r50_l3_dw.yaml": 25,
+    "SiamRPN++/siamrpn_r34_l234_dw.yaml": 25,
+    "SiamRPN++/siamrpn_r18_l234_dw.yaml": 25,
+    "SiamRPN++/siamrpn_mobilev2_l234_dw.yaml": 25,
+}
+
+
+def texture(seed, height, width, cell=8):
+    """Random blocks of colour, (height, width, 3) uint8."""
+    rng = np.random.default_rng(seed)
+    blocks = rng.integers(0, 256, (-(-height // cell), -(-width // cell), 3), dtype=np.uint8)
+    return np.repeat(np.repeat(blocks, cell, 0), cell, 1)[:height, :width]
+
+
+def frame(x, y, side=240):
+    """A small textured object at (x, y) over a smooth background."""
+    image = cv2.GaussianBlur(texture(0, side, side, 40), (0, 0), 20)
+    image[y : y + 40, x : x + 40] = texture(1, 40, 40)
+    return image
+
+
+def pairs(size, search_size):
+    """Two pairs of crops with 64x64 objects: in the middle, and off it in the search crop."""
+    batch = []
+    for seed, shift in ((1, (0, 0)), (2, (12, -8))):
+        crops = []
+        for side, (dx, dy) in ((size, (0, 0)), (search_size, shift)):
+            crop = cv2.GaussianBlur(texture(seed + 10, side, side, 30), (0, 0), 15)
+            x, y = (side - 64) // 2 + dx, (side - 64) // 2 + dy
+            crop[y : y + 64, x : x + 64] = texture(seed, 64, 64)
+            crops.append(torch.from_numpy(crop).permute(2, 0, 1))
+        instances = Instances((search_size, search_size))
+        instances.gt_boxes = Boxes(torch.tensor([[x, y, x + 64.0, y + 64.0]]))
+        instances.gt_negative = torch.tensor([False])
+        batch.append({"template": crops[0], "search": crops[1], "instances": instances})
+    return batch
+
+
+def train(model, batch, optimizer, steps=1):
+    """Sum of the losses at each step."""
+    model.train()
+    history = []
+    with EventStorage():
+        for _ in range(steps):
+            losses = model(batch)
+            assert losses and all(torch.isfinite(v) and v >= 0 for v in losses.values()), losses
+            optimizer.zero_grad()
+            sum(losses.values()).backward()
+            optimizer.step()
+            history.append(sum(losses.values()).item())
+    return history
+
+
+@pytest.fixture(scope="module", params=CONFIGS)
+def built(request):
+    """Name, config and tracker with random weights; made once for the tests below."""
+    opts = ["MODEL.DEVICE", "cpu"]
+    cfg = load_config(request.param, opts)
+    if cfg.TEST.TRACKER.LOST_SEARCH_SIZE:  # 831 is slow
+        opts += ["TEST.TRACKER.LOST_SEARCH_SIZE", cfg.INPUT.SEARCH_SIZE_TEST + 64]
+    torch.manual_seed(0)
+    return request.param, cfg, build_tracker(request.param, weights="", opts=opts)
+
+
+def test_tracks_three_frames(built):
+    name, cfg, tracker = built
+    sizes, detect = [], tracker.model.detect
+
+    def watched(kernels, crops):
+        out = detect(kernels, crops)
+        if isinstance(out, tuple):  # boxes of all anchors, scores
+            assert torch.isfinite(out[0]).all()
+            sizes.append(math.isqrt(out[1].shape[1] // tracker.model.num_anchors))
+        else:
+            sizes.append(out.shape[-1])
+        return out
+
+    tracker.model.detect = watched
+    tracker.init(frame(100, 100), (100, 100, 40, 40))
+    results = [tracker.update(frame(100 + 4 * i, 100)) for i in (1, 2)]
+    del tracker.model.detect
+    assert sizes[0] == RESPONSES.get(name, sizes[0]) > 1
+    for result in results:
+        x, y, w, h = result.box
+        assert w > 0 and h > 0 and -w < x < 240 and -h < y < 240
+        assert 0 <= result.score <= 1
+
+
+def test_trains_an_iteration(built):
+    """The config's own optimizer and schedule; every parameter that is to be trained gets a
+    gradient and moves."""
+    _, cfg, tracker = built
+    model = tracker.model
+    optimizer = Trainer.build_optimizer(cfg, model)
+    schedule = Trainer.build_lr_scheduler(cfg, optimizer)
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    assert {id(p) for g in optimizer.param_groups for p in g["params"]} == set(
+        map(id, trained.values())
+    )
+    # smaller search crops than in training: the same code, and less to do
+    train(model, pairs(cfg.INPUT.TEMPLATE_SIZE, cfg.INPUT.TEMPLATE_SIZE + 32), optimizer)
+    schedule.step()
+    missing = [name for name, p in trained.items() if p.grad is None or not p.grad.any()]
+    assert not missing
+    assert all(torch.isfinite(p.grad).all() for p in trained.values())
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_weights_of_a_config_are_there_and_fit(name):
+    cfg = load_config(name, ["MODEL.DEVICE", "cpu"])
+    if cfg.MODEL.WEIGHTS:
+        model = build_model(cfg)
+        assert all(torch.isfinite(p).all() for p in model.parameters())
+    else:
+        with pytest.raises(ValueError, match="without trained weights"):
+            build_tracker(cfg)
+
+
+R50 = "SiamRPN++/siamrpn_r50_l{}_dw.yaml"
+
+
+@pytest.mark.parametrize(
+    "name, levels, opts",
+    [
+        ("l3_dw", ["res3"], []),
+        ("l3_dw", ["res5"], []),
+        ("l3_dw", ["res4"], ["MODEL.RPN.HEAD_NAME", "UpChannelRPNHead"]),
+        ("l23_dw", ["res3", "res5"], []),
+        ("l23_dw", ["res4", "res5"], []),
+        ("l23_dw", ["res3", "res4"], ["MODEL.SIAMESE.LEVEL_HEAD", "UpChannelRPNHead"]),
+    ],
+)
+def test_overrides_for_other_levels(name, levels, opts):
+    """The command lines that stand in the configs."""
+    opts = ["MODEL.RESNETS.OUT_FEATURES", str(levels), "MODEL.RPN.IN_FEATURES", str(levels), *opts]
+    model = build_model(
+        load_config(f"SiamRPN++/siamrpn_r50_{name}.yaml", ["MODEL.DEVICE", "cpu", *opts])
+    )
+    with torch.no_grad():
+        kernels = model.template(torch.zeros(1, 3, 127, 127))
+        (logits,), (deltas,) = model.search(kernels, torch.zeros(1, 3, 167, 167))
+    assert len(kernels) == 2 * len(levels)
+    assert logits.shape == (1, 5, 14, 14) and deltas.shape == (1, 20, 14, 14)
+
+
+FAMILIES = [
+    ("SiamFC/siamfc_alex.yaml", []),
+    ("SiamRPN/siamrpn_alex.yaml", []),
+    ("SiamRPN/siamrpn_alex_dw.yaml", []),
+    pytest.param("SiamRPN++/siamrpn_r18_l234_dw.yaml", [], marks=pytest.mark.slow),
+    pytest.param(
+        "SiamRPN++/siamrpn_r18_l234_dw.yaml",
+        ["MODEL.SIAMESE.LEVEL_HEAD", "UpChannelRPNHead"],
+        marks=pytest.mark.slow,
+    ),
+    pytest.param("SiamRPN++/siamrpn_r50_l234_dw.yaml", [], marks=pytest.mark.slow),
+    pytest.param("SiamRPN++/siamrpn_mobilev2_l234_dw.yaml", [], marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize("name, opts", FAMILIES)
+def test_overfits_two_pairs(name, opts):
+    cfg = load_config(name, ["MODEL.DEVICE", "cpu", *opts])
+    model = build_model(cfg)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    batch = pairs(cfg.INPUT.TEMPLATE_SIZE, cfg.INPUT.TEMPLATE_SIZE + 64)
+    losses = train(model, batch, optimizer, steps=25)
+    # anchors are drawn anew at each step: not the last one alone
+    assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:2]), losses

@@ -1,0 +1,296 @@
+#!/usr/bin/env python3
+"""
+Size, cost and geometry of the networks, as a markdown table and as JSON:
+
+    python tools/analyze_model.py --config-file SiamRPN/siamrpn_compact.yaml
+    python tools/analyze_model.py --all --json models.json INPUT.SEARCH_SIZE_TEST 255
+
+Parameters are in millions, of backbone, neck and head. The template pass runs once for each target,
+the search pass once for each frame and target (for each frame and scale where the tracker searches
+several). Their cost is in 10^9 multiply-adds of convolutions, correlations included, and two for
+each number that goes through a batch norm, as fvcore counts; element-wise work is not counted.
+Crops have the sizes of the config, INPUT.TEMPLATE_SIZE and INPUT.SEARCH_SIZE_TEST.
+
+Receptive field and stride are followed through the operations of a forward pass: see Span.
+"""
+
+import argparse
+import copy
+import json
+import logging
+import sys
+from dataclasses import dataclass, replace
+from typing import Dict, List, Tuple
+
+import torch
+from detectron2.modeling import build_model
+from fvcore.nn import FlopCountAnalysis
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from sot.config import list_configs, load_config, merge_opts
+from sot.modeling import SiamRPN
+
+# Without multiply-adds worth counting beside the convolutions': element-wise operations, pooling,
+# and reading of shapes. Any other operation that fvcore cannot count is an error.
+UNCOUNTED = {
+    "aten::" + name
+    for name in (
+        "add add_ sub sub_ rsub mul mul_ div div_ exp sigmoid softmax mean sum hardtanh hardtanh_ "
+        "clamp_max clamp_min relu6 max_pool2d meshgrid lift_fresh unflatten repeat_interleave alias"
+    ).split()
+}
+
+
+@dataclass(frozen=True)
+class Span:
+    """Which input columns a column of a feature map depends on.
+
+    Column i sees the columns ``start + i * stride`` to ``end + i * stride`` of the crop, both
+    included; less where that is outside of the crop. A convolution or pooling with kernel k,
+    dilation d and padding p moves ``start`` back by p strides, ``end`` on by d (k - 1) - p.
+    Where branches are added or concatenated the spans are united. ``least`` is the width of the
+    narrowest path through concatenated branches, as SiamDW gives it for Inception; an addition,
+    such as a shortcut's, counts as one path with its wider side.
+    """
+
+    start: int = 0
+    end: int = 0
+    stride: int = 1
+    least: int = 1
+
+    @property
+    def width(self) -> int:
+        return self.end - self.start + 1
+
+    def window(self, kernel: int, stride: int, padding: int, dilation: int) -> "Span":
+        reach = dilation * (kernel - 1)
+        return Span(
+            self.start - padding * self.stride,
+            self.end + (reach - padding) * self.stride,
+            self.stride * stride,
+            self.least + reach * self.stride,
+        )
+
+    def shift(self, columns: int) -> "Span":
+        """Of a map that begins ``columns`` columns further to the right."""
+        offset = columns * self.stride
+        return replace(self, start=self.start + offset, end=self.end + offset)
+
+    @staticmethod
+    def unite(spans: List["Span"], least) -> "Span":
+        if len({s.stride for s in spans}) != 1:
+            raise ValueError(f"maps of different strides are put together: {spans}")
+        start, end = min(s.start for s in spans), max(s.end for s in spans)
+        return Span(start, end, spans[0].stride, least(s.least for s in spans))
+
+
+class SpanMode(TorchDispatchMode):
+    """Follows the Span of every tensor that is computed from ``image``, while it is active."""
+
+    def __init__(self, image: torch.Tensor):
+        super().__init__()
+        # the tensors are kept, so that no id is used again
+        self._spans: Dict[int, Tuple[torch.Tensor, Span]] = {id(image): (image, Span())}
+
+    def __getitem__(self, tensor: torch.Tensor) -> Span:
+        return self._spans[id(tensor)][1]
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        flat = [y for x in args for y in (x if isinstance(x, (list, tuple)) else [x])]
+        inputs = [x for x in flat if id(x) in self._spans]
+        if inputs:
+            result = out[0] if isinstance(out, (list, tuple)) else out
+            span = self._span(func.overloadpacket.__name__, args, inputs, result)
+            self._spans[id(result)] = (result, span)
+        return out
+
+    def _span(self, name: str, args, inputs: List[torch.Tensor], result: torch.Tensor) -> Span:
+        span = self[inputs[0]]
+        if name == "convolution" and not args[6]:  # not a transposed one
+            _, weight, _, stride, padding, dilation = args[:6]
+            return span.window(weight.shape[-1], stride[-1], padding[-1], dilation[-1])
+        if name in ("max_pool2d_with_indices", "avg_pool2d"):
+            kernel, stride, padding = (_last(args, i, d) for i, d in ((1, 1), (2, None), (3, 0)))
+            dilation = _last(args, 4, 1) if name.startswith("max") else 1
+            return span.window(kernel, stride or kernel, padding, dilation)
+        if name == "constant_pad_nd":
+            return span.shift(-args[1][0])
+        if name == "slice" and args[1] in (-1, inputs[0].dim() - 1):
+            start, step = args[2] or 0, args[4] if len(args) > 4 else 1
+            start += 0 if start >= 0 else inputs[0].shape[-1]
+            return span.shift(start).window(1, step, padding=0, dilation=1)
+        if name == "cat":
+            return Span.unite([self[x] for x in inputs], least=min)
+        if name != "slice" and result.shape[-2:] != inputs[0].shape[-2:]:
+            raise ValueError(f"cannot follow the receptive field through aten::{name}")
+        return Span.unite([self[x] for x in inputs], least=max)
+
+
+def _last(args, index: int, default):
+    """Last of the numbers of an argument, which may be missing or empty."""
+    value = args[index] if len(args) > index else default
+    return (value[-1] if value else default) if isinstance(value, (list, tuple)) else value
+
+
+@torch.no_grad()
+def receptive_fields(backbone: nn.Module, size: int) -> Dict[str, Span]:
+    """Span of each output of a backbone, for crops of side ``size``.
+
+    Raises:
+        ValueError: the backbone has an operation that moves values about in another way than
+            convolution, pooling, padding and cropping.
+    """
+    image = torch.zeros(1, 3, size, size, device="meta")  # shapes without values
+    backbone = copy.deepcopy(backbone).eval().to("meta")
+    with SpanMode(image) as spans:
+        features = backbone(image)
+        return {name: spans[x] for name, x in features.items()}
+
+
+class _Pass(nn.Module):
+    """A method of a network as a forward pass, for fvcore."""
+
+    def __init__(self, network: nn.Module, method: str):
+        super().__init__()
+        self.network, self.method = network, method
+
+    def forward(self, *args):
+        return getattr(self.network, self.method)(*args)
+
+
+def count_flops(network: nn.Module, method: str, *args) -> int:
+    """Multiply-adds of ``network.method(*args)``.
+
+    Raises:
+        ValueError: an operation that can neither be counted nor is known to be free.
+    """
+    analysis = FlopCountAnalysis(_Pass(network, method), args)
+    analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+    total = int(analysis.total())
+    unknown = set(analysis.unsupported_ops()) - UNCOUNTED
+    if unknown:
+        raise ValueError(f"{method}: cannot count {', '.join(sorted(unknown))}")
+    return total
+
+
+@torch.no_grad()
+def analyze(cfg) -> Dict:
+    """Numbers of the network of a config; see the head of this file.
+
+    Returns:
+        dict: parameters, multiply-adds, and sizes in the unit one, not millions. ``features`` has
+            an entry for each output of the backbone.
+    """
+    model = build_model(merge_opts(cfg.clone(), ["MODEL.DEVICE", "cpu"])).eval()
+    sizes = {"template": cfg.INPUT.TEMPLATE_SIZE, "search": cfg.INPUT.SEARCH_SIZE_TEST}
+    crops = {name: torch.zeros(1, 3, size, size) for name, size in sizes.items()}
+    kernels = model.template(crops["template"])
+    maps = {name: model.features(x, is_template=name == "template") for name, x in crops.items()}
+    parts = {"backbone": _count(model.backbone), "neck": _count(model.neck)}
+    total = _count(model)
+    return {
+        "template_size": sizes["template"],
+        "search_size": sizes["search"],
+        "parameters": {**parts, "head": total - sum(parts.values()), "total": total},
+        "flops": {
+            "template": count_flops(model, "template", crops["template"]),
+            "search": count_flops(model, "detect", kernels, crops["search"]),
+        },
+        "features": {
+            name: {
+                "receptive_field": span.width,
+                "least_receptive_field": span.least,
+                "stride": span.stride,
+                "template_size": maps["template"][name].shape[-1],
+                "search_size": maps["search"][name].shape[-1],
+            }
+            for name, span in receptive_fields(model.backbone, sizes["template"]).items()
+        },
+        "response_size": _response(model, kernels, crops["search"]).shape[-1],
+    }
+
+
+def _count(module) -> int:
+    return sum(p.numel() for p in module.parameters()) if module is not None else 0
+
+
+def _response(model, kernels, crops) -> torch.Tensor:
+    """Response map (..., H, W)."""
+    if isinstance(model, SiamRPN):
+        return model.search(kernels, crops)[0][0]
+    return model.detect(kernels, crops)
+
+
+HEADER = (
+    "config", "backbone, M", "neck, M", "head, M", "all, M", "template, G", "search, G",
+    "receptive field", "stride", "features, template", "features, search", "response",
+)  # fmt: skip
+
+
+def table_row(result: Dict) -> List[str]:
+    """Cells under HEADER. What differs between the features stands in their order, with a slash."""
+    parameters, flops, features = (result[k] for k in ("parameters", "flops", "features"))
+
+    def of_features(text) -> str:
+        cells = [str(text(f)) for f in features.values()]
+        return cells[0] if len(set(cells)) == 1 else " / ".join(cells)
+
+    def field(f) -> str:
+        narrow, wide = f["least_receptive_field"], f["receptive_field"]
+        return f"{wide}" if narrow == wide else f"{narrow}~{wide}"
+
+    return [
+        result["config"],
+        *(f"{parameters[k] / 1e6:.3f}" for k in ("backbone", "neck", "head", "total")),
+        *(f"{flops[k] / 1e9:.2f}" for k in ("template", "search")),
+        of_features(field),
+        of_features(lambda f: f["stride"]),
+        of_features(lambda f: f["template_size"]),
+        of_features(lambda f: f["search_size"]),
+        str(result["response_size"]),
+    ]
+
+
+def markdown(rows: List[List[str]]) -> str:
+    """Table with HEADER above."""
+    lines = [HEADER, ["---"] * len(HEADER), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def parse_args(argv=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument(
+        "--config-file", action="append", metavar="C", help="path or name; may be repeated"
+    )
+    which.add_argument("--all", action="store_true", help="every config but the Base-*.yaml")
+    parser.add_argument("--json", metavar="FILE", help="also write a list of one object per config")
+    parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="overrides for all configs")
+    return parser.parse_args(argv)
+
+
+def main(argv=None) -> int:
+    args = parse_args(argv)
+    logging.getLogger("fvcore").setLevel(logging.ERROR)
+    names = args.config_file or [n for n in list_configs() if not n.startswith("Base-")]
+    results, failed = [], False
+    for name in names:
+        try:
+            results.append({"config": name, **analyze(load_config(name, args.opts))})
+        except (ValueError, KeyError, OSError) as error:
+            print(f"error: {name}: {error}", file=sys.stderr)
+            failed = True
+    if results:
+        print(markdown([table_row(r) for r in results]))
+    if args.json:
+        with open(args.json, "w") as f:
+            json.dump(results, f, indent=2)
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,100 @@
+#!/usr/bin/env python
+r"""
+Convert weights of an image classifier to the backbone of a config, to start a training from, and
+list what loaded, what did not, and why.
+
+    # torchvision's ResNet-50, -34, -18, MobileNetV2 (width 1.0) or AlexNet: .pth
+    wget https://download.pytorch.org/models/resnet50-0676ba61.pth
+    # detectron2's ResNet-50 (or a detector with it): .pkl or .pth
+    wget https://dl.fbaipublicfiles.com/detectron2/ImageNetPretrained/torchvision/R-50.pkl
+
+    python tools/convert_pretrained.py resnet50-0676ba61.pth --output r50.pth \
+        --config-file CONFIG.yaml [KEY VALUE ...]
+
+Then train with r50.pth and with the same values of the keys that decide about its tensors:
+
+MODEL:
+  WEIGHTS: "r50.pth"
+  PIXEL_MEAN: [0.0, 0.0, 0.0]  # the config's: the first convolution was converted to them
+  PIXEL_STD: [1.0, 1.0, 1.0]
+  BACKBONE:
+    NAME: "build_atrous_resnet_backbone"
+    FREEZE_AT: 2               # stem and res2 keep the classifier's weights; 0: all are trained
+  RESNETS:
+    DEPTH: 50                  # 18 and 34 with RES2_OUT_CHANNELS 64
+    OUT_FEATURES: ["res3", "res4", "res5"]
+
+or, for torchvision's other networks,
+
+MODEL:
+  BACKBONE:
+    NAME: "build_mobilenet_backbone"
+  MOBILENET:
+    WIDTH: 1.0
+
+MODEL:
+  BACKBONE:
+    NAME: "build_alexnet_backbone"
+  ALEXNET:
+    CHANNELS: [64, 192, 384, 256, 256]
+
+sot/checkpoint/pretrained.py says how the networks differ and what is done about it.
+"""
+
+import argparse
+import sys
+
+import sot  # isort: skip  # noqa: F401  (first, since it silences a warning of detectron2's import)
+import torch
+from detectron2.modeling import build_backbone
+
+from sot.checkpoint.array_pickle import load_pickle
+from sot.checkpoint.checkpointer import load_tensors, split_weights
+from sot.checkpoint.pretrained import PIXELS, convert_pretrained
+from sot.config import load_config
+
+
+def convert(source: str, output: str, cfg, pixels=None) -> None:
+    """Write the backbone of ``cfg`` with the weights of the file ``source`` to ``output``.
+
+    Raises:
+        ValueError: see convert_pretrained; names the file.
+    """
+    # what the file does not have is the same at every run
+    torch.manual_seed(max(cfg.SEED, 0))
+    backbone = build_backbone(cfg)
+    try:
+        content = load_pickle(source) if source.endswith(".pkl") else load_tensors(source)
+        weights, others = split_weights(content)
+        if pixels is None and others.get("__author__") in PIXELS:
+            pixels = others["__author__"]
+        model = cfg.MODEL
+        result = convert_pretrained(weights, backbone, model.PIXEL_MEAN, model.PIXEL_STD, pixels)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from error
+    print(result.report())
+    with open(output, "wb") as f:
+        torch.save({"model": result.weights}, f)
+    print(f"written to {output}, for MODEL.WEIGHTS")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Convert a classifier to a tracker's backbone.")
+    parser.add_argument("weights", help="the classifier's .pth or .pkl file")
+    parser.add_argument("--config-file", required=True, help="whose backbone to convert to")
+    parser.add_argument("--output", required=True, help="file to write, for MODEL.WEIGHTS")
+    parser.add_argument(
+        "--pixels", choices=list(PIXELS), help="what the classifier was fed, if not the usual"
+    )
+    parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="config keys to override")
+    args = parser.parse_intermixed_args()
+    try:
+        convert(args.weights, args.output, load_config(args.config_file, args.opts), args.pixels)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
