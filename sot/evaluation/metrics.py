@@ -1,9 +1,11 @@
 """Measures of one-pass evaluation (OPE): a tracker is started on the first frame and never helped.
 
 Shapes: T frames of one sequence; boxes are (T, 4) XYXY in continuous frame pixels. `pred` is what a
-tracker said, `gt` the truth.
+tracker said, `gt` the truth. Continuous boxes have the area w * h and the centre x + w / 2; the
+MATLAB toolkits count whole pixels, x to x + w - 1, with the same areas, overlaps and distances.
 
-Conventions, alike for all measures of a sequence:
+Functions of a sequence (pred, gt) follow these conventions; benchmarks differ from them and from
+each other, see `sot.evaluation.protocols`:
 
 * The first frame counts, as in the OTB toolkit, although its box was given to the tracker.
 * A frame whose truth is absent (a NaN, or a side that is not positive) is left out of numerator and
@@ -12,23 +14,33 @@ Conventions, alike for all measures of a sequence:
 * A prediction with a NaN is a failure: IoU 0 and an infinite distance.
 
 Sources: [OTB] Wu, Lim, Yang: Object Tracking Benchmark, PAMI 2015, and its MATLAB toolkit;
-[GOT] Huang, Zhao, Huang: GOT-10k, PAMI 2019.
+[GOT] Huang, Zhao, Huang: GOT-10k, PAMI 2019; [TN] Mueller et al.: TrackingNet, ECCV 2018.
 """
 
 import numpy as np
 
 __all__ = [
+    "NORM_PRECISION_THRESHOLDS",
+    "PRECISION_THRESHOLDS",
     "SUCCESS_THRESHOLDS",
     "average_overlap",
     "center_error",
     "iou_xyxy",
     "is_present",
+    "mean_area",
+    "normalized_center_error",
+    "normalized_precision",
     "precision",
+    "precision_curve",
     "success_auc",
     "success_curve",
+    "success_rate",
+    "trapezoid_area",
 ]
 
 SUCCESS_THRESHOLDS = np.linspace(0, 1, 21)
+PRECISION_THRESHOLDS = np.arange(51.0)  # pixels
+NORM_PRECISION_THRESHOLDS = np.arange(51) / 100  # of the true sides; 20 / 100 is exactly 0.2
 
 
 def is_present(boxes: np.ndarray) -> np.ndarray:
@@ -73,6 +85,25 @@ def center_error(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.where(valid, distance, np.inf)
 
 
+def normalized_center_error(pred: np.ndarray, gt: np.ndarray) -> np.ndarray:
+    """
+    Distance between the centres, with x in true widths and y in true heights [TN, eq. 2].
+
+    Args:
+        pred, gt: (T, 4).
+
+    Returns:
+        (T,); infinite where a box is not finite or the true one has no area.
+    """
+    pred, gt = _as_pair(pred, gt)
+    valid = np.isfinite(pred).all(axis=1) & is_present(gt)
+    pred, gt = np.where(valid[:, None], pred, 0), np.where(valid[:, None], gt, [0, 0, 1, 1])
+    shift = pred - gt  # first, so that equal boxes are 0 apart and not 1e-15
+    shift = (shift[:, :2] + shift[:, 2:]) / 2
+    distance = np.linalg.norm(shift / (gt[:, 2:] - gt[:, :2]), axis=1)
+    return np.where(valid, distance, np.inf)
+
+
 def success_curve(ious: np.ndarray, thresholds: np.ndarray = SUCCESS_THRESHOLDS) -> np.ndarray:
     """
     Fraction of frames whose IoU is above each threshold. [OTB]: 0, 0.05, ..., 1, strictly above.
@@ -90,22 +121,63 @@ def success_curve(ious: np.ndarray, thresholds: np.ndarray = SUCCESS_THRESHOLDS)
     return (ious[:, None] > thresholds).mean(axis=0)
 
 
+def success_rate(ious: np.ndarray, threshold: float) -> float:
+    """Fraction of frames whose IoU is above the threshold, SR of [GOT]; NaN if T is 0."""
+    return float(success_curve(ious, [threshold])[0])
+
+
+def precision_curve(
+    errors: np.ndarray, thresholds: np.ndarray = PRECISION_THRESHOLDS
+) -> np.ndarray:
+    """
+    Fraction of frames whose error is at most each threshold. [OTB]: 0, 1, ..., 50 pixels.
+
+    Args:
+        errors: (T,), of the frames that count: of `center_error` or `normalized_center_error`.
+        thresholds: (K,), in the unit of the errors.
+
+    Returns:
+        (K,); NaN if T is 0.
+    """
+    errors, thresholds = np.asarray(errors, float), np.asarray(thresholds, float)
+    if not len(errors):
+        return np.full(len(thresholds), np.nan)
+    return (errors[:, None] <= thresholds).mean(axis=0)
+
+
+def mean_area(curve: np.ndarray) -> float:
+    """Area under a curve over evenly spaced thresholds: the mean of its points [OTB]."""
+    return float(np.mean(curve))
+
+
+def trapezoid_area(curve: np.ndarray) -> float:
+    """The same by the trapezoidal rule: the first and the last point count half [TN]."""
+    curve = np.asarray(curve, np.float64)
+    return float((curve[1:] + curve[:-1]).sum() / (2 * (len(curve) - 1)))
+
+
 def success_auc(pred: np.ndarray, gt: np.ndarray) -> float:
     """
     Area under the success curve, as the mean over its 21 points [OTB].
 
     An IoU of 1 is not above the threshold of 1, so that perfect boxes score 20/21 = 0.952.
     """
-    return float(success_curve(_present_ious(pred, gt)).mean())
+    return mean_area(success_curve(_present_ious(pred, gt)))
 
 
 def precision(pred: np.ndarray, gt: np.ndarray, threshold: float = 20) -> float:
     """Fraction of frames whose centre is at most `threshold` pixels off the true one [OTB]."""
     pred, gt = _as_pair(pred, gt)
     present = is_present(gt)
-    if not present.any():
-        return float("nan")
-    return float((center_error(pred[present], gt[present]) <= threshold).mean())
+    return float(precision_curve(center_error(pred[present], gt[present]), [threshold])[0])
+
+
+def normalized_precision(pred: np.ndarray, gt: np.ndarray, threshold: float = 0.2) -> float:
+    """Fraction of frames whose normalised centre error is at most `threshold`."""
+    pred, gt = _as_pair(pred, gt)
+    present = is_present(gt)
+    errors = normalized_center_error(pred[present], gt[present])
+    return float(precision_curve(errors, [threshold])[0])
 
 
 def average_overlap(pred: np.ndarray, gt: np.ndarray) -> float:

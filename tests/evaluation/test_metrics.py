@@ -2,14 +2,22 @@ import numpy as np
 import pytest
 
 from sot.evaluation.metrics import (
+    NORM_PRECISION_THRESHOLDS,
+    PRECISION_THRESHOLDS,
     SUCCESS_THRESHOLDS,
     average_overlap,
     center_error,
     iou_xyxy,
     is_present,
+    mean_area,
+    normalized_center_error,
+    normalized_precision,
     precision,
+    precision_curve,
     success_auc,
     success_curve,
+    success_rate,
+    trapezoid_area,
 )
 
 NAN = float("nan")
@@ -66,6 +74,29 @@ class TestCenterError:
         assert center_error([ABSENT], [BOX])[0] == np.inf
 
 
+class TestNormalizedCenterError:
+    def test_in_true_sides(self):
+        # 20 x 40: (3, 4) px are 0.15 and 0.1 of the sides
+        moved = [13.0, 24.0, 33.0, 64.0]
+        grown = [0.0, 10.0, 40.0, 70.0]
+        expected = [np.hypot(0.15, 0.1), 0, 0.25]
+        np.testing.assert_allclose(
+            normalized_center_error([moved, grown, HALF], [BOX] * 3), expected
+        )
+        # of the upper half, 20 x 20, the same 10 px are 0.5
+        assert normalized_center_error([BOX], [HALF])[0] == 0.5
+
+    def test_no_box_is_infinitely_far(self):
+        point = [10.0, 20.0, 10.0, 20.0]
+        errors = normalized_center_error([ABSENT, BOX, BOX], [BOX, ABSENT, point])
+        np.testing.assert_array_equal(errors, np.inf)
+
+    def test_equal_boxes_are_not_apart(self):
+        boxes = np.random.default_rng(0).uniform(0, 900, (200, 4))
+        boxes[:, 2:] = boxes[:, :2] + 7.3
+        np.testing.assert_array_equal(normalized_center_error(boxes, boxes), 0)
+
+
 def test_is_present():
     boxes = [BOX, ABSENT, [0, 0, 0, 5], [5, 5, 1, 9], [0, 0, np.inf, 1]]
     assert is_present(boxes).tolist() == [True, False, False, False, False]
@@ -100,6 +131,29 @@ class TestSuccess:
         assert success_auc([BOX, AWAY], [BOX, BOX]) == pytest.approx(10 / 21, abs=1e-12)
 
 
+class TestCurves:
+    def test_thresholds(self):
+        assert PRECISION_THRESHOLDS[[0, 20, 50]].tolist() == [0, 20, 50]
+        assert NORM_PRECISION_THRESHOLDS[[0, 20, 50]].tolist() == [0, 0.2, 0.5]
+        assert len(PRECISION_THRESHOLDS) == len(NORM_PRECISION_THRESHOLDS) == 51
+
+    def test_precision_at_the_threshold_counts(self):
+        assert precision_curve([0, 0.2, 0.3, np.inf], [0, 0.2, 0.5]).tolist() == [0.25, 0.5, 0.75]
+
+    def test_success_rate_is_strict(self):
+        assert success_rate([0.5, 0.51, 0.75, 1.0], 0.5) == 0.75
+        assert success_rate([0.5, 0.51, 0.75, 1.0], 0.75) == 0.25
+        assert np.isnan(success_rate([], 0.5))
+
+    def test_areas(self):
+        assert mean_area([1, 1, 0]) == pytest.approx(2 / 3)
+        assert trapezoid_area([1, 1, 0]) == pytest.approx(0.75)
+        assert trapezoid_area([1, 0.5, 0]) == pytest.approx(0.5)
+
+    def test_nothing_to_measure(self):
+        assert np.isnan(precision_curve([], [1, 2])).all()
+
+
 class TestPrecision:
     def test_at_the_threshold_counts(self):
         gt = np.array([BOX] * 4)
@@ -107,6 +161,13 @@ class TestPrecision:
         assert precision(pred, gt) == 0.5
         assert precision(pred, gt, threshold=40) == 1.0
         assert precision(pred, gt, threshold=0) == 0.25
+
+    def test_normalised(self):
+        gt = np.array([BOX] * 4)
+        pred = gt + np.array([0, 4, 4.001, 9])[:, None] * [1, 0, 1, 0]  # of a width of 20
+        assert normalized_precision(pred, gt) == 0.5
+        assert normalized_precision(pred, gt, threshold=0.45) == 1.0
+        assert np.isnan(normalized_precision([BOX], [ABSENT]))
 
     def test_negative_centre_of_truth_is_not_a_free_success(self):
         # PySOT counts frames whose true centre is not positive as right

@@ -1,0 +1,245 @@
+"""Measures of the VOT challenges: with restarts (VOT2016, 2018, 2019), and long-term (VOT2018-LT).
+
+Restarts: a tracker is started on the first frame; where its region does not overlap the truth at
+all it has failed, five frames are skipped, and it is started again from the truth. Long-term: one
+pass, with a confidence for each frame; the target may leave.
+
+Overlaps are those of `sot.evaluation.polygon.raster_overlap`, inside of the image.
+
+Sources: [EAO] Kristan et al.: The Visual Object Tracking VOT2015 challenge results (the measure),
+and the results papers of each year; [LT] Lukezic et al.: Now you see me: evaluating performance in
+long-term visual tracking, 2018; [vot] github.com/votchallenge/toolkit 0.7.2, vot/analysis
+(supervised.py, longterm.py) and vot/stack (the intervals); [pysot] github.com/STVIR/pysot, toolkit,
+which follows the challenge's older MATLAB toolkit.
+"""
+
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from .polygon import raster_overlap
+
+__all__ = [
+    "BOX",
+    "BURN_IN",
+    "EAO_INTERVALS",
+    "FAILED",
+    "PASSED_OVER",
+    "SKIP_AFTER_FAILURE",
+    "STARTED",
+    "Fragment",
+    "confidence_thresholds",
+    "eao_pysot",
+    "expected_average_overlap",
+    "expected_overlap_curve",
+    "f_score",
+    "fragments",
+    "precision_recall",
+    "restart_accuracy",
+    "restart_overlaps",
+    "settled",
+]
+
+# Marks of frames: what a line of a VOT result file says. The first three are lines of one number.
+PASSED_OVER, STARTED, FAILED, BOX = range(4)
+
+SKIP_AFTER_FAILURE = 5  # frames from a failure to the next start
+BURN_IN = 10  # frames from a start on that say little of accuracy, that of the start included
+
+# Lengths of sequence that EAO averages over, both inclusive, by challenge [vot, pysot].
+EAO_INTERVALS = {"vot2016": (108, 371), "vot2018": (100, 356), "vot2019": (46, 291)}
+
+
+class Fragment(NamedTuple):
+    """A run from one start to its failure or the end of the sequence.
+
+    Attributes:
+        overlaps: (L,), the first one of the frame of the start; a failed frame is not in it.
+        failed: it ended with a failure.
+    """
+
+    overlaps: np.ndarray
+    failed: bool
+
+
+def restart_overlaps(
+    regions: np.ndarray, marks: np.ndarray, truth: np.ndarray, image_size: Tuple[int, int]
+) -> np.ndarray:
+    """
+    Args:
+        regions: (T, 4) XYXY or (T, 2K) corners; any numbers where the mark is not BOX.
+        marks: (T,) of BOX, STARTED, FAILED, PASSED_OVER.
+        truth: (T, 4) XYXY or (T, 2K) corners.
+        image_size: (width, height).
+
+    Returns:
+        (T,) overlaps; 0 in frames without a region, as in [vot].
+
+    Raises:
+        ValueError: different numbers of frames.
+    """
+    if not len(regions) == len(marks) == len(truth):
+        raise ValueError(f"{len(regions)} regions and {len(marks)} marks for {len(truth)} frames")
+    tracked = np.asarray(marks) == BOX
+    overlaps = np.zeros(len(tracked))
+    regions, truth = np.asarray(regions, np.float64), np.asarray(truth, np.float64)
+    overlaps[tracked] = raster_overlap(regions[tracked], truth[tracked], image_size)
+    return overlaps
+
+
+def settled(marks: np.ndarray, burn_in: int = BURN_IN) -> np.ndarray:
+    """(T,) bool: frames that count for accuracy: tracked, and `burn_in` or more after a start."""
+    counts = np.asarray(marks) == BOX
+    for start in np.flatnonzero(np.asarray(marks) == STARTED):
+        counts[start : start + burn_in] = False
+    return counts
+
+
+def restart_accuracy(overlaps: np.ndarray, marks: np.ndarray) -> float:
+    """Mean overlap of a run without the frames after starts; 0 if there are no others [vot]."""
+    counts = settled(marks)
+    return float(np.asarray(overlaps)[counts].mean()) if counts.any() else 0.0
+
+
+def fragments(overlaps: np.ndarray, marks: np.ndarray) -> List[Fragment]:
+    """
+    The fragments of a run [vot].
+
+    Args:
+        overlaps, marks: (T,).
+
+    Returns:
+        one for each start, in order.
+
+    Raises:
+        ValueError: starts and failures do not take turns, beginning with a start on frame 0.
+    """
+    marks = np.asarray(marks)
+    starts, failures = np.flatnonzero(marks == STARTED), np.flatnonzero(marks == FAILED)
+    ends = np.concatenate([failures, [len(marks)]])[: len(starts)]
+    turns = marks[(marks == STARTED) | (marks == FAILED)]
+    expected = np.where(np.arange(len(turns)) % 2 == 0, STARTED, FAILED)
+    if marks[:1].tolist() != [STARTED] or (turns != expected).any():
+        raise ValueError("a run must start on frame 0, and once more after each failure")
+    return [
+        Fragment(np.asarray(overlaps)[start:end], bool(end < len(marks)))
+        for start, end in zip(starts, ends)
+    ]
+
+
+def expected_overlap_curve(parts: Sequence[Fragment], length: Optional[int] = None) -> np.ndarray:
+    """
+    Expected average overlap as a function of the length of sequence [EAO].
+
+    The value at n is the mean overlap over frames 1 to n after a start, the mean over the fragments
+    that have so many frames; after a failure a fragment goes on with overlaps of 0.
+
+    Args:
+        parts: of all runs over all sequences; each counts alike.
+        length: where failed fragments end. By default with the longest fragment, as in [vot].
+
+    Returns:
+        (N,), N the longest fragment, or `length` if that is more. The value at 0 means nothing;
+        NaN where no fragment is so long.
+    """
+    length = max([length or 0, *(len(part.overlaps) for part in parts)])
+    total, count = np.zeros(length), np.zeros(length)
+    for overlaps, failed in parts:
+        padded = np.zeros(length)
+        padded[1 : len(overlaps)] = overlaps[1:]
+        end = length if failed else len(overlaps)
+        total[:end] += np.cumsum(padded)[:end] / np.maximum(np.arange(end), 1)
+        count[:end] += 1
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def expected_average_overlap(curve: np.ndarray, interval: Tuple[int, int]) -> float:
+    """
+    EAO: mean of `expected_overlap_curve` from the first to the last length of the interval [vot].
+
+    The part of the interval beyond the end of the curve is left out; NaN if that is all of it.
+    """
+    part = np.asarray(curve)[interval[0] : interval[1] + 1]
+    return float(np.nanmean(part)) if np.isfinite(part).any() else float("nan")
+
+
+def eao_pysot(runs: Sequence[Tuple[np.ndarray, np.ndarray]], interval: Tuple[int, int]) -> float:
+    """
+    EAO as [pysot] has it, whose numbers most papers on Siamese trackers give. It differs from
+    `expected_average_overlap` in three things:
+
+    * after a failure overlaps of 0 go on to the length of the longest sequence, not fragment;
+    * a fragment whose failure is too near the end of the sequence for another start counts as one
+      that lasted to the end;
+    * the interval is one frame earlier.
+
+    Not followed: its weight of n / (n + 1) for a fragment of n frames up to the end of a sequence
+    whose failure is exactly five frames before the end, a matter of the fourth digit.
+
+    Args:
+        runs: (overlaps, marks) of each run over a sequence, arrays (T,).
+        interval: of EAO_INTERVALS.
+    """
+    parts, length = [], max(len(marks) for _, marks in runs)
+    for overlaps, marks in runs:
+        *others, last = fragments(overlaps, marks)
+        if last.failed:
+            start, failure = (np.flatnonzero(marks == mark)[-1] for mark in (STARTED, FAILED))
+            again = failure + SKIP_AFTER_FAILURE  # one just beyond the last frame is one to PySOT
+            last = Fragment(np.asarray(overlaps)[start:], bool(again <= len(marks)))
+        parts += [*others, last]
+    # lengths that no fragment has count as 0 there
+    curve = np.nan_to_num(expected_overlap_curve(parts, length))
+    return expected_average_overlap(curve, (interval[0] - 1, interval[1] - 1))
+
+
+def confidence_thresholds(scores: np.ndarray, resolution: int = 100) -> np.ndarray:
+    """
+    Thresholds of confidence that split the frames of a whole test set evenly [vot].
+
+    Args:
+        scores: of all frames of all sequences; NaN are left out.
+        resolution: how many thresholds at most.
+
+    Returns:
+        (K,) descending, from infinity to minus infinity; all scores if they are few.
+    """
+    scores = np.asarray(scores, dtype=np.float64)
+    scores = np.sort(scores[~np.isnan(scores)])[::-1]
+    inner = resolution - 2
+    if len(scores) > inner:
+        step = len(scores) // inner
+        scores = scores[np.round(np.linspace(step, len(scores) - step, inner)).astype(int)]
+    return np.concatenate([[np.inf], scores, [-np.inf]])
+
+
+def precision_recall(
+    overlaps: np.ndarray, scores: np.ndarray, num_visible: int, thresholds: np.ndarray
+) -> Dict[str, np.ndarray]:
+    """
+    Tracking precision and recall of a sequence [LT]: the mean overlap over the frames whose
+    confidence is at least the threshold, and the same sum over the frames where the target can be
+    seen. Overlaps with an absent target are 0.
+
+    Args:
+        overlaps, scores: (T,); frames with a score of NaN have no prediction at any threshold.
+        num_visible: number of frames whose truth is a region.
+        thresholds: (K,).
+
+    Returns:
+        "precision" (1 where no frame reaches the threshold) and "recall", (K,) each.
+    """
+    overlaps = np.asarray(overlaps, dtype=np.float64)
+    reported = np.asarray(scores, dtype=np.float64)[:, None] >= np.asarray(thresholds)
+    count, total = reported.sum(axis=0), (reported * overlaps[:, None]).sum(axis=0)
+    return {
+        "precision": np.where(count > 0, total / np.maximum(count, 1), 1.0),
+        "recall": total / num_visible,
+    }
+
+
+def f_score(precision: np.ndarray, recall: np.ndarray) -> np.ndarray:
+    """Harmonic mean of the two, 0 where both are 0."""
+    precision, recall = np.asarray(precision, float), np.asarray(recall, float)
+    total = precision + recall
+    return 2 * precision * recall / np.where(total > 0, total, 1)

@@ -1,0 +1,248 @@
+import json
+
+import numpy as np
+import pytest
+from detectron2.data import MetadataCatalog
+from one_pass_runs import NAN, make_track, random_sequence, score
+
+from sot.evaluation.protocols import PROTOCOLS, get_protocol
+
+BOX = [10.0, 20.0, 30.0, 60.0]  # 20 x 40
+HALF = [10.0, 20.0, 30.0, 40.0]  # its upper half: IoU 0.5
+AWAY = [100.0, 100.0, 120.0, 140.0]
+ABSENT = [NAN] * 4
+
+ONE_PASS = ["otb", "uav123", "nfs", "lasot", "trackingnet", "got10k"]
+
+
+class TestPerfectPredictions:
+    MAXIMUM = {
+        "otb": 20 / 21,
+        "uav123": 20 / 21,
+        "nfs": 20 / 21,
+        "lasot": 20 / 21,
+        "trackingnet": 0.975,
+        "got10k": 100 / 101,
+    }
+
+    @pytest.mark.parametrize("name", ONE_PASS)
+    def test_reach_the_maximum(self, name):
+        protocol = PROTOCOLS[name]
+        per_sequence = {}
+        for seed in range(3):
+            truth, _ = random_sequence(seed)
+            truth = truth + 30  # inside of the image
+            track = make_track(truth, cover=np.full(len(truth), 8))
+            per_sequence[str(seed)] = protocol.score(truth, track, image_size=(900, 900))
+        result = protocol.summarize(per_sequence)
+        assert result["success_auc"] == pytest.approx(self.MAXIMUM[name], abs=1e-12)
+        assert protocol.maximum == {"success_auc": pytest.approx(self.MAXIMUM[name], abs=1e-12)}
+        others = set(result) - {"success_auc", "curves", "frames_scored", "sequences_scored"}
+        assert {key: result[key] for key in others} == dict.fromkeys(
+            [
+                "precision_20",
+                "precision_auc",
+                "norm_precision_20",
+                "norm_precision_auc",
+                "average_overlap",
+                "sr_50",
+                "sr_75",
+            ],
+            pytest.approx(1, abs=1e-12),
+        )
+        assert result["curves"]["success"][:-1] == pytest.approx(
+            [1] * (len(result["curves"]["success"]) - 1)
+        )
+        assert protocol.primary in result
+
+    def test_absent_frames_lower_the_maximum_of_lasot(self):
+        track = make_track([BOX] * 4, visible=[1, 1, 0, 1])
+        result = score("lasot", [BOX] * 4, track)
+        assert result["success_auc"] == pytest.approx(0.75 * 20 / 21, abs=1e-12)
+        assert result["precision_20"] == result["norm_precision_auc"] == 0.75
+        assert result["frames_scored"] == 4
+
+
+class TestWhichFramesCount:
+    @pytest.mark.parametrize("name", ["otb", "uav123", "nfs", "lasot", "trackingnet"])
+    def test_first_frame_counts_with_the_given_box(self, name):
+        result = score(name, [ABSENT, AWAY], make_track([BOX, BOX]))
+        assert result["average_overlap"] == 0.5
+        assert result["frames_scored"] == 2
+
+    def test_first_frame_of_got10k_does_not(self):
+        result = score("got10k", [BOX, AWAY], make_track([BOX, BOX]))
+        assert result["average_overlap"] == 0
+        assert result["frames_scored"] == 1
+
+    @pytest.mark.parametrize(
+        "name, expected",
+        [
+            # truth: a box, nothing, a box of an invisible frame, a box of a hidden target, a box
+            ("otb", [1, 0, 0, 1, 1]),
+            ("uav123", [1, 0, 0, 1, 1]),
+            ("nfs", [1, 0, 1, 1, 1]),
+            ("trackingnet", [1, 0, 1, 1, 1]),
+            ("got10k", [0, 0, 1, 0, 1]),
+        ],
+    )
+    def test_absent_and_hidden(self, name, expected):
+        truth = [BOX, ABSENT, BOX, BOX, BOX]
+        track = make_track(truth, visible=[1, 0, 0, 1, 1], cover=[8, 0, 3, 0, 8])
+        for missed in range(1, 5):
+            boxes = [BOX] * 5
+            boxes[missed] = AWAY
+            result = score(name, boxes, track)
+            assert result["frames_scored"] == sum(expected)
+            assert result["average_overlap"] == pytest.approx(1 - expected[missed] / sum(expected))
+
+    def test_cover_is_made_up_for_by_visible(self):
+        track = make_track([BOX] * 3, visible=[1, 0, 1])
+        assert score("got10k", [BOX, AWAY, BOX], track)["average_overlap"] == 1
+
+    @pytest.mark.parametrize("name", ONE_PASS)
+    def test_truth_of_the_first_frame_alone_scores_nothing(self, name):
+        # the test sets that a server scores
+        result = score(name, [BOX] * 3, make_track([BOX, ABSENT, ABSENT]))
+        assert result == {"frames_scored": 0}
+        summary = PROTOCOLS[name].summarize({"a": result})
+        assert summary == {"frames_scored": 0, "sequences_scored": 0}
+
+
+class TestPredictionsThatAreNoBox:
+    @pytest.mark.parametrize("name", ["otb", "uav123", "nfs", "trackingnet"])
+    @pytest.mark.parametrize("bad", [ABSENT, [10, NAN, 30, 60]])
+    def test_fail(self, name, bad):
+        result = score(name, [BOX, bad], make_track([BOX, BOX]))
+        assert result["average_overlap"] == 0.5
+        assert result["precision_20"] == result["norm_precision_20"] == 0.5
+
+    def test_fail_in_got10k(self):
+        result = score("got10k", [BOX, ABSENT, BOX], make_track([BOX] * 3))
+        assert result["average_overlap"] == 0.5
+
+    @pytest.mark.parametrize("bad", [ABSENT, [10, NAN, 30, 60], [5.0, 5.0, 5.0, 9.0]])
+    def test_are_replaced_by_the_one_before_in_lasot(self, bad):
+        result = score("lasot", [BOX, HALF, bad, bad], make_track([BOX] * 4))
+        assert result["average_overlap"] == pytest.approx((1 + 0.5 * 3) / 4)
+
+    def test_are_replaced_through_absent_frames(self):
+        track = make_track([BOX, ABSENT, BOX], visible=[1, 0, 1])
+        assert score("lasot", [BOX, ABSENT, ABSENT], track)["average_overlap"] == pytest.approx(
+            2 / 3
+        )
+
+    def test_of_another_number_of_frames(self):
+        with pytest.raises(ValueError, match=r"sequence a: boxes of shape \(2, 4\) for 3 frames"):
+            score("otb", [BOX, BOX], make_track([BOX] * 3))
+
+
+class TestTrackingNet:
+    def test_boxes_are_rounded(self):
+        # x, y, w, h: 10.4 -> 10, 20.4 -> 20, 19.6 -> 20, 40.4 -> 40
+        result = score("trackingnet", [BOX, [10.4, 20.4, 30.0, 60.8]], make_track([BOX, BOX]))
+        assert result["average_overlap"] == 1
+
+    def test_numbers_of_the_formulas_of_the_development_kit(self):
+        # its metrics.py, written anew over pandas 1.5 and run on these boxes, gave these numbers
+        rng = np.random.default_rng(3)
+        per_sequence = {}
+        for length in (20, 7, 33):
+            truth = np.c_[rng.uniform(0, 300, (length, 2)), rng.uniform(8, 90, (length, 2))]
+            truth = truth.round(3)
+            pred = (truth + rng.normal(0, [6, 6, 5, 5], (length, 4))).round(3)
+            pred[:, 2:] = np.maximum(pred[:, 2:], 1)
+            pred[5] = [400, 400, 30, 30]
+            truth[:, 2:] += truth[:, :2]
+            pred[:, 2:] += pred[:, :2]
+            per_sequence[str(length)] = score("trackingnet", pred, make_track(truth))
+        result = PROTOCOLS["trackingnet"].summarize(per_sequence)
+        expected = [0.58943903318903324, 0.7887842712842715, 0.5708549783549785]
+        names = ["success_auc", "precision_auc", "norm_precision_auc"]
+        assert [result[name] for name in names] == pytest.approx(expected, abs=1e-6)
+
+
+class TestNormalizedPrecision:
+    def test_units_are_the_true_sides(self):
+        # 4 px of a width of 20 and 8 px of a height of 40 are both 0.2; sqrt(2) * 0.2 is not
+        shifts = [[0, 0], [4, 0], [0, 8], [4, 8], [0, 20.5]]
+        pred = np.array([BOX] * 5) + np.tile(shifts, 2)
+        result = score("otb", pred, make_track([BOX] * 5))
+        assert result["norm_precision_20"] == pytest.approx(3 / 5)
+        # right from 0 (51 of the 51 thresholds), 0.2 (31), 0.2, 0.29 (22), none
+        assert result["norm_precision_auc"] == pytest.approx((51 + 31 + 31 + 22) / 51 / 5)
+
+
+class TestSummary:
+    def test_mean_over_sequences(self):
+        tracks = make_track([BOX] * 2), make_track([BOX] * 6)
+        per_sequence = {
+            "a": score("otb", [BOX, AWAY], tracks[0]),
+            "b": score("otb", [BOX] * 6, tracks[1]),
+        }
+        result = PROTOCOLS["otb"].summarize(per_sequence)
+        assert result["average_overlap"] == pytest.approx((0.5 + 1) / 2)
+        assert result["curves"]["success"][0] == pytest.approx(0.75)
+        assert (result["frames_scored"], result["sequences_scored"]) == (8, 2)
+
+    def test_got10k_is_pooled_over_frames(self):
+        tracks = make_track([BOX] * 2), make_track([BOX] * 6)
+        per_sequence = {
+            "a": score("got10k", [BOX, AWAY], tracks[0]),
+            "b": score("got10k", [BOX] * 6, tracks[1]),
+        }
+        result = PROTOCOLS["got10k"].summarize(per_sequence)
+        assert result["average_overlap"] == pytest.approx(5 / 6)
+        assert result["sr_75"] == pytest.approx(5 / 6)
+        assert result["curves"]["success"][0] == pytest.approx(5 / 6)
+
+    def test_sequences_without_truth_are_left_out(self):
+        nothing = score("otb", [BOX] * 2, make_track([BOX, ABSENT]))
+        something = score("otb", [BOX] * 2, make_track([BOX] * 2))
+        result = PROTOCOLS["otb"].summarize({"a": nothing, "b": something})
+        assert result["average_overlap"] == 1
+        assert result["sequences_scored"] == 1
+
+
+def test_inputs_stay():
+    truth, pred = random_sequence(0)
+    copies = truth.copy(), pred.copy()
+    track = make_track(truth)
+    for name in ONE_PASS:
+        score(name, pred, track)
+    np.testing.assert_array_equal(truth, copies[0])
+    np.testing.assert_array_equal(pred, copies[1])
+
+
+def test_scores_fit_into_json():
+    truth, pred = random_sequence(0)
+    for name in [*ONE_PASS, "vot2018", "vot2018_lt"]:
+        result = score(name, pred, make_track(truth))
+        assert json.loads(json.dumps(result)) == result
+
+
+class TestImageSize:
+    def test_of_the_first_frame(self):
+        # cut to a width of 20, the prediction is the truth
+        frames = [np.zeros((100, 30, 3), np.uint8)] * 2
+        track = {**make_track([BOX] * 2), "frames": frames}
+        boxes = np.array([BOX, [10.0, 20.0, 90.0, 60.0]])
+        assert PROTOCOLS["got10k"].score(boxes, track)["average_overlap"] == 1
+
+    def test_missing(self):
+        with pytest.raises(ValueError, match="sequence a: the size of the image is needed"):
+            PROTOCOLS["got10k"].score(np.array([BOX] * 2), make_track([BOX] * 2))
+
+
+class TestGetProtocol:
+    def test_of_metadata(self):
+        MetadataCatalog.get("protocol_test_got").protocol = "got10k"
+        assert get_protocol("protocol_test_got") is PROTOCOLS["got10k"]
+        assert get_protocol("protocol_test_none") is PROTOCOLS["otb"]
+
+    def test_unknown(self):
+        MetadataCatalog.get("protocol_test_bad").protocol = "imagenet"
+        with pytest.raises(
+            ValueError, match="'protocol_test_bad' asks for the protocol 'imagenet'"
+        ):
+            get_protocol("protocol_test_bad")

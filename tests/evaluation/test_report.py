@@ -1,0 +1,330 @@
+import csv
+import json
+import re
+from contextlib import contextmanager
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from sot.data.datasets.tracks import make_track
+from sot.data.frames import FrameError
+from sot.evaluation.comparison import compare, frames_per_second
+from sot.evaluation.html_page import Cell, table
+from sot.evaluation.plots import curve_plot, speed_plot, style
+from sot.evaluation.report import write_report
+from sot.evaluation.worst import worst_sequences
+
+LENGTH = 5
+SIDE = 20
+
+
+class Frames:
+    """Gray frames, the last of which is missing."""
+
+    def __len__(self):
+        return LENGTH
+
+    def name(self, index):
+        return str(index)
+
+    def __getitem__(self, index):
+        if index == LENGTH - 1:
+            raise FrameError(f"frame {index} is missing")
+        return np.full((90, 120, 3), 127, np.uint8)
+
+
+def boxes(shift=0):
+    """(LENGTH, 4) XYWH, off by `shift` px in x from the second frame on."""
+    result = np.tile([30.0, 30, SIDE, SIDE], (LENGTH, 1))
+    result[1:, 0] += shift
+    return result
+
+
+def results(folder, **shifts):
+    folder.mkdir()
+    for name, shift in shifts.items():
+        np.savetxt(folder / f"{name}.txt", boxes(shift), delimiter=",")
+    return folder
+
+
+@contextmanager
+def registered(name):
+    """A data set with sequences a, b and c."""
+    DatasetCatalog.register(name, lambda: [make_track(n, Frames(), boxes()) for n in "abc"])
+    yield name
+    DatasetCatalog.remove(name)
+    MetadataCatalog.pop(name)
+
+
+@pytest.fixture
+def tiny():
+    with registered("tiny") as name:
+        yield name
+
+
+def three_trackers(tmp_path):
+    """Folders of a good and a bad tracker, and of one that has one sequence of three."""
+    good = results(tmp_path / "good", a=0, b=0, c=0)
+    np.savetxt(good / "a_time.txt", [9, 0.1, 0.1, 0, 0.2])
+    return {
+        "bad": results(tmp_path / "bad", a=5, b=100, c=100),
+        "partial": results(tmp_path / "partial", c=0),
+        "good": good,
+    }
+
+
+@pytest.fixture
+def three(tiny, tmp_path):
+    return three_trackers(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def comparison(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("comparison")
+    path = folder / "attributes.json"
+    path.write_text(json.dumps({"a": ["OCC"], "b": ["OCC", "night"], "c": []}))
+    with registered("tiny_of_three") as name:
+        yield compare(name, three_trackers(folder), path)
+
+
+@pytest.fixture(scope="module")
+def report(comparison, tmp_path_factory):
+    """Folder of the report."""
+    return write_report(comparison, tmp_path_factory.mktemp("report")).parent
+
+
+@pytest.fixture(scope="module")
+def page(report):
+    return Page(report / "report.html")
+
+
+class Page(HTMLParser):
+    """What is in a page: tags with their attributes, tables as lists of rows of text."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.tags, self.tables, self.text, self.in_cell = [], [], "", False
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in ("td", "th"):
+            self.tables[-1][-1].append("")
+            self.in_cell = True
+
+    def handle_data(self, data):
+        self.text += data
+        if self.in_cell:
+            self.tables[-1][-1][-1] += data
+
+    def handle_endtag(self, tag):
+        if tag in ("td", "th"):
+            self.in_cell = False
+
+
+class TestCompare:
+    def test_numbers_and_order(self, comparison):
+        assert [t.name for t in comparison.trackers] == ["good", "bad", "partial"]
+        good, bad, partial = comparison.trackers
+        assert good.summary["success_auc"] == pytest.approx(20 / 21)
+        assert good.summary["precision_20"] == 1
+        # a: one IoU of 1 (above 20 of 21 thresholds), four of 15 / 25 = 0.6 (above 12);
+        # b and c: one of 1, four of 0
+        a, b = (20 + 4 * 12) / 21 / 5, 20 / 21 / 5
+        assert bad.scores["a"]["success_auc"] == pytest.approx(a)
+        assert bad.summary["success_auc"] == pytest.approx((a + 2 * b) / 3)
+        assert partial.summary["success_auc"] == pytest.approx(20 / 21)
+        assert not comparison.complete(partial) and comparison.common() == ["c"]
+
+    def test_attributes(self, comparison):
+        assert comparison.by_attribute() == {"OCC": ["a", "b"], "night": ["b"]}
+        bad = comparison.trackers[1]
+        night = comparison.summarize(bad, ["b"])
+        assert night["success_auc"] == pytest.approx(20 / 21 / 5)
+        assert comparison.summarize(comparison.trackers[2], ["b"]) == {}
+
+    def test_speed(self, comparison):
+        good, bad, _ = comparison.trackers
+        assert good.speed == pytest.approx(10) and bad.speed is None
+        assert frames_per_second(np.array([9, np.nan, 0.0])) is None
+
+    def test_speed_that_the_evaluator_wrote_down(self, three):
+        report = {"sequences": {"a": {"fps": 40.0}, "b": {"fps": 60.0}, "c": {}}}
+        (three["bad"] / "metrics.json").write_text(json.dumps(report))
+        by_name = {t.name: t for t in compare("tiny", three).trackers}
+        assert by_name["bad"].fps == {"a": 40.0, "b": 60.0} and by_name["bad"].speed == 50
+
+    def test_bad_attributes_beside_the_data_are_no_end(self, tmp_path, three, monkeypatch):
+        def broken(dataset, names):
+            raise ValueError("attributes.json is no JSON")
+
+        monkeypatch.setattr("sot.evaluation.comparison.find_attributes", broken)
+        comparison = compare("tiny", three)
+        assert comparison.problems == ["no attributes: attributes.json is no JSON"]
+        assert len(comparison.scored) == 3
+
+    def test_restarts_are_not_scored_as_one_pass(self, tiny, tmp_path):
+        folder = tmp_path / "restarted"
+        for name in "ab":
+            (folder / name).mkdir(parents=True)
+        (folder / "a" / "a_001.txt").write_text("1\n2\n0\n1\n30,30,20,20\n")
+        # without a failure, but of the same experiment
+        (folder / "b" / "b_001.txt").write_text("1\n" + 4 * "30,30,20,20\n")
+        (tracker,) = compare(tiny, {"restarted": folder}).trackers
+        details = {p.sequence: p.detail for p in tracker.problems}
+        assert tracker.scores == {} and "with restarts" in details["a"]
+        assert "with restarts" in details["b"]
+
+    def test_tracker_without_the_measure_that_ranks(self, tiny, tmp_path):
+        """One run with restarts is long enough for an EAO, another is not."""
+        MetadataCatalog.get(tiny).protocol = "vot2018"
+        comparison = compare(tiny, {"one": tmp_path / "none", "two": tmp_path / "none"})
+        one, two = comparison.trackers
+        one.summary, two.summary = {"accuracy": 0.9}, {"eao": 0.1, "accuracy": 0.5}
+        assert comparison.primary == "eao" and comparison.scored == [one, two]
+        assert comparison.value(one) is None and comparison.value(two) == 0.1
+
+    def test_vot(self, tiny, tmp_path):
+        MetadataCatalog.get(tiny).protocol = "vot2018"
+        fails, holds = tmp_path / "fails", tmp_path / "holds"
+        lines = {fails: "1\n2\n0\n1\n30,30,20,20\n", holds: "1\n" + 4 * "30,30,20,20\n"}
+        for folder, text in lines.items():
+            for name in "abc":
+                (folder / "baseline" / name).mkdir(parents=True)
+                (folder / "baseline" / name / f"{name}_001.txt").write_text(text)
+        comparison = compare(tiny, {"fails": fails, "holds": holds})
+        failures = {t.name: t.summary["failures"] for t in comparison.trackers}
+        assert failures == {"fails": 3, "holds": 0}
+        assert comparison.sequence_measure == "failures"
+        assert worst_sequences(comparison, 1)[0][1][0].name == "fails"
+        page = Page(write_report(comparison, tmp_path / "report"))
+        header, *rows = page.tables[0]
+        assert header[2:4] == ["accuracy", "robustness"]  # too short for an EAO
+        assert (tmp_path / "report" / "expected_overlap.png").exists()
+
+
+class TestReport:
+    def test_files(self, report):
+        names = {p.name for p in report.iterdir()}
+        kinds = ("success", "precision", "norm_precision", "speed")
+        attributes = ("attributes", "attributes_success", "attributes_precision")
+        plots = {f"{k}.{suffix}" for k in kinds + attributes for suffix in ("png", "pdf")}
+        assert names == plots | {"report.html", "metrics.json", "sequences.csv"}
+
+    def test_page_needs_nothing_else(self, report, page):
+        addresses = [a[k] for _, a in page.tags for k in ("src", "href") if k in a]
+        assert addresses
+        assert all(a.startswith(("data:image/", "#")) for a in addresses)
+        text = (report / "report.html").read_text()
+        assert not re.search(r"https?://|@import|url\(", text)
+        assert all(a.get("alt") for tag, a in page.tags if tag == "img")
+
+    def test_ranking_and_common_sequences(self, comparison, page):
+        head = ["#", "tracker", "success_auc", "precision_20", "norm_precision_auc", "fps"]
+        assert page.tables[0][0] == [*head, "sequences"]
+        assert [row[1] for row in page.tables[0][1:]] == ["good", "bad", "partial*"]
+        assert page.tables[0][1][2] == "0.952" and page.tables[0][3][-1] == "1 of 3"
+        assert "On the 1 sequences that all of them have" in page.text
+        assert {row[1]: row[2] for row in page.tables[1][1:]} == {
+            "good": "0.952",
+            "partial*": "0.952",
+            "bad": "0.190",
+        }
+        assert comparison.protocol.description in page.text
+        assert "partial: 3 problems" in page.text
+        assert "no result file for 2 of 3 sequences" in page.text
+
+    def test_table_of_sequences(self, page):
+        (sequences,) = [t for t in page.tables if t[0][0] == "sequence"]
+        head = ["sequence", "frames", "attributes", "good", "bad", "partial*", "mean"]
+        assert sequences[0] == head
+        assert sequences[2] == ["b", "5", "OCC night", "0.952", "0.190", "\N{EN DASH}", "0.571"]
+
+    def test_names_are_escaped(self, tiny, tmp_path):
+        folder = results(tmp_path / "good", a=0)
+        path = write_report(compare(tiny, {"<script>alert(1)</script>": folder}), tmp_path / "out")
+        page = Page(path)
+        assert sum(tag == "script" for tag, _ in page.tags) == 1
+        assert "<script>alert(1)</script>" in page.text
+
+    def test_json(self, report):
+        measured = json.loads((report / "metrics.json").read_text())
+        assert measured["protocol"]["name"] == "otb" and measured["common_sequences"] == ["c"]
+        bad = measured["trackers"]["bad"]
+        assert bad["sequences"]["b"]["precision_20"] == pytest.approx(0.2)
+        assert bad["attributes"]["night"]["precision_20"] == pytest.approx(0.2)
+        assert len(bad["curves"]["success"]) == 21 and bad["fps"] is None
+        partial = measured["trackers"]["partial"]
+        assert partial["sequences_scored"] == 1 and partial["attributes"]["night"] == {}
+        assert {p["sequence"] for p in partial["problems"]} == {"", "a", "b"}
+
+    def test_csv(self, report):
+        with open(report / "sequences.csv", newline="") as f:
+            rows = {(r["tracker"], r["sequence"]): r for r in csv.DictReader(f)}
+        assert len(rows) == 9
+        assert float(rows["bad", "b"]["average_overlap"]) == pytest.approx(0.2)
+        assert rows["good", "a"]["fps"] == "10" and rows["good", "b"]["fps"] == ""
+        assert rows["partial", "a"]["success_auc"] == "" and rows["bad", "a"]["frames"] == "5"
+
+    def test_nothing_usable(self, tiny, tmp_path):
+        folder = tmp_path / "empty"
+        folder.mkdir()
+        comparison = compare(tiny, {"empty": folder, "nowhere": tmp_path / "nowhere"})
+        page = Page(write_report(comparison, tmp_path / "report"))
+        assert "nowhere does not exist" in page.text and not comparison.scored
+        assert not any(tag == "img" for tag, _ in page.tags)
+
+    def test_without_strips(self, comparison, tmp_path):
+        page = Page(write_report(comparison, tmp_path / "report", worst=0))
+        assert "Worst sequences" not in page.text
+
+    def test_long_term(self, tiny, tmp_path):
+        MetadataCatalog.get(tiny).protocol = "vot2018_lt"
+        folder = results(tmp_path / "good", a=0, b=0, c=0)
+        comparison = compare(tiny, {"good": folder})
+        write_report(comparison, tmp_path / "report", worst=0)
+        assert comparison.primary == "f_score"
+        assert (tmp_path / "report" / "precision_recall.png").exists()
+        assert not (tmp_path / "report" / "precision.png").exists()
+
+
+class TestPlots:
+    def test_legend_is_ranked(self, comparison):
+        (axes,) = curve_plot(comparison, "success").axes
+        labels = [text.get_text() for text in axes.get_legend().get_texts()]
+        assert labels == ["good [0.952]", "partial* [0.952]", "bad [0.343]"]
+        lines = {line.get_label(): line for line in axes.lines}
+        np.testing.assert_allclose(lines["bad [0.343]"].get_xdata()[:3], [0, 0.05, 0.1])
+        assert lines["good [0.952]"].get_color() == "#ff7f0e"  # third on the command line
+
+    def test_long_legend_is_cut(self, tiny, tmp_path):
+        folder = results(tmp_path / "good", a=0, b=0, c=0)
+        comparison = compare(tiny, {f"t{i:02d}": folder for i in range(15)})
+        (axes,) = curve_plot(comparison, "success").axes
+        labels = [text.get_text() for text in axes.get_legend().get_texts()]
+        assert len(labels) == 13 and labels[-1] == "... and 3 more"
+        looks = {tuple(style(t).values()) for t in comparison.trackers}
+        assert len(looks) == 15
+
+    def test_names_of_points_do_not_overlap(self, tiny, tmp_path):
+        folder = results(tmp_path / "good", a=0, b=0, c=0)
+        np.savetxt(folder / "a_time.txt", [0.1] * LENGTH)
+        comparison = compare(tiny, {name: folder for name in ("one", "two", "three")})
+        figure = speed_plot(comparison)
+        figure.draw_without_rendering()
+        boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+        assert len(boxes) == 3
+        assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
+def test_table_sorts_by_values():
+    html = table(["name", "score"], [[Cell("b <"), Cell(0.5)], [Cell("a"), Cell(None)]])
+    assert '<td class="text" data-value="b &lt;">b &lt;</td>' in html
+    assert 'data-value="0.5">0.500<' in html and 'data-value="">&ndash;<' in html
+    assert html.index("b &lt;") < html.index('data-value="a"')

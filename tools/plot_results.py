@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+"""
+Compare trackers by their result files: plots, tables, and a report for the browser.
+
+    python tools/plot_results.py --dataset otb2015 \\
+        --results ours=output/inference/otb2015 KCF=results/KCF --output report
+
+A folder holds the results of one tracker on one data set: what `train_net.py --eval-only` writes
+below OUTPUT_DIR/inference/, or text files as in OTB (NAME.txt), GOT-10k (NAME/NAME_001.txt) or VOT.
+No network is run. Sequences are scored by the protocol of the data set; result files that are
+missing or bad are named in the report, and the others go on.
+
+Attributes of sequences are found beside the data set where there are any; or give a JSON file
+{"NAME": ["OCC", ...]}, a CSV file with lines NAME,OCC,..., or a folder of NAME.txt.
+
+Exit code: 0 all results are used, 1 some are missing or bad, 2 nothing could be compared.
+"""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+import sot  # noqa: F401  isort: skip  (first, since it silences a warning of detectron2's import)
+from tabulate import tabulate
+
+from sot.evaluation.comparison import Comparison, compare, finite
+from sot.evaluation.report import write_report
+
+ALL, SOME, NOTHING = 0, 1, 2  # exit codes
+
+
+def summary(comparison: Comparison) -> str:
+    """Table of the trackers, best first, and how many problems each has."""
+    measures = comparison.protocol.measures
+    rows = [
+        [
+            tracker.name,
+            *(finite(tracker.summary.get(m)) for m in measures),
+            tracker.speed,
+            f"{len(tracker.scores)}/{len(comparison.tracks)}",
+            len(tracker.problems) or "",
+        ]
+        for tracker in comparison.trackers
+    ]
+    header = ["tracker", *measures, "fps", "sequences", "problems"]
+    return tabulate(rows, header, "pipe", floatfmt=".3f")
+
+
+def parse_args(argv=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--dataset", required=True, help="registered name, or folder:PATH")
+    parser.add_argument(
+        "--results", required=True, nargs="+", metavar="TRACKER=DIR", help="folders to compare"
+    )
+    parser.add_argument("--output", required=True, help="folder for the report")
+    parser.add_argument("--attributes", help="attributes of the sequences: JSON, CSV or folder")
+    parser.add_argument(
+        "--worst", type=int, default=3, help="film strips for each tracker (3; 0 for none)"
+    )
+    args = parser.parse_args(argv)
+    folders = {}
+    for entry in args.results:
+        name, equals, folder = entry.partition("=")
+        if not (name and equals and folder):
+            parser.error(f"--results {entry}: expected TRACKER=DIR")
+        if name in folders:
+            parser.error(f"--results: two folders for {name}")
+        folders[name] = Path(folder).expanduser()
+    if args.worst < 0:
+        parser.error(f"--worst {args.worst}: 0 or more")
+    args.results = folders
+    return args
+
+
+def main(argv=None) -> int:
+    args = parse_args(argv)
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)
+    try:
+        comparison = compare(args.dataset, args.results, args.attributes)
+        path = write_report(comparison, args.output, args.worst)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return NOTHING
+    print(f"{args.dataset}, protocol {comparison.protocol.name}\n{summary(comparison)}")
+    for tracker in comparison.trackers:
+        for problem in tracker.problems[:5]:
+            name = f" {problem.sequence}:" if problem.sequence else ""
+            print(f"{tracker.name}:{name} {problem.detail}", file=sys.stderr)
+        if len(tracker.problems) > 5:
+            print(f"{tracker.name}: ... {len(tracker.problems)} in all", file=sys.stderr)
+    print(f"Report: {path}")
+    if not comparison.scored:
+        return NOTHING
+    return SOME if any(t.problems for t in comparison.trackers) else ALL
+
+
+if __name__ == "__main__":
+    sys.exit(main())
