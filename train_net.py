@@ -2,8 +2,11 @@
 r"""Train or evaluate a tracker.
 
     python train_net.py --config-file configs/SiamRPN/siamrpn_compact.yaml [--resume]
-    python train_net.py --config-file ... --eval-only MODEL.WEIGHTS model.pth \
+    python train_net.py --config-file ... --eval-only [--resume] MODEL.WEIGHTS model.pth \
         DATASETS.TEST "('folder:DIR',)"
+
+With --eval-only, --resume goes on with an evaluation that was interrupted; the exit code is not 0
+if the tracker failed with an error in any sequence.
 
 See GETTING_STARTED.md for data sets and further options.
 """
@@ -20,6 +23,7 @@ from detectron2.utils.logger import setup_logger
 from sot.config import find_config, resolve_device
 from sot.data import build_siamese_test_loader
 from sot.engine import Trainer
+from sot.evaluation import task_prefixes
 
 
 def setup(args):
@@ -37,14 +41,24 @@ def main(args):
     cfg = setup(args)
     for name in cfg.DATASETS.TEST:
         build_siamese_test_loader(cfg, name)  # what is wrong there shows now and not in the end
+    tasks = {prefix + "ope" for prefix in task_prefixes(cfg.DATASETS.TEST)}
+    unknown = {task for task, *_ in cfg.TEST.EXPECTED_RESULTS} - tasks
+    if unknown:
+        raise ValueError(
+            f"TEST.EXPECTED_RESULTS names {', '.join(sorted(unknown))}, but the results of "
+            f"DATASETS.TEST are {', '.join(sorted(tasks))}"
+        )
     if args.eval_only:
         if not cfg.DATASETS.TEST:
             raise ValueError("--eval-only needs test sets: set DATASETS.TEST")
         if not cfg.MODEL.WEIGHTS:
             raise ValueError("--eval-only needs trained weights: set MODEL.WEIGHTS")
-        results = Trainer.test(cfg, sot.build_model(cfg))
+        results = Trainer.test(cfg, sot.build_model(cfg), resume=args.resume)
         if comm.is_main_process():
             verify_results(cfg, results)
+        failed = sum(measures.get("failed_sequences", 0) for measures in results.values())
+        if failed:
+            sys.exit(f"error: the tracker failed in {failed} sequences, see the log")
         return results
     trainer = Trainer(cfg)
     trainer.resume_or_load(resume=args.resume)

@@ -4,6 +4,7 @@ import os
 
 import torch
 from detectron2.engine import DefaultTrainer, HookBase
+from detectron2.evaluation import inference_on_dataset, print_csv_format
 from detectron2.solver import (
     LRMultiplier,
     build_lr_scheduler,
@@ -20,7 +21,7 @@ from fvcore.common.param_scheduler import (
 
 from .checkpoint import SOTCheckpointer
 from .data import build_siamese_test_loader, build_siamese_train_loader
-from .evaluation import SOTEvaluator
+from .evaluation import SOTEvaluator, task_prefixes
 from .tracking import SequenceTracker
 
 __all__ = ["Trainer"]
@@ -131,14 +132,44 @@ class Trainer(DefaultTrainer):
         return build_siamese_train_loader(cfg)
 
     @classmethod
-    def build_test_loader(cls, cfg, dataset_name):
-        return build_siamese_test_loader(cfg, dataset_name)
+    def build_test_loader(cls, cfg, dataset_name, skip=()):
+        return build_siamese_test_loader(cfg, dataset_name, skip)
 
     @classmethod
     def build_evaluator(cls, cfg, dataset_name):
         return SOTEvaluator(dataset_name, os.path.join(cfg.OUTPUT_DIR, "inference"))
 
     @classmethod
-    def test(cls, cfg, model, evaluators=None):
-        """One-pass evaluation on DATASETS.TEST; returns ``{"ope": {...}}``."""
-        return super().test(cfg, SequenceTracker(cfg, model), evaluators)
+    def test(cls, cfg, model, evaluators=None, resume=False):
+        """
+        One-pass evaluation on DATASETS.TEST.
+
+        Args:
+            cfg, model: what to test.
+            evaluators: a SOTEvaluator for each test set; by default those of build_evaluator.
+            resume: sequences that the same tracker has finished are not tracked again: same
+                weights, settings and data, and their files are in the folder of results.
+
+        Returns:
+            ``{"ope": {...}}``, or ``{"<set>/ope": {...}, ...}`` of several sets (detectron2 would
+            nest them, which print_csv_format and verify_results do not understand); empty on other
+            ranks than the main one.
+
+        Raises:
+            ValueError: see task_prefixes.
+        """
+        names = cfg.DATASETS.TEST
+        prefixes = task_prefixes(names)
+        tracker = SequenceTracker(cfg, model)
+        fingerprint = tracker.fingerprint()
+        if evaluators is None:
+            evaluators = [cls.build_evaluator(cfg, name) for name in names]
+        results = {}
+        for name, prefix, evaluator in zip(names, prefixes, evaluators):
+            finished = evaluator.begin(fingerprint, resume)
+            loader = cls.build_test_loader(cfg, name, finished)
+            for task, measures in inference_on_dataset(tracker, loader, evaluator).items():
+                results[prefix + task] = measures
+        if results:
+            print_csv_format(results)
+        return results

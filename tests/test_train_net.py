@@ -1,6 +1,7 @@
 """train_net.py from the outside and its Trainer from the inside, on data made here."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,11 +11,14 @@ import numpy as np
 import pytest
 import torch
 from detectron2.engine import HookBase
+from detectron2.evaluation import verify_results
 
+from sot.api import build_model
 from sot.config import load_config
 from sot.data import get_tracks
 from sot.engine import Trainer
 from sot.evaluation.metrics import success_auc
+from sot.tracking import SequenceTracker
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = "quick_schedules/siamrpn_compact_instant_test.yaml"
@@ -144,6 +148,68 @@ def test_unknown_optimizer(sequences, tmp_path):
         Trainer.build_optimizer(cfg, torch.nn.Linear(2, 2))
 
 
+def without_speed(results):
+    return {
+        task: {k: v for k, v in measures.items() if k != "fps"}
+        for task, measures in results.items()
+    }
+
+
+class Interrupt(SequenceTracker):
+    """Tracks one sequence, then a key is pressed."""
+
+    def _run(self, track):
+        if self.tracked:
+            raise KeyboardInterrupt
+        self.tracked.append(track["name"])
+        return super()._run(track)
+
+    tracked = []
+
+
+def test_resumed_evaluation_tracks_the_rest(sequences, tmp_path, monkeypatch):
+    cfg = config(sequences, tmp_path / "whole")
+    model = build_model(cfg)
+    whole = Trainer.test(cfg, model)
+    cfg = config(sequences, tmp_path / "parts")
+    tracked = []
+    with monkeypatch.context() as patch:
+        patch.setattr(Interrupt, "tracked", [])
+        patch.setattr("sot.engine.SequenceTracker", Interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            Trainer.test(cfg, model)
+    run = SequenceTracker._run
+    monkeypatch.setattr(
+        SequenceTracker, "_run", lambda self, t: (tracked.append(t["name"]), run(self, t))[1]
+    )
+    assert without_speed(Trainer.test(cfg, model, resume=True)) == without_speed(whole)
+    assert tracked == ["b"]
+    again = Trainer.test(cfg, model, resume=True)
+    assert tracked == ["b"] and without_speed(again) == without_speed(whole)
+    with torch.no_grad():
+        next(model.parameters()).add_(1e-3)
+    Trainer.test(cfg, model, resume=True)
+    assert tracked == ["b", "a", "b"]
+
+
+def test_several_test_sets(sequences, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(sequences / "a", other / "a")
+    sets = (f"folder:{sequences}", f"folder:{other}")
+    cfg = config(sequences, tmp_path / "out", "DATASETS.TEST", sets)
+    results = Trainer.test(cfg, build_model(cfg))
+    slug = f"folder_{sequences.name}"
+    assert list(results) == [f"{slug}/ope", "folder_other/ope"]
+    cfg.TEST.EXPECTED_RESULTS = [
+        ["folder_other/ope", "success_auc", results["folder_other/ope"]["success_auc"], 1e-9]
+    ]
+    assert verify_results(cfg, results)
+    for name, folder in ((slug, sequences), ("folder_other", other)):
+        report = json.loads((tmp_path / "out" / "inference" / name / "metrics.json").read_text())
+        assert report["dataset"] == f"folder:{folder}"
+        assert report["ope"] == results[f"{name}/ope"]
+
+
 def command(*args):
     return subprocess.run(
         [sys.executable, str(ROOT / "train_net.py"), *map(str, args)],
@@ -172,6 +238,21 @@ def test_command_line_trains_evaluates_and_evaluates_again(sequences, tmp_path):
     assert [float(v) for v in rows[0].split(",")] == [30, 25, 24, 20]
 
 
+def test_sequence_that_fails_is_in_the_exit_code(sequences, tmp_path):
+    shutil.copytree(sequences, tmp_path / "clips")
+    (tmp_path / "clips" / "a" / "img" / "0001.png").write_bytes(b"no picture")
+    done = command(
+        *("--config-file", "SiamRPN/siamrpn_compact.yaml", "--eval-only", "MODEL.DEVICE", "cpu"),
+        *("DATASETS.TEST", f"('folder:{tmp_path / 'clips'}',)", "OUTPUT_DIR", tmp_path / "out"),
+    )
+    assert done.returncode == 1
+    assert done.stderr.endswith("error: the tracker failed in 1 sequences, see the log\n")
+    assert "does not decode" in done.stdout
+    results = tmp_path / "out" / "inference" / "folder_clips"
+    assert list(json.loads((results / "metrics.json").read_text())["failed"]) == ["a"]
+    assert (results / "b.txt").is_file() and not (results / "a.txt").exists()
+
+
 @pytest.mark.parametrize(
     "args, message",
     [
@@ -183,6 +264,8 @@ def test_command_line_trains_evaluates_and_evaluates_again(sequences, tmp_path):
         (("DATASETS.TEST", "('folder:/no/such/test',)"), "/no/such/test"),
         (("--num-gpus=99",), "--num-gpus 99"),
         (("MODEL.WEIGHTS", "gone.pth"), "gone.pth"),
+        (("DATASETS.TEST", "('synthetic_val', 'synthetic_val')"), "synthetic_val"),
+        (("TEST.EXPECTED_RESULTS", "[['opee', 'success_auc', 0.5, 0.1]]"), "opee"),
     ],
 )
 def test_bad_input_is_one_line(tmp_path, args, message):

@@ -1,7 +1,7 @@
 """Loaders for training pairs and for test sequences."""
 
 import logging
-from typing import Dict, Iterator, List
+from typing import Collection, Dict, Iterator, List
 
 import cv2
 import torch
@@ -9,6 +9,7 @@ from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 from detectron2.data.common import DatasetFromList
 from detectron2.data.samplers import InferenceSampler
+from detectron2.structures import Instances
 from detectron2.utils import comm
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -84,16 +85,36 @@ class PairLoader:
             batch_size=self.total_batch_size // comm.get_world_size(),
             sampler=self.sampler,
             num_workers=self.num_workers,
-            collate_fn=_as_list,
+            collate_fn=_stack,
             worker_init_fn=_one_thread,
             # its own, so that starting the loader leaves the global draws of training alone
             generator=torch.Generator(),
         )
-        yield from loader
+        for batch in loader:
+            yield _unstack(batch)
 
 
 def _as_list(batch):
     return batch
+
+
+def _stack(items: List[Dict]) -> Dict:
+    """What the items have under each key as one tensor, where it can be: each tensor that a worker
+    sends costs about as much as a crop."""
+    stacked = {key: [item[key] for item in items] for key in items[0]}
+    for key, values in stacked.items():
+        if all(isinstance(v, torch.Tensor) and v.shape == values[0].shape for v in values):
+            stacked[key] = torch.stack(values)
+        elif all(isinstance(v, Instances) and len(v) == 1 for v in values):
+            if len({v.image_size for v in values}) == 1:
+                stacked[key] = Instances.cat(values)
+    return stacked
+
+
+def _unstack(stacked: Dict) -> List[Dict]:
+    """The items again: views of the tensors."""
+    length = len(next(iter(stacked.values())))
+    return [{key: values[i] for key, values in stacked.items()} for i in range(length)]
 
 
 def _one_thread(_worker_id):
@@ -125,8 +146,15 @@ def build_siamese_train_loader(cfg: CfgNode, mapper=None) -> PairLoader:
     return PairLoader(pairs, mapper, cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_WORKERS)
 
 
-def build_siamese_test_loader(cfg: CfgNode, dataset_name: str) -> DataLoader:
+def build_siamese_test_loader(
+    cfg: CfgNode, dataset_name: str, skip: Collection[str] = ()
+) -> DataLoader:
     """Tracks of a dataset, one to a batch, split over the ranks without repetition.
+
+    Args:
+        cfg: config.
+        dataset_name: see get_tracks.
+        skip: names of sequences to leave out.
 
     Raises:
         ValueError: a sequence whose first frame has no box to start from; and as get_tracks.
@@ -137,9 +165,10 @@ def build_siamese_test_loader(cfg: CfgNode, dataset_name: str) -> DataLoader:
             raise ValueError(
                 f"dataset {dataset_name!r}: sequence {track['name']} has no box in its first frame"
             )
+    tracks = [track for track in tracks if track["name"] not in skip]
     return DataLoader(
         DatasetFromList(tracks, copy=False, serialize=False),
-        sampler=InferenceSampler(len(tracks)),
+        sampler=InferenceSampler(len(tracks)) if tracks else None,  # it refuses an empty set
         batch_size=1,
         collate_fn=_as_list,
     )

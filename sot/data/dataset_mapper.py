@@ -1,16 +1,16 @@
 """From a pair of frames to the crops that the network sees."""
 
 import logging
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Tuple
 
+import cv2
 import numpy as np
 import torch
 from detectron2.config import configurable
 from detectron2.data import transforms as T
 from detectron2.structures import Boxes, Instances
-from fvcore.transforms.transform import HFlipTransform
 
-from .frames import FrameError
+from .frames import FrameError, read_frame
 from .transforms import ColorJitter, MotionBlur, TargetCrop, gray_transform
 from .utils import numpy_seed
 
@@ -34,12 +34,14 @@ class SiameseDatasetMapper:
     ):
         """
         Args:
-            template_augmentations, search_augmentations: applied in order; the first is a
-                TargetCrop.
+            template_augmentations, search_augmentations: a TargetCrop, and then what changes
+                colours but moves nothing, in this order.
             gray_prob, flip_prob: probability that both crops become gray, are mirrored.
         """
-        self.template_augmentations = T.AugmentationList(template_augmentations)
-        self.search_augmentations = T.AugmentationList(search_augmentations)
+        self.crops = template_augmentations[0], search_augmentations[0]
+        self.augmentations = [
+            T.AugmentationList(augs[1:]) for augs in (template_augmentations, search_augmentations)
+        ]
         self.gray_prob = gray_prob
         self.flip_prob = flip_prob
         logging.getLogger(__name__).info(
@@ -76,32 +78,45 @@ class SiameseDatasetMapper:
             ``instances``: Instances with ``gt_boxes`` (1, 4), XYXY in search-crop pixels, and
             ``gt_negative`` (1,) bool. None if a frame cannot be read.
         """
-        template, search = pair["template"], pair["search"]
-        try:
-            image = template["frames"][template["index"]]
-            same = search["frames"] is template["frames"] and search["index"] == template["index"]
-            search_image = image if same else search["frames"][search["index"]]
-        except FrameError as e:
-            logging.getLogger(__name__).warning(f"pair left out: {e}")
-            return None
+        frames = pair["template"], pair["search"]
         with numpy_seed(pair["seed"]):
             flip = np.random.uniform() < self.flip_prob
             gray = np.random.uniform() < self.gray_prob
-            z, _ = self._crop(image, template["box"], self.template_augmentations, flip, gray)
-            x, box = self._crop(search_image, search["box"], self.search_augmentations, flip, gray)
+            rects = [crop.draw_rect(f["box"]) for crop, f in zip(self.crops, frames)]
+            try:
+                images = self._read(frames, rects, gray)
+            except FrameError as e:
+                logging.getLogger(__name__).warning(f"pair left out: {e}")
+                return None
+            z, _ = self._crop(0, *images[0], rects[0], gray)
+            x, transform = self._crop(1, *images[1], rects[1], gray)
+        corners = np.asarray(frames[1]["box"], dtype=np.float64).reshape(2, 2) / images[1][1]
+        box = transform.apply_coords(corners).reshape(1, 4)
+        if flip:
+            z, x = z.flip(2), x.flip(2)
+            box[:, [0, 2]] = x.shape[2] - box[:, [2, 0]]
         instances = Instances(x.shape[-2:])
-        instances.gt_boxes = Boxes(torch.as_tensor(box, dtype=torch.float32))
+        instances.gt_boxes = Boxes(torch.from_numpy(box.astype(np.float32)))
         instances.gt_negative = torch.tensor([pair["negative"]])
         return {"template": z, "search": x, "instances": instances}
 
-    @staticmethod
-    def _crop(image, box, augmentations, flip, gray):
-        """Crop as a (3, S, S) uint8 tensor, and the box in it, (1, 4)."""
-        aug_input = T.AugInput(image, boxes=np.asarray(box, dtype=np.float64)[None])
-        augmentations(aug_input)
-        if flip:
-            aug_input.transform(HFlipTransform(aug_input.image.shape[1]))
-        if gray:
+    def _read(self, frames, rects, gray) -> List[Tuple[np.ndarray, int]]:
+        """The two images, no larger than the crops need, and how much smaller than the frames
+        they are (see read_frame); both are one where template and search are the same frame."""
+        limits = [
+            max(1.0, min(rect[2:] - rect[:2]) / crop.size) for crop, rect in zip(self.crops, rects)
+        ]
+        template, search = frames
+        if search["frames"] is template["frames"] and search["index"] == template["index"]:
+            return [read_frame(template["frames"], template["index"], min(limits), gray)] * 2
+        return [read_frame(f["frames"], f["index"], k, gray) for f, k in zip(frames, limits)]
+
+    def _crop(self, branch, image, reduction, rect, gray):
+        """Crop as a (3, S, S) uint8 tensor, and the transform to it from ``image``."""
+        transform = self.crops[branch].transform_to(rect / reduction, image)
+        crop = transform.apply_image(image)
+        aug_input = T.AugInput(cv2.cvtColor(crop, cv2.COLOR_GRAY2BGR) if gray else crop)
+        self.augmentations[branch](aug_input)
+        if gray:  # again, as the white balance gives it a tint
             aug_input.transform(gray_transform())
-        crop = np.ascontiguousarray(aug_input.image.transpose(2, 0, 1))
-        return torch.from_numpy(crop), aug_input.boxes
+        return torch.from_numpy(np.stack(cv2.split(aug_input.image))), transform

@@ -149,16 +149,26 @@ class TargetCrop(Augmentation):
             raise ValueError(f"scale of TargetCrop must be in [0, 1), got {scale}")
         self._init(locals())
 
-    def get_transform(self, image: np.ndarray, boxes: np.ndarray) -> SubwindowTransform:
-        x0, y0, x1, y1 = target_rect(boxes[0], self.size, self.template_size, self.context)
+    def draw_rect(self, box: Sequence[float]) -> np.ndarray:
+        """(4,) rectangle of the frame to show for ``box``, both XYXY in frame pixels."""
+        x0, y0, x1, y1 = target_rect(box, self.size, self.template_size, self.context)
         side = x1 - x0
         sx, sy = side * (1 + np.random.uniform(-self.scale, self.scale, 2))
         dx, dy = side / self.size * np.random.uniform(-self.shift, self.shift, 2)
         # the target moves by +d in the crop when the crop moves by -d
         cx, cy = (x0 + x1) / 2 - dx, (y0 + y1) / 2 - dy
-        rect = (cx - sx / 2, cy - sy / 2, cx + sx / 2, cy + sy / 2)
-        pad = cv2.mean(image)[:3]
-        return SubwindowTransform(rect, (self.size, self.size), image.shape[:2], pad)
+        return np.array([cx - sx / 2, cy - sy / 2, cx + sx / 2, cy + sy / 2])
+
+    def transform_to(self, rect: Sequence[float], image: np.ndarray) -> SubwindowTransform:
+        """Transform from ``image`` to its part ``rect`` (XYXY, image pixels)."""
+        h, w = image.shape[:2]
+        inside = rect[0] > 1 and rect[1] > 1 and rect[2] < w - 1 and rect[3] < h - 1
+        # every fourth row is enough for the mean, which takes a while
+        pad = (0.0, 0.0, 0.0) if inside else cv2.mean(image[::4])[:3]
+        return SubwindowTransform(rect, (self.size, self.size), (h, w), pad)
+
+    def get_transform(self, image: np.ndarray, boxes: np.ndarray) -> SubwindowTransform:
+        return self.transform_to(self.draw_rect(boxes[0]), image)
 
 
 def color_transform(matrix: np.ndarray) -> ColorTransform:
@@ -171,11 +181,12 @@ def color_transform(matrix: np.ndarray) -> ColorTransform:
 
 
 _LUMA = np.array([0.114, 0.587, 0.299])  # ITU-R BT.601, BGR
+_GRAY = np.tile([*_LUMA, 0.0], (3, 1))
 
 
 def gray_transform() -> ColorTransform:
     """Three equal channels with the luma of the image."""
-    return color_transform(np.hstack([np.tile(_LUMA, (3, 1)), np.zeros((3, 1))]))
+    return color_transform(_GRAY)
 
 
 class ColorJitter(Augmentation):
@@ -197,10 +208,12 @@ class ColorJitter(Augmentation):
         saturation = 1 + np.random.uniform(-self.saturation, self.saturation)
         balance = 1 + np.random.uniform(-self.balance, self.balance, 3)
         offset = 255 * np.random.uniform(-self.brightness, self.brightness)
-        mix = saturation * np.eye(3) + (1 - saturation) * np.tile(_LUMA, (3, 1))
+        matrix = np.empty((3, 4))
+        matrix[:, :3] = saturation * np.eye(3) + (1 - saturation) * _LUMA
+        matrix[:, :3] *= contrast * balance[:, None]
         # contrast about the middle gray, so that it does not change the brightness
-        bias = np.full((3, 1), 127.5 * (1 - contrast) + offset)
-        return color_transform(np.hstack([contrast * balance[:, None] * mix, bias]))
+        matrix[:, 3] = 127.5 * (1 - contrast) + offset
+        return color_transform(matrix)
 
 
 class MotionBlur(Augmentation):
@@ -218,12 +231,11 @@ class MotionBlur(Augmentation):
     def get_transform(self, image: np.ndarray) -> Transform:
         if np.random.uniform() >= self.prob:
             return NoOpTransform()
-        size = int(np.random.randint(1, self.max_length // 2 + 1)) * 2 + 1
+        reach = int(np.random.randint(1, self.max_length // 2 + 1))
         angle = np.random.uniform(0, np.pi)
-        centre = (size - 1) / 2
-        end = centre * np.array([np.cos(angle), np.sin(angle)])
-        kernel = np.zeros((size, size), np.float32)
-        p, q = (tuple(int(v) for v in np.rint(centre + s * end)) for s in (-1, 1))
-        cv2.line(kernel, p, q, 1.0)
+        x, y = round(reach * np.cos(angle)), round(reach * np.sin(angle))
+        # no larger than the line: OpenCV is slow from 12 x 12 on, whatever the entries
+        kernel = np.zeros((2 * y + 1, 2 * abs(x) + 1), np.float32)
+        cv2.line(kernel, (abs(x) - x, 0), (abs(x) + x, 2 * y), 1.0)
         kernel /= kernel.sum()
         return ColorTransform(lambda img: cv2.filter2D(img, -1, kernel))

@@ -1,3 +1,3 @@
-from .evaluator import SOTEvaluator, dataset_slug
+from .evaluator import SOTEvaluator, dataset_slug, task_prefixes
 
-__all__ = ["SOTEvaluator", "dataset_slug"]
+__all__ = ["SOTEvaluator", "dataset_slug", "task_prefixes"]

@@ -3,31 +3,27 @@
 import json
 import logging
 import os
-import re
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Sequence, Set
 
 import numpy as np
 from detectron2.data import MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
-from detectron2.utils.file_io import PathManager
 from tabulate import tabulate
 
 from ..data import get_tracks
-from .metrics import average_overlap, is_present, precision, success_auc
+from .metrics import is_present
+from .protocols import get_protocol
+from .writers import ResultWriter, file_name, write_text
 
-__all__ = ["SOTEvaluator", "dataset_slug"]
+__all__ = ["SOTEvaluator", "dataset_slug", "task_prefixes"]
 
-PROTOCOL = (
-    "One-pass evaluation. success_auc: fraction of frames whose IoU is above t, mean over "
-    "t = 0, 0.05, ..., 1 (perfect boxes: 20/21). precision_20: fraction of frames whose centre is "
-    "at most 20 px off. average_overlap: mean IoU. The first frame counts; frames whose truth is "
-    "absent or marked invisible are left out; means over frames, then over sequences. fps: 1 / median time per tracked "
-    "frame without reading it; of the set, the median over sequences."
+TASK = "ope"
+SPEED = (
+    "fps: 1 / median time per tracked frame without reading it; of the set, the median over "
+    "sequences."
 )
-
-METRICS = ("success_auc", "precision_20", "average_overlap", "fps")
 
 
 def dataset_slug(name: str) -> str:
@@ -41,20 +37,43 @@ def dataset_slug(name: str) -> str:
         name = f"folder_{Path(rest).resolve().name}"
     elif kind == "coco":
         name = f"coco_{Path(rest.rpartition(':')[2]).stem}"
-    return _file_name(name)
+    return file_name(name)
+
+
+def task_prefixes(datasets: Sequence[str]) -> List[str]:
+    """
+    What stands before the names of tasks in the results of an evaluation: nothing for one data
+    set, whose results are "ope"; "<slug>/" of each of several, for "<slug>/ope".
+
+    Raises:
+        ValueError: two of them share a slug, that is a folder of results.
+    """
+    slugs = {}
+    for name in datasets:
+        slug = dataset_slug(name)
+        if slug in slugs:
+            raise ValueError(
+                f"the test sets {slugs[slug]!r} and {name!r} would both be written to the folder "
+                f"{slug}: evaluate them one by one"
+            )
+        slugs[slug] = name
+    return [""] * len(slugs) if len(slugs) < 2 else [f"{slug}/" for slug in slugs]
 
 
 class SOTEvaluator(DatasetEvaluator):
     """
-    Scores the outputs of :class:`sot.tracking.SequenceTracker` with the measures of
-    `sot.evaluation.metrics`.
+    Scores the outputs of :class:`sot.tracking.SequenceTracker` by the protocol of the dataset (see
+    `sot.evaluation.protocols`).
 
-    As soon as a sequence is done its boxes are in `OUTPUT_DIR/<dataset>/<sequence>.txt`, one
-    `x,y,w,h` per frame in pixels, counted from where the dataset counts (its metadata's
-    `pixel_origin`, 0 if it has none), so that they compare with the benchmark's own files; at the
-    end, `OUTPUT_DIR/<dataset>/metrics.json` holds the protocol, the means and the scores of each
-    sequence. Sequences whose truth is known in the first frame only (a server scores GOT-10k's
-    and TrackingNet's test sets) get no scores but `fps`.
+    As soon as a sequence is done its boxes, scores, status and times are in `OUTPUT_DIR/<dataset>/`
+    in the benchmark's own form (see `sot.evaluation.writers`); what is scored is what is written
+    there. At the end, `metrics.json` beside them holds the protocol, the measures of the set with
+    their curves, and the scores of each sequence.
+
+    Sequences whose truth is known in the first frame only (a server scores GOT-10k's and
+    TrackingNet's test sets) get no scores but `fps`; the zip file that the server takes is
+    written instead. A sequence in which the tracker failed with an error has no result: it is
+    named in the log and in metrics.json, and the measures are those of the others.
     """
 
     def __init__(self, dataset_name: str, output_dir: str, distributed: bool = True):
@@ -69,21 +88,49 @@ class SOTEvaluator(DatasetEvaluator):
         """
         self._logger = logging.getLogger(__name__)
         self._dataset_name = dataset_name
-        self._output_dir = os.path.join(output_dir, dataset_slug(dataset_name))
         self._distributed = distributed
-        self._pixel_origin = MetadataCatalog.get(dataset_name).get("pixel_origin", 0)
-        self._truth = {}
+        self._protocol = get_protocol(dataset_name)
+        self._output_dir = os.path.join(output_dir, dataset_slug(dataset_name))
+        origin = MetadataCatalog.get(dataset_name).get("pixel_origin", 0)
+        self._files = ResultWriter(self._output_dir, self._protocol.name, origin)
+        self._tracks = {}
         files = {}
         for track in get_tracks(dataset_name):
             name = track["name"]
-            other = files.setdefault(_file_name(name), name)
-            if name in self._truth or other != name:
+            other = files.setdefault(file_name(name), name)
+            if name in self._tracks or other != name:
                 raise ValueError(
                     f"dataset {dataset_name!r}: sequences {other!r} and {name!r} "
-                    f"would both be written to {_file_name(name)}.txt"
+                    f"would both be written to {file_name(name)}.txt"
                 )
-            self._truth[name] = np.where(track["visible"][:, None], track["boxes"], np.nan)
+            self._tracks[name] = track
+        self._begun = False
+        self._finished = set()
         self.reset()
+
+    def begin(self, tracker: str, resume: bool = False) -> Set[str]:
+        """
+        Take the folder of results for a run, and remove what is there of others. To be called by
+        all ranks, before the first sequence.
+
+        Args:
+            tracker: see `SequenceTracker.fingerprint`.
+            resume: go on with an evaluation of the same tracker on the same data.
+
+        Returns:
+            names of sequences that need no tracking, as their results are there.
+        """
+        if comm.is_main_process() or not self._distributed:
+            self._finished = self._files.begin(tracker, self._tracks.values(), resume)
+        if self._distributed:
+            self._finished = comm.all_gather(self._finished)[0]
+        self._begun = True
+        if resume:
+            self._logger.info(
+                f"{self._dataset_name}: {len(self._finished)} of {len(self._tracks)} sequences "
+                f"are finished in {self._output_dir}"
+            )
+        return self._finished
 
     def reset(self):
         self._results = {}
@@ -93,111 +140,134 @@ class SOTEvaluator(DatasetEvaluator):
         Args:
             inputs: track dicts; only the names are looked at.
             outputs: for each of them `name`, `boxes` (T, 4) XYXY, `times` (T,) in seconds and
-                `skipped`, the frames that could not be read.
+                `skipped`, the frames that could not be read; optionally `scores` (T,) and
+                `status` (T strings). Or `name` and `error`, where the tracker failed.
 
         Raises:
             ValueError: an unknown sequence, one that was seen before, or one whose number of
                 boxes is not that of the truth.
         """
         for track, output in zip(inputs, outputs):
-            name, boxes = track["name"], np.asarray(output["boxes"], dtype=np.float64)
+            name = track["name"]
             if output["name"] != name:
                 raise ValueError(f"result of sequence {output['name']!r} given for {name!r}")
-            if name not in self._truth:
+            if name not in self._tracks:
                 raise ValueError(f"dataset {self._dataset_name!r} has no sequence {name!r}")
             if name in self._results:
                 raise ValueError(f"sequence {name!r} was given twice")
-            if len(boxes) != len(self._truth[name]):
+            if "error" in output:
+                self._results[name] = {"error": output["error"]}
+                continue
+            if len(output["boxes"]) != len(self._tracks[name]["boxes"]):
                 raise ValueError(
-                    f"sequence {name!r}: {len(boxes)} predicted boxes for "
-                    f"{len(self._truth[name])} frames"
+                    f"sequence {name!r}: {len(output['boxes'])} predicted boxes for "
+                    f"{len(self._tracks[name]['boxes'])} frames"
                 )
-            self._write_boxes(name, boxes)
-            self._results[name] = self._score(name, boxes, output)
+            if not self._begun:
+                self._files.forget_run()
+            self._files.write(output)
+            self._results[name] = self._score(name)
 
     def evaluate(self) -> Optional[Dict]:
         """
         Returns:
-            {"ope": {"success_auc", "precision_20", "average_overlap" as fractions, "fps"}}, on
-            the main rank; None on the others. Only "fps" if no truth is at hand to score with.
+            {"ope": the measures of the dataset's protocol, and "fps"}, on the main rank; None on
+            the others. Only "fps" if no truth is at hand to score with. "failed_sequences" if
+            there are any.
 
         Raises:
             ValueError: sequences of the dataset have no result.
         """
-        results = self._results
+        results = [self._results]
         if self._distributed:
-            gathered = comm.gather(self._results)
+            results = comm.gather(self._results)
             if not comm.is_main_process():
                 return None
-            results = self._merge(gathered)
-        missing = [name for name in self._truth if name not in results]
-        if missing:
-            raise ValueError(
-                f"dataset {self._dataset_name!r}: {len(missing)} of {len(self._truth)} sequences "
-                f"have no result: {', '.join(missing[:5])}{', ...' if len(missing) > 5 else ''}"
-            )
-        results = {name: results[name] for name in self._truth}  # in the dataset's order
-        scored = [r for r in results.values() if "success_auc" in r]
-        means = {k: float(np.mean([r[k] for r in scored])) for k in METRICS[:-1] if scored}
-        means["fps"] = float(np.median([r["fps"] for r in results.values()]))
-        self._report(results, means)
-        return {"ope": means}
+        results = self._merge(results)
+        failed = {name: r["error"] for name, r in results.items() if "error" in r}
+        results = {name: r for name, r in results.items() if name not in failed}
+        summary = self._protocol.summarize({n: r["scores"] for n, r in results.items()})
+        curves = summary.pop("curves", {})
+        counts = {k: summary.pop(k) for k in ("frames_scored", "sequences_scored")}
+        measures = {k: summary[k] for k in (*self._protocol.measures, *summary) if k in summary}
+        if results:
+            measures["fps"] = float(np.median([r["fps"] for r in results.values()]))
+        if failed:
+            measures["failed_sequences"] = len(failed)
+        results = {name: _flat(result) for name, result in results.items()}
+        self._log(results, measures, failed)
+        report = {
+            "dataset": self._dataset_name,
+            "protocol": self._protocol.description,
+            "speed": SPEED,
+            TASK: measures,
+            **counts,
+            "sequences": results,
+            "failed": failed,
+            "curves": curves,
+        }
+        write_text(Path(self._output_dir, "metrics.json"), json.dumps(report, indent=2) + "\n")
+        if not counts["sequences_scored"] and not failed:
+            self._submit(results)
+        self._logger.info(f"results are in {self._output_dir}")
+        return {TASK: measures}
 
-    def _merge(self, gathered: List[Dict]) -> Dict:
+    def _merge(self, parts: List[Dict]) -> Dict:
+        """The results of all sequences, in the dataset's order."""
         results = {}
-        for part in gathered:
+        for part in parts:
             for name in part:
                 if name in results:
                     raise ValueError(f"sequence {name!r} was given by two processes")
             results.update(part)
-        return results
+        for name in self._finished - results.keys():
+            results[name] = self._score(name)
+        missing = [name for name in self._tracks if name not in results]
+        if missing:
+            raise ValueError(
+                f"dataset {self._dataset_name!r}: {len(missing)} of {len(self._tracks)} sequences "
+                f"have no result: {', '.join(missing[:5])}{', ...' if len(missing) > 5 else ''}"
+            )
+        return {name: results[name] for name in self._tracks}
 
-    def _score(self, name: str, boxes: np.ndarray, output: Dict) -> Dict:
-        truth = self._truth[name]
-        present = is_present(truth)
-        scores = {}
-        if present[1:].any() or len(truth) == 1:
-            scores = {
-                "success_auc": success_auc(boxes, truth),
-                "precision_20": precision(boxes, truth, 20),
-                "average_overlap": average_overlap(boxes, truth),
-            }
+    def _score(self, name: str) -> Dict:
+        track = self._tracks[name]
+        output = self._files.read(track)
+        present = is_present(track["boxes"]) & track["visible"]
         return {
-            **scores,
+            "scores": self._protocol.score(output["boxes"], track, output["scores"]),
             "fps": _frames_per_second(output["times"], output["skipped"]),
-            "frames": len(truth),
+            "frames": len(present),
             "absent": int((~present).sum()),
             "skipped": len(output["skipped"]),
         }
 
-    def _write_boxes(self, name: str, boxes: np.ndarray):
-        xy, wh = boxes[:, :2] + self._pixel_origin, boxes[:, 2:] - boxes[:, :2]
-        xywh = np.concatenate([xy, wh], axis=1)
-        PathManager.mkdirs(self._output_dir)
-        with PathManager.open(os.path.join(self._output_dir, f"{_file_name(name)}.txt"), "w") as f:
-            f.writelines(",".join(f"{v:.4f}" for v in row) + "\n" for row in xywh)
-
-    def _report(self, results: Dict, means: Dict):
-        rows = [[name, r["frames"], *map(r.get, METRICS)] for name, r in results.items()]
+    def _log(self, results: Dict, measures: Dict, failed: Dict):
+        columns = dict.fromkeys([*self._protocol.measures, "average_overlap", "fps"])
+        columns = [c for c in columns if c in measures]
+        rows = [[name, r["frames"], *map(r.get, columns)] for name, r in results.items()]
         total = sum(r["frames"] for r in results.values())
-        rows.append(["all", total, *map(means.get, METRICS)])
-        table = tabulate(rows, ["sequence", "frames", *METRICS], "pipe", floatfmt=".3f")
+        rows.append(["all", total, *map(measures.get, columns)])
+        table = tabulate(rows, ["sequence", "frames", *columns], "pipe", floatfmt=".3f")
         self._logger.info(f"one-pass evaluation on {self._dataset_name}:\n{table}")
-        report = {
-            "dataset": self._dataset_name,
-            "protocol": PROTOCOL,
-            "ope": means,
-            "sequences": results,
-        }
-        PathManager.mkdirs(self._output_dir)
-        path = os.path.join(self._output_dir, "metrics.json")
-        with PathManager.open(path, "w") as f:
-            json.dump(report, f, indent=2)
-        self._logger.info(f"results are in {self._output_dir}")
+        if failed:
+            shown = "".join(f"\n  {name}: {error}" for name, error in failed.items())
+            self._logger.error(
+                f"the tracker failed in {len(failed)} of {len(self._tracks)} sequences of "
+                f"{self._dataset_name}; the measures are those of the others:{shown}"
+            )
+
+    def _submit(self, results: Dict):
+        path = self._files.write_submission(results)
+        if path is not None:
+            self._logger.info(f"the truth of {self._dataset_name} is with a server; upload {path}")
 
 
-def _file_name(text: str) -> str:
-    return re.sub(r"[^\w.#+-]+", "_", text)
+def _flat(result: Dict) -> Dict:
+    """Of a sequence, what metrics.json shows."""
+    hidden = ("curves", "per_frame", "frames_scored")
+    scores = {k: v for k, v in result["scores"].items() if k not in hidden}
+    return {**scores, **{k: v for k, v in result.items() if k != "scores"}}
 
 
 def _frames_per_second(times: np.ndarray, skipped: List[int]) -> float:

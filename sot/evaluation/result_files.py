@@ -3,8 +3,9 @@
 A folder of results of one tracker on one data set is in one of these layouts:
 
 * OTB, UAV123, LaSOT, TrackingNet, PySOT, PyTracking, and what this project writes: NAME.txt with
-  ``x,y,w,h`` for each frame; comma, tab, semicolon or space. Times in NAME_time.txt or
-  times/NAME_time.txt, scores in NAME_scores.txt.
+  ``x,y,w,h`` for each frame; comma, tab, semicolon or space. Times in NAME_time.txt,
+  times/NAME_time.txt or (ours) NAME_time.value, scores in NAME_scores.txt or (ours)
+  NAME_confidence.value.
 * GOT-10k: NAME/NAME_001.txt of the same kind, further runs in NAME_002.txt ...; times in
   NAME/NAME_time.txt, one column for each run.
 * VOT: NAME/NAME_001.txt, also below an experiment's folder (baseline/, longterm/, ...): a box or a

@@ -143,7 +143,8 @@ def _read_sequence(folder: Path, track: Dict, origin: float, doubts) -> Sequence
             doubts.append(f"{e}; the file is passed over")
     if doubts is not None:
         doubts += _doubts(boxes, marks, track["boxes"])
-    restarted = bool(RESTART_EXPERIMENTS & set(path.parts)) and marks[0] == STARTED
+    above = set(path.parts[-3:-1])  # and not those of the whole path, which may be called so too
+    restarted = bool(RESTART_EXPERIMENTS & above) and marks[0] == STARTED
     restarted |= any((run.marks == FAILED).any() for run in runs)
     return SequenceResult(boxes, *columns, runs, bool(restarted))
 

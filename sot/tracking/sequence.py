@@ -1,7 +1,10 @@
 """Tracking whole sequences, as a callable that detectron2's inference loop takes for a model."""
 
+import hashlib
+import json
 import logging
 import time
+from pathlib import Path
 from typing import Dict, List
 
 import numpy as np
@@ -11,6 +14,9 @@ from ..data.frames import FrameError
 from .tracker import build_siamese_tracker
 
 __all__ = ["SequenceTracker"]
+
+# what boxes depend on, in the package
+CODE = ("tracking/*.py", "modeling/**/*.py", "data/frames.py", "data/transforms.py")
 
 
 class SequenceTracker:
@@ -29,6 +35,21 @@ class SequenceTracker:
             model = model.module
         self.model = model
         self.tracker = build_siamese_tracker(cfg, model)
+        model_settings = {key: value for key, value in cfg.MODEL.items() if key != "WEIGHTS"}
+        self._settings = {"MODEL": model_settings, "INPUT": cfg.INPUT, "TRACKER": cfg.TEST.TRACKER}
+
+    def fingerprint(self) -> str:
+        """Changes with all that boxes depend on but the data: weights (wherever they are from),
+        settings, and the code of frames, network and tracker."""
+        digest = hashlib.sha256(json.dumps(self._settings, sort_keys=True).encode())
+        package = Path(__file__).parent.parent
+        for pattern in CODE:
+            for module in sorted(package.glob(pattern)):
+                digest.update(module.read_bytes())
+        for name, tensor in self.model.state_dict().items():
+            flat = tensor.detach().cpu().contiguous().reshape(-1)
+            digest.update(name.encode() + flat.view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
 
     def __call__(self, tracks: List[Dict]) -> List[Dict]:
         """
@@ -39,14 +60,23 @@ class SequenceTracker:
             list[dict]: for each track ``name``; ``boxes`` (T, 4), XYXY in frame pixels, the first
             as given; ``scores`` (T,); ``status`` (T strings); ``times`` (T,), seconds for crop,
             network and decoding, without reading the frame; ``skipped``, the frames that
-            could not be read: the last box stands in for them, status "skipped".
+            could not be read: the last box stands in for them, status "skipped". Where tracking
+            fails with an error (also if the first frame cannot be read), which is logged: ``name``
+            and ``error``, a line of text.
         """
         training = self.model.training
         self.model.eval()
         try:
-            return [self._run(track) for track in tracks]
+            return [self._try(track) for track in tracks]
         finally:
             self.model.train(training)
+
+    def _try(self, track: Dict) -> Dict:
+        try:
+            return self._run(track)
+        except Exception as e:  # whatever it is, the other sequences can go on
+            logging.getLogger(__name__).exception(f"{track['name']}: tracking failed")
+            return {"name": track["name"], "error": f"{type(e).__name__}: {e}"}
 
     def _run(self, track: Dict) -> Dict:
         states, times, skipped = [], [], []

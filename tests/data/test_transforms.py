@@ -130,6 +130,24 @@ class TestTargetCrop:
         for corner in ((0, 0), (0, -1), (-1, 0), (-1, -1)):
             assert aug_input.image[corner].tolist() == [50, 100, 20]
 
+    def test_one_pixel_box_and_box_larger_than_the_image(self):
+        for box in ((60.0, 40.0, 61.0, 41.0), (-500.0, -400.0, 700.0, 600.0)):
+            aug_input = T.AugInput(self.image, boxes=np.array([box]))
+            TargetCrop(255)(aug_input)
+            w, h = box[2] - box[0], box[3] - box[1]
+            scale = 127 / np.sqrt((w + (w + h) / 2) * (h + (w + h) / 2))
+            half_w, half_h = w * scale / 2, h * scale / 2
+            assert aug_input.image.shape == (255, 255, 3)
+            assert aug_input.boxes[0].tolist() == pytest.approx(
+                [127.5 - half_w, 127.5 - half_h, 127.5 + half_w, 127.5 + half_h]
+            )
+
+    def test_crop_inside_the_image_does_not_see_the_pad_colour(self):
+        image = np.full((60, 60, 3), 200, np.uint8)
+        for low, high in ((1.01, 58.99), (1.01, 20.3), (0.99, 30.0)):
+            rect = np.array([low, low, high, high])
+            assert (TargetCrop(127).transform_to(rect, image).apply_image(image) == 200).all()
+
     def test_scale_out_of_range(self):
         with pytest.raises(ValueError, match="scale"):
             TargetCrop(127, scale=1.0)
@@ -162,3 +180,21 @@ def test_motion_blur_keeps_the_mean_and_spreads():
         assert (out[..., 0] > 0).sum() >= 3
         assert abs(int(out[..., 0].sum()) - 255) < 30
     assert np.array_equal(MotionBlur(0.0).get_transform(image).apply_image(image), image)
+
+
+@pytest.mark.parametrize(
+    "angle, offsets",
+    [
+        (0.0, [(0, x) for x in range(-7, 8)]),
+        (np.pi / 2, [(y, 0) for y in range(-7, 8)]),
+        (np.pi / 4, [(k, k) for k in range(-5, 6)]),
+        (3 * np.pi / 4, [(k, -k) for k in range(-5, 6)]),
+    ],
+)
+def test_motion_blur_is_along_a_line_of_at_most_15_pixels(monkeypatch, angle, offsets):
+    monkeypatch.setattr(np.random, "randint", lambda low, high: high - 1)
+    monkeypatch.setattr(np.random, "uniform", lambda low=0, high=1: 0.0 if high == 1 else angle)
+    image = np.zeros((41, 41, 3), np.uint8)
+    image[20, 20] = 255
+    out = MotionBlur(1.0).get_transform(image).apply_image(image)[..., 0]
+    assert sorted(map(tuple, np.argwhere(out) - 20)) == sorted(offsets)

@@ -3,42 +3,13 @@ import logging
 
 import numpy as np
 import pytest
-from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import inference_on_dataset, print_csv_format, verify_results
 from detectron2.utils import comm
+from evaluator_runs import FURTHER, NAMES, output, track
 
 from sot.config import load_config
-from sot.evaluation import SOTEvaluator, dataset_slug
-
-BOX = np.array([10.0, 20.0, 30.0, 60.0], np.float32)
-
-
-def track(name, length=3, absent=()):
-    boxes = np.tile(BOX, (length, 1))
-    boxes[list(absent)] = np.nan
-    frames = [np.zeros((80, 80, 3), np.uint8)] * length
-    visible = np.isfinite(boxes).all(axis=1)
-    return {"name": name, "frames": frames, "boxes": boxes, "visible": visible}
-
-
-def output(name, length=3, shift=0.0, times=None, skipped=()):
-    """What a tracker says that is right in the first frame and off by `shift` px in x later."""
-    boxes = np.tile(BOX.astype(float), (length, 1))
-    boxes[1:, [0, 2]] += shift
-    times = [0.01] * length if times is None else times
-    return {"name": name, "boxes": boxes, "times": np.array(times), "skipped": list(skipped)}
-
-
-@pytest.fixture
-def register():
-    """Registers tracks as the dataset "tiny", until the test is over."""
-
-    def register(*tracks):
-        DatasetCatalog.register("tiny", lambda: list(tracks))
-
-    yield register
-    DatasetCatalog.remove("tiny")
-    MetadataCatalog.pop("tiny", None)
+from sot.evaluation import SOTEvaluator, dataset_slug, task_prefixes
+from sot.evaluation.protocols import get_protocol
 
 
 class TestSOTEvaluator:
@@ -55,19 +26,22 @@ class TestSOTEvaluator:
             results = evaluator.evaluate()
 
         # lost: right in the first of three frames that count
-        assert results == {
-            "ope": {
-                "success_auc": pytest.approx((20 / 21 + 20 / 63) / 2),
-                "precision_20": pytest.approx((1 + 1 / 3) / 2),
-                "average_overlap": pytest.approx((1 + 1 / 3) / 2),
-                "fps": pytest.approx((1 / 0.375 + 1 / 0.15) / 2),
-            }
+        ope = results["ope"]
+        assert list(results) == ["ope"] and {k: ope[k] for k in NAMES} == {
+            "success_auc": pytest.approx((20 / 21 + 20 / 63) / 2),
+            "precision_20": pytest.approx((1 + 1 / 3) / 2),
+            "average_overlap": pytest.approx((1 + 1 / 3) / 2),
+            "fps": pytest.approx((1 / 0.375 + 1 / 0.15) / 2),
         }
+        assert set(ope) - set(NAMES) == FURTHER
         report = json.loads((tmp_path / "tiny" / "metrics.json").read_text())
         assert report["dataset"] == "tiny" and "first frame counts" in report["protocol"]
-        assert report["ope"] == results["ope"]
+        assert report["ope"] == ope and report["failed"] == {}
+        assert report["frames_scored"] == 6 and report["sequences_scored"] == 2
+        assert len(report["curves"]["success"]) == 21
         assert list(report["sequences"]) == ["right", "lost"]
-        assert report["sequences"]["lost"] == {
+        one = report["sequences"]["lost"]
+        assert {k: one[k] for k in one if k not in FURTHER} == {
             "success_auc": pytest.approx(20 / 63),
             "precision_20": pytest.approx(1 / 3),
             "average_overlap": pytest.approx(1 / 3),
@@ -127,7 +101,6 @@ class TestSOTEvaluator:
         monkeypatch.setattr(comm, "is_main_process", lambda: False)
         assert evaluator.evaluate() is None
 
-
     def test_frames_marked_invisible_do_not_count(self, register, tmp_path):
         marked = track("a", 4)
         marked["visible"][3] = False  # its box is annotated all the same
@@ -139,8 +112,7 @@ class TestSOTEvaluator:
         assert report["sequences"]["a"]["absent"] == 1
 
     def test_boxes_are_written_as_the_dataset_counts_pixels(self, register, tmp_path):
-        register(track("a"))
-        MetadataCatalog.get("tiny").pixel_origin = 1
+        register(track("a"), pixel_origin=1)
         evaluator = SOTEvaluator("tiny", str(tmp_path))
         evaluator.process([track("a")], [output("a")])
         first = (tmp_path / "tiny" / "a.txt").read_text().splitlines()[0]
@@ -154,6 +126,39 @@ class TestSOTEvaluator:
         evaluator.process(tracks, [output("a"), output("b")])
         assert evaluator.evaluate() == {"ope": {"fps": pytest.approx(100)}}
         assert len((tmp_path / "tiny" / "b.txt").read_text().splitlines()) == 3
+
+    @pytest.mark.parametrize(
+        "protocol, path, first",
+        [
+            ("otb", "a.txt", "success_auc"),
+            ("got10k", "a/a_001.txt", "average_overlap"),
+            ("vot2018", "unsupervised/a/a_001.txt", "average_overlap"),
+            ("vot2018_lt", "longterm/a/a_001.txt", "f_score"),
+        ],
+    )
+    def test_protocol_of_the_dataset(self, register, tmp_path, protocol, path, first):
+        register(track("a", 12), protocol=protocol)
+        evaluator = SOTEvaluator("tiny", str(tmp_path))
+        evaluator.process([track("a", 12)], [{**output("a", 12), "scores": np.full(12, 0.5)}])
+        ope = evaluator.evaluate()["ope"]
+        assert next(iter(ope)) == first and list(ope)[-1] == "fps"
+        expected = get_protocol("tiny").maximum.get(first, 1)
+        # to VOT the given box of the first frame is no prediction
+        expected = 2 * (11 / 12) / (1 + 11 / 12) if first == "f_score" else expected
+        assert ope[first] == pytest.approx(expected)
+        assert (tmp_path / "tiny" / path).is_file()
+
+    def test_boxes_that_are_perfect_but_not_whole(self, register, tmp_path):
+        tracks = [track(name) for name in "ab"]
+        for t in tracks:
+            t["boxes"] = t["boxes"] * np.float32(1.2345678)
+        register(*tracks, pixel_origin=1)
+        evaluator = SOTEvaluator("tiny", str(tmp_path))
+        evaluator.process(tracks, [{**output(t["name"]), "boxes": t["boxes"]} for t in tracks])
+        ope = evaluator.evaluate()["ope"]
+        maximum = get_protocol("tiny").maximum
+        for name in {"success_auc", "precision_20", "average_overlap"} | FURTHER:
+            assert ope[name] == pytest.approx(maximum.get(name, 1)), name
 
 
 class TestBadInput:
@@ -210,3 +215,12 @@ def test_dataset_slug_of_a_relative_folder(tmp_path, monkeypatch):
     (tmp_path / "clips").mkdir()
     monkeypatch.chdir(tmp_path / "clips")
     assert dataset_slug("folder:.") == "folder_clips"
+
+
+def test_task_prefixes():
+    assert task_prefixes([]) == []
+    assert task_prefixes(["folder:/data/val"]) == [""]
+    assert task_prefixes(["otb2015", "folder:/data/val"]) == ["otb2015/", "folder_val/"]
+    for names in (["folder:/a/val", "folder:/b/val"], ["otb2015", "otb2015"]):
+        with pytest.raises(ValueError, match=f"{names[0]}' and '{names[1]}'"):
+            task_prefixes(names)

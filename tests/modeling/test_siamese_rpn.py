@@ -2,11 +2,13 @@ import math
 
 import pytest
 import torch
+from detectron2.layers import ShapeSpec
 from detectron2.modeling.box_regression import Box2BoxTransform
 from detectron2.modeling.matcher import Matcher
 from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import EventStorage
 
+from sot.config import load_config
 from sot.modeling import CenteredAnchorGenerator, DepthwiseRPNHead, SiameseRPN
 
 
@@ -131,3 +133,16 @@ def test_giou_loss_by_hand():
 def test_unknown_loss_type():
     with pytest.raises(ValueError, match="l7"):
         make("l7")
+
+
+def test_several_levels_have_the_anchors_of_one_response():
+    shapes = {name: ShapeSpec(channels=4, stride=8) for name in ("a", "b", "c")}
+    opts = ("MODEL.RPN.HEAD_NAME", "MultiLevelRPNHead", "MODEL.RPN.IN_FEATURES", "['a', 'c']")
+    rpn = SiameseRPN(load_config("Base-SiamRPN.yaml", opts), shapes).eval()
+    assert rpn.anchor_generator.num_anchors == [5]
+    z, x = ({name: torch.randn(2, 4, side, side) for name in shapes} for side in (7, 31))
+    boxes, logits, _ = rpn(rpn.template(z), x, 255)
+    assert boxes.shape == (2, 25 * 25 * 5, 4) and logits.shape == (2, 25 * 25 * 5)
+    # "b" is not among MODEL.RPN.IN_FEATURES
+    again, _, _ = rpn(rpn.template(z), {**x, "b": None}, 255)
+    assert torch.equal(again, boxes)

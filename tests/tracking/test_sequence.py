@@ -2,6 +2,7 @@ import logging
 
 import numpy as np
 import pytest
+import torch
 
 from sot.api import build_model
 from sot.config import load_config
@@ -58,9 +59,31 @@ def test_unreadable_frame_is_said_and_keeps_the_last_box(run, caplog):
     assert out["times"][2] == 0
 
 
-def test_unreadable_first_frame_is_an_error(run):
-    with pytest.raises(FrameError, match="frame 0"):
-        run([track(bad=(0,))])
+def test_sequence_that_fails_is_said_and_the_others_go_on(run, caplog):
+    bad = track(bad=(0,))  # nothing to start from
+    outside = track()
+    outside["boxes"] = outside["boxes"] + 1000
+    first, second, third = run([bad, outside, track()])
+    assert first == {"name": "s", "error": "FrameError: frame 0 does not decode"}
+    assert second["error"].startswith("ValueError: box x=1040 y=1030")
+    assert "s: tracking failed" in caplog.text and "Traceback" in caplog.text
+    assert third["boxes"].shape == (5, 4)
+
+
+def test_fingerprint(run, cfg):
+    again = SequenceTracker(cfg, build_model(cfg))
+    again.model.load_state_dict(run.model.state_dict())
+    assert again.fingerprint() == run.fingerprint()
+    parameter = next(again.model.parameters())
+    with torch.no_grad():
+        parameter.view(-1)[0] += 1e-3
+    assert again.fingerprint() != run.fingerprint()
+    other = cfg.clone()
+    other.merge_from_list(["TEST.TRACKER.SIZE_LR", 0.123])
+    assert SequenceTracker(other, run.model).fingerprint() != run.fingerprint()
+    other = cfg.clone()
+    other.merge_from_list(["MODEL.WEIGHTS", "elsewhere.pth", "OUTPUT_DIR", "elsewhere"])
+    assert SequenceTracker(other, run.model).fingerprint() == run.fingerprint()
 
 
 def test_training_mode_is_left_alone_and_put_back(run, cfg):

@@ -32,6 +32,8 @@ class Builtin:
         frame_range: largest distance of the frames of a training pair, as published trackers
             have it (SiamRPN++ and PySOT: VID 100, YouTube-BB 3, stills 1).
         strict: all must be there: a test set with holes would give wrong scores.
+        protocol: by which it is scored, a name of sot.evaluation.protocols.PROTOCOLS; "" for those
+            that trackers are not compared on.
     """
 
     reader: ModuleType
@@ -40,13 +42,22 @@ class Builtin:
     split: str
     frame_range: int = 100
     strict: bool = False
+    protocol: str = ""
 
 
 def _trackingnet(split: str) -> Builtin:
-    strict = split == "test"
-    return Builtin(
-        trackingnet, trackingnet.trackingnet_sources, "trackingnet", split, strict=strict
+    make = _benchmark if split == "test" else Builtin
+    return make(
+        trackingnet,
+        trackingnet.trackingnet_sources,
+        "trackingnet",
+        split,
+        protocol="trackingnet",
     )
+
+
+def _benchmark(reader, sources, folder, split, protocol) -> Builtin:
+    return Builtin(reader, sources, folder, split, strict=True, protocol=protocol)
 
 
 BUILTIN: Dict[str, Builtin] = {
@@ -56,22 +67,22 @@ BUILTIN: Dict[str, Builtin] = {
     "imagenet_det_val": Builtin(ilsvrc, ilsvrc.det_sources, "ILSVRC", "val", 1),
     "youtube_bb_train": Builtin(ytbb, ytbb.ytbb_sources, "youtube_bb", "train", 3),
     "youtube_bb_val": Builtin(ytbb, ytbb.ytbb_sources, "youtube_bb", "validation", 3),
-    "got10k_train": Builtin(got10k, got10k.got10k_sources, "got10k", "train"),
-    "got10k_val": Builtin(got10k, got10k.got10k_sources, "got10k", "val", strict=True),
-    "got10k_test": Builtin(got10k, got10k.got10k_sources, "got10k", "test", strict=True),
-    "lasot_train": Builtin(lasot, lasot.lasot_sources, "lasot", "train"),
-    "lasot_test": Builtin(lasot, lasot.lasot_sources, "lasot", "test", strict=True),
+    "got10k_train": Builtin(got10k, got10k.got10k_sources, "got10k", "train", protocol="got10k"),
+    "got10k_val": _benchmark(got10k, got10k.got10k_sources, "got10k", "val", "got10k"),
+    "got10k_test": _benchmark(got10k, got10k.got10k_sources, "got10k", "test", "got10k"),
+    "lasot_train": Builtin(lasot, lasot.lasot_sources, "lasot", "train", protocol="lasot"),
+    "lasot_test": _benchmark(lasot, lasot.lasot_sources, "lasot", "test", "lasot"),
     **{f"trackingnet_{split}": _trackingnet(split) for split in trackingnet.CHUNKS},
-    "otb2013": Builtin(otb, otb.otb_sources, "otb", "2013", strict=True),
-    "otb2015": Builtin(otb, otb.otb_sources, "otb", "2015", strict=True),
-    "uav123": Builtin(uav, uav.uav_sources, "uav123", "UAV123", strict=True),
-    "uav20l": Builtin(uav, uav.uav_sources, "uav123", "UAV20L", strict=True),
-    "nfs30": Builtin(nfs, nfs.nfs_sources, "nfs", "30", strict=True),
-    "nfs240": Builtin(nfs, nfs.nfs_sources, "nfs", "240", strict=True),
-    "vot2016": Builtin(vot, vot.vot_sources, "vot2016", "shortterm", strict=True),
-    "vot2018": Builtin(vot, vot.vot_sources, "vot2018", "shortterm", strict=True),
-    "vot2019": Builtin(vot, vot.vot_sources, "vot2019", "shortterm", strict=True),
-    "vot2018_lt": Builtin(vot, vot.vot_sources, "vot2018_lt", "longterm", strict=True),
+    "otb2013": _benchmark(otb, otb.otb_sources, "otb", "2013", "otb"),
+    "otb2015": _benchmark(otb, otb.otb_sources, "otb", "2015", "otb"),
+    "uav123": _benchmark(uav, uav.uav_sources, "uav123", "UAV123", "uav123"),
+    "uav20l": _benchmark(uav, uav.uav_sources, "uav123", "UAV20L", "uav123"),
+    "nfs30": _benchmark(nfs, nfs.nfs_sources, "nfs", "30", "nfs"),
+    "nfs240": _benchmark(nfs, nfs.nfs_sources, "nfs", "240", "nfs"),
+    "vot2016": _benchmark(vot, vot.vot_sources, "vot2016", "shortterm", "vot2016"),
+    "vot2018": _benchmark(vot, vot.vot_sources, "vot2018", "shortterm", "vot2018"),
+    "vot2019": _benchmark(vot, vot.vot_sources, "vot2019", "shortterm", "vot2019"),
+    "vot2018_lt": _benchmark(vot, vot.vot_sources, "vot2018_lt", "longterm", "vot2018_lt"),
 }
 
 
@@ -112,3 +123,5 @@ def register_builtin() -> None:
             frame_range=builtin.frame_range,
             pixel_origin=builtin.reader.PIXEL_ORIGIN,
         )
+        if builtin.protocol:
+            MetadataCatalog.get(name).protocol = builtin.protocol

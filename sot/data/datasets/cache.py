@@ -94,7 +94,8 @@ def _load(folder: Path, left_out: List):
 def _signature(sources: List[Source], strict: bool) -> Tuple[str, str]:
     """Hashes of where the data is, and of the state that it and our readers are in."""
     where, state = hashlib.sha256(), hashlib.sha256(str(strict).encode())
-    for module in sorted(Path(__file__).parent.glob("*.py")):
+    here = Path(__file__).parent
+    for module in [here.parent / "frames.py", *sorted(here.glob("*.py"))]:
         state.update(module.read_bytes())
     for source in sources:
         for file in source.files:

@@ -7,6 +7,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from sot.data import get_tracks
 from sot.data.datasets.builtin import BUILTIN, builtin_sources
+from sot.evaluation.protocols import PROTOCOLS
 
 README = Path(__file__).parents[3] / "datasets" / "README.md"
 
@@ -32,6 +33,10 @@ def write_got10k(root, split, number, boxes):
     return folder
 
 
+def protocol(name):
+    return MetadataCatalog.get(name).get("protocol")
+
+
 def test_names_are_registered_with_what_users_of_them_need():
     assert BUILTIN.keys() <= set(DatasetCatalog.list())
     ranges = {name: MetadataCatalog.get(name).frame_range for name in BUILTIN}
@@ -40,6 +45,10 @@ def test_names_are_registered_with_what_users_of_them_need():
     origins = {name: MetadataCatalog.get(name).pixel_origin for name in BUILTIN}
     assert origins["otb2015"] == origins["uav123"] == origins["lasot_test"] == 1
     assert origins["got10k_val"] == origins["vot2018"] == 0
+    assert {name for name in BUILTIN if BUILTIN[name].strict} <= set(filter(protocol, BUILTIN))
+    assert {protocol(name) for name in BUILTIN} == {None, *PROTOCOLS}
+    assert protocol("uav20l") == "uav123" and protocol("otb2013") == "otb"
+    assert protocol("imagenet_vid_val") is None
 
 
 def test_read_by_name(root):

@@ -61,5 +61,6 @@ def test_training_on_three_layouts_and_evaluation_on_one(tmp_path):
     expected = "coco_2017_train: 2 tracks, imagenet_vid_train: 1 tracks, got10k_train: 1 tracks"
     assert f"{expected}; an epoch is 9 pairs" in run.stdout.replace("\n", " ")
     results = tmp_path / "out" / "inference" / "got10k_val"
-    assert len((results / "GOT-10k_Val_000001.txt").read_text().splitlines()) == 3
+    file = "GOT-10k_Val_000001/GOT-10k_Val_000001_001.txt"
+    assert len((results / file).read_text().splitlines()) == 3
     assert (tmp_path / "out" / "model_final.pth").is_file()

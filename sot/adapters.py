@@ -1,0 +1,101 @@
+"""A tracker behind the interfaces of other libraries.
+
+GOT-10k's toolkit (github.com/got-10k/toolkit), whose experiments take `Got10kTracker`:
+
+    from got10k.experiments import ExperimentGOT10k
+    tracker = Got10kTracker(sot.build_tracker("SiamRPN/siamrpn_compact.yaml"), "ours")
+    ExperimentGOT10k("data/GOT-10k", subset="val").run(tracker)
+
+And code that has a tracker of OpenCV's, which `OpenCVStyleTracker` can take the place of.
+"""
+
+from typing import Sequence, Tuple
+
+import numpy as np
+
+from .tracking import SiameseTracker
+
+try:
+    from got10k.trackers import Tracker as _Got10kBase
+except ImportError:  # the toolkit only asks for the methods
+    _Got10kBase = object
+
+__all__ = ["Got10kTracker", "OpenCVStyleTracker"]
+
+
+class Got10kTracker(_Got10kBase):
+    """For the experiments of GOT-10k's toolkit, if that is installed. Boxes are x, y, w, h in the
+    pixels of its data sets and taken as they stand."""
+
+    def __init__(self, tracker: SiameseTracker, name: str):
+        """
+        Args:
+            tracker: as of `sot.build_tracker`.
+            name: for the folder of its results.
+        """
+        # the toolkit runs a tracker that always gives the same only once
+        self.name, self.is_deterministic = name, True
+        self.tracker = tracker
+
+    def init(self, image, box: Sequence[float]) -> None:
+        """
+        Args:
+            image: PIL image, or (H, W, 3) uint8 RGB.
+            box: x, y, w, h.
+
+        Raises:
+            ValueError: see SiameseTracker.start.
+        """
+        self.tracker.init(_bgr(image), box)
+
+    def update(self, image) -> np.ndarray:
+        """The box, (4,) x, y, w, h, in the next image; RuntimeError before `init`."""
+        return np.array(self.tracker.update(_bgr(image)).box)
+
+
+class OpenCVStyleTracker:
+    """Has the methods of `cv2.Tracker`."""
+
+    def __init__(self, tracker: SiameseTracker):
+        """
+        Args:
+            tracker: as of `sot.build_tracker`.
+        """
+        self.tracker = tracker
+        self.score = 1.0
+
+    def init(self, image: np.ndarray, boundingBox: Sequence[float]) -> None:
+        """
+        Args:
+            image: (H, W, 3) uint8 BGR.
+            boundingBox: x, y, w, h in pixels.
+
+        Raises:
+            ValueError: see SiameseTracker.start.
+        """
+        self.tracker.init(image, boundingBox)
+        self.score = 1.0
+
+    def update(self, image: np.ndarray) -> Tuple[bool, Tuple[int, int, int, int]]:
+        """
+        Returns:
+            whether the target was found (the status is "tracked"), and the box, x, y, w, h in
+            whole pixels, as of OpenCV; where it was not found, the tracker's best guess.
+
+        Raises:
+            RuntimeError: `init` was not called.
+        """
+        box, self.score, status = self.tracker.update(image)
+        x, y, w, h = (round(v) for v in box)
+        return status == "tracked", (x, y, w, h)
+
+    def getTrackingScore(self) -> float:
+        """Confidence in the last box, 0..1."""
+        return self.score
+
+
+def _bgr(image) -> np.ndarray:
+    """PIL image of any mode, or an RGB array -> (H, W, 3) uint8 BGR."""
+    if not isinstance(image, np.ndarray):
+        image = np.asarray(image.convert("RGB"))
+    return np.ascontiguousarray(image[:, :, ::-1])

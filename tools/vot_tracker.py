@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+r"""
+Let the VOT toolkit (github.com/votchallenge/toolkit) drive a tracker.
+
+    python tools/vot_tracker.py --config-file C --write-ini WORKSPACE/trackers.ini [KEY VALUE ...]
+    vot evaluate --workspace WORKSPACE sot
+
+The first command adds a tracker to the list of those that a workspace of the toolkit knows; from
+then on the toolkit starts this file by itself. The package vot-trax (4 or later) has to be in the
+Python environment of this project; the toolkit may be in another one. With VOT_RESULTS_BINARY=false
+in the environment of the second command its results are text files, which tools/plot_results.py
+reads too: WORKSPACE/results/sot.
+
+The tracker is given bounding boxes, and answers with boxes and their confidence.
+"""
+
+import argparse
+import configparser
+import os
+import re
+import sys
+from pathlib import Path
+
+import sot  # isort: skip  (first, since it silences a warning of detectron2's import)
+from sot.config import find_config
+from sot.data.frames import ImageFrames
+
+DONE, FAILED = 0, 1  # exit codes
+
+
+def serve(tracker, name: str) -> None:
+    """
+    Answer the toolkit, over the standard streams, until it is satisfied.
+
+    Args:
+        tracker: as of `sot.build_tracker`.
+        name: that the toolkit is told.
+
+    Raises:
+        ImportError: no vot-trax.
+    """
+    from trax import Image, Rectangle, Region, Server, TraxStatus
+
+    formats = {"region_formats": [Region.RECTANGLE], "image_formats": [Image.PATH]}
+    with Server(**formats, tracker_name=name) as server:
+        while True:
+            request = server.wait()
+            if request.type not in (TraxStatus.INITIALIZE, TraxStatus.FRAME):
+                return
+            image = ImageFrames([request.image["color"].path()])[0]
+            if request.type == TraxStatus.INITIALIZE:
+                ((region, _),) = request.objects
+                box, confidence = region.bounds(), 1.0
+                tracker.init(image, box)
+            else:
+                box, confidence, _ = tracker.update(image)
+            server.status([(Rectangle.create(*box), {"confidence": f"{confidence:.6f}"})])
+
+
+def write_ini(path: Path, name: str, arguments: list) -> None:
+    """
+    Add a tracker to a trackers.ini, or replace it there; what else the file holds stays, without
+    its comments.
+
+    Args:
+        path: the file, which need not be there.
+        name: of the tracker.
+        arguments: for this file; paths may be relative to the folder we are in.
+
+    Raises:
+        ValueError: the name is none that the toolkit takes, or the file is not of this kind.
+    """
+    if not re.fullmatch(r"[a-zA-Z0-9_-]+", name):
+        raise ValueError(f"{name!r} cannot be the name of a tracker: only letters, digits, - and _")
+    ini = configparser.ConfigParser()
+    try:
+        ini.read(path)
+    except configparser.Error as e:
+        raise ValueError(f"{path} is no file of trackers: {e}") from None
+    here = Path(__file__).resolve()
+    command = f"import os; os.chdir({os.getcwd()!r}); import {here.stem}; {here.stem}.main("
+    entry = {
+        "label": name,
+        "protocol": "traxpython",
+        "command": f"{command}{[*arguments, '--name', name]!r})",
+        "python": sys.executable,
+        # the toolkit puts them before sys.path
+        "paths": os.pathsep.join(str(folder) for folder in (here.parent, here.parent.parent)),
+        "timeout": "120",  # seconds for an answer; the first ones on a GPU are slow
+    }
+    ini[name] = {key: value.replace("%", "%%") for key, value in entry.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w") as f:
+        ini.write(f)
+
+
+def parse_args(argv=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config-file", required=True, help="config of the tracker, path or name")
+    parser.add_argument("--write-ini", metavar="FILE", help="add the tracker to this file and stop")
+    parser.add_argument("--name", default="sot", help="of the tracker in the toolkit (sot)")
+    parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="changes to the config")
+    return parser.parse_args(argv)
+
+
+def main(argv=None) -> int:
+    args = parse_args(argv)
+    try:
+        if args.write_ini:
+            path = Path(args.write_ini).expanduser()
+            config = str(Path(find_config(args.config_file)).resolve())
+            write_ini(path, args.name, ["--config-file", config, *args.opts])
+            print(f"{args.name} is in {path}")
+        else:
+            # before the toolkit is told that we are there, as it measures times from then on
+            serve(sot.build_tracker(args.config_file, opts=args.opts), args.name)
+    except ImportError as e:
+        print(f"error: {e}: install the package vot-trax (4 or later)", file=sys.stderr)
+        return FAILED
+    except (OSError, ValueError) as e:
+        print(f"error: {e}", file=sys.stderr)
+        return FAILED
+    return DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())
