@@ -15,6 +15,9 @@ STAMP := $(VENV)/.installed
 # Every pip run below, also the ones of tools/install_detectron2.py, keeps to the recorded versions.
 export PIP_CONSTRAINT := requirements.txt
 
+# Threads that wait give the processor away: others may be at work on it, and tests are many small steps.
+export OMP_WAIT_POLICY ?= PASSIVE
+
 CHECK_PYTHON := import sys; v = sys.version_info[:2]; sys.exit(None if (3, 9) <= v <= (3, 12) else \
 	"error: Python %d.%d is not supported, 3.9 to 3.12 are: make setup PYTHON=python3.11" % v)
 

@@ -30,6 +30,7 @@ def change_penalty(sizes: torch.Tensor, previous: torch.Tensor, k: float) -> tor
         previous: (..., 2) widths and heights of the target, broadcast against ``sizes``.
         k: PENALTY_K.
     """
+    sizes = sizes.clamp(min=1e-3)  # an untrained network's boxes may shrink to nothing
 
     def overall(wh):
         w, h = wh.unbind(-1)

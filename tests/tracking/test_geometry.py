@@ -50,3 +50,10 @@ def test_clip_box():
     assert clip([50, 50], [20, 10]) == [40, 45, 60, 55]
     assert clip([-30, 150], [20, 10]) == [-10, 95, 10, 105]  # centre in the image, box over it
     assert clip([50, 50], [1, 500]) == [48, 0, 52, 100]
+
+
+def test_penalty_of_a_box_without_a_size_is_a_number():
+    penalty = change_penalty(
+        torch.tensor([[0.0, 0.0], [0.0, 5.0]]), torch.tensor([10.0, 10.0]), 0.1
+    )
+    assert penalty.tolist() == [0.0, 0.0]
