@@ -79,14 +79,17 @@ def further_runs(path: Path) -> List[Path]:
 
 
 def _fit_column(path: Path, length: int) -> np.ndarray:
-    """The first column of a file, or its one row."""
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
-    if lines and not lines[0].strip():  # an empty line stands for the first frame
-        values = read_table(path)[:, 0] if any(map(str.strip, lines)) else np.zeros(0)
-        values = np.concatenate([[np.nan], values])
+    """The first column of a file, or its one row; NaN for blank lines, which the VOT toolkit
+    writes where there is no value, and for a first frame that is not there."""
+    lines = path.read_text(encoding="utf-8-sig").rstrip(" \t").splitlines()
+    if len(lines) == 1:
+        values = read_table(path).ravel()
     else:
-        table = read_table(path)
-        values = table.ravel() if len(table) == 1 else table[:, 0] if table.size else table.ravel()
+        blank = np.array([not line.strip() for line in lines], dtype=bool)
+        values = np.full(len(lines), np.nan)
+        values[~blank] = read_table(path)[:, 0] if not blank.all() else np.nan
+        while len(values) > length and blank[len(values) - 1]:
+            values = values[:-1]  # blank lines at the end of the file
     if len(values) == length - 1:
         values = np.concatenate([[np.nan], values])
     if len(values) != length:

@@ -18,6 +18,7 @@ __all__ = [
     "TargetState",
     "TrackResult",
     "build_siamese_tracker",
+    "check_box",
 ]
 
 TRACKER_REGISTRY = Registry("TRACKER")
@@ -148,7 +149,7 @@ class SiameseTracker:
                 lies outside the image.
         """
         _check_image(image)
-        box = _check_box(box, image)
+        box = check_box(box, image)
         pad_value = cv2.mean(image)[:3]
         rect = target_rect(box, self.template_size, self.template_size, self.context)
         crop = self._crop(image, rect, self.template_size, pad_value)
@@ -288,8 +289,12 @@ def _four_numbers(box) -> np.ndarray:
     return values
 
 
-def _check_box(box, image) -> np.ndarray:
-    """XYXY as float64, or ValueError."""
+def check_box(box, image) -> np.ndarray:
+    """A box (x0, y0, x1, y1) as float64.
+
+    Raises:
+        ValueError: it is not finite, has no positive size, or lies outside the image.
+    """
     box, (h, w) = _four_numbers(box), image.shape[:2]
     x0, y0, x1, y1 = box
     if x1 <= x0 or y1 <= y0:

@@ -86,6 +86,15 @@ class TestLayouts:
         np.testing.assert_array_equal(result.boxes, [XYXY[0], [np.nan] * 4, XYXY[2]])
         assert result.times[2] == 0.3
 
+    def test_blank_lines_of_the_vot_toolkit_are_frames_without_a_value(self, tmp_path):
+        folder = tmp_path / "longterm" / "a"
+        write(folder / "a_001.txt", [[1], XYWH[1], XYWH[2]])
+        (folder / "a_001_confidence.value").write_text("\n\n0.25\n")
+        (folder / "a_001_time.value").write_text("0.1\n\n0.3\n\n")
+        result = read_results(tmp_path, [track()])["a"]
+        np.testing.assert_array_equal(result.scores, [np.nan, np.nan, 0.25])
+        np.testing.assert_array_equal(result.times, [0.1, np.nan, 0.3])
+
     def test_baseline_without_a_failure_is_of_restarts_all_the_same(self, tmp_path):
         for folder in ("baseline", "unsupervised"):
             write(tmp_path / folder / "a" / "a_001.txt", [[1], *XYWH[1:]])
