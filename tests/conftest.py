@@ -1,3 +1,4 @@
+import os
 import warnings
 
 import numpy as np
@@ -20,4 +21,5 @@ def _own_cache(tmp_path_factory):
 def _seed_and_threads():
     torch.manual_seed(0)
     np.random.seed(0)
-    torch.set_num_threads(2)
+    # `make test` has two processes
+    torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
