@@ -1,17 +1,19 @@
 #!/usr/bin/env python3
 """
-Run trackers of OpenCV over a data set, to compare with.
+Run trackers of OpenCV over a data set, to compare with; and ours beside them, with a report.
 
     python tools/run_baseline.py --dataset otb2015 --trackers MIL KCF CSRT MOSSE --output output
+    python tools/run_baseline.py --dataset folder:DIR --trackers MIL KCF CSRT --output output \\
+        --config-file SiamRPN/siamrpn_compact.yaml --report output/report
     python tools/run_baseline.py --dataset folder:DIR --trackers ViT --output output \\
         --model ViT.net=object_tracking_vittrack_2023sep.onnx
 
 One pass: each is started on the first box of a sequence and then never helped. The result files in
 OUTPUT/TRACKER/DATASET are those that `train_net.py --eval-only` writes, scored by the data set's
-protocol; `tools/plot_results.py` makes a report of them. What is finished is not run again. If a
-tracker fails in a sequence, also by taking its process down, that sequence has no result and the
-others go on. Where a tracker says that it lost the target its last box stands; such frames take it
-no time (MOSSE, KCF), and are in the frames per second.
+protocol; `--report`, or `tools/plot_results.py` later, compares them. What is finished is not run
+again. If a tracker fails in a sequence, also by taking its process down, that sequence has no
+result and the others go on. Where a tracker says that it lost the target its last box stands; such
+frames take it no time (MOSSE, KCF), and are in the frames per second.
 
 MIL is in every OpenCV, KCF, CSRT and MOSSE in the package opencv-contrib-python-headless. Model
 files (--model TRACKER.FIELD=FILE): Nano.backbone, Nano.neckhead, ViT.net, DaSiamRPN.model,
@@ -26,13 +28,17 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-import sot  # noqa: F401  isort: skip  (first, since it silences a warning of detectron2's import)
+import sot  # isort: skip  (first, since it silences a warning of detectron2's import)
 from detectron2.utils.logger import setup_logger
 from tabulate import tabulate
 
+from sot.config import load_config, resolve_device
 from sot.data import get_tracks
+from sot.engine import Trainer
 from sot.evaluation import SOTEvaluator, dataset_slug
+from sot.evaluation.comparison import compare
 from sot.evaluation.protocols import get_protocol
+from sot.evaluation.report import write_report
 from sot.tracking.opencv import (
     MODEL_FILES,
     OpenCVWorker,
@@ -66,6 +72,24 @@ def run(make, identity: str, dataset: str, folder: Path, worker: OpenCVWorker) -
     return measures
 
 
+def run_config(config: str, dataset: str, folder: Path) -> dict:
+    """Evaluate the tracker of a config, with the weights that the config names.
+
+    Returns:
+        the measures, as of SOTEvaluator; result files are in ``folder``/inference.
+
+    Raises:
+        FileNotFoundError: no such config.
+        ValueError: it has no weights.
+    """
+    cfg = load_config(config, ["DATASETS.TEST", (dataset,), "OUTPUT_DIR", str(folder)])
+    cfg.MODEL.DEVICE = resolve_device(cfg.MODEL.DEVICE)
+    if not cfg.MODEL.WEIGHTS:
+        raise ValueError(f"{config} has no trained weights: set MODEL.WEIGHTS in the file")
+    (measures,) = Trainer.test(cfg, sot.build_model(cfg), resume=True).values()
+    return measures
+
+
 def table(measures: dict, dataset: str) -> str:
     columns = (*get_protocol(dataset).measures, "fps", "failed_sequences")
     columns = [c for c in columns if any(c in found for found in measures.values())]
@@ -86,6 +110,10 @@ def parse_args(argv=None):
     parser.add_argument(
         "--model", nargs="+", default=[], metavar="TRACKER.FIELD=FILE", help="see above"
     )
+    parser.add_argument(
+        "--config-file", nargs="+", default=[], metavar="C", help="trackers of this project"
+    )
+    parser.add_argument("--report", metavar="DIR", help="also write plots and report.html there")
     args = parser.parse_args(argv)
     models = defaultdict(dict)
     for entry in args.model:
@@ -104,6 +132,10 @@ def main(argv=None) -> int:
     args = parse_args(argv)
     setup_logger(name="sot")
     output, worker, measures = Path(args.output).expanduser(), OpenCVWorker(), {}
+    slug = dataset_slug(args.dataset)
+    folders = {name: output / name / slug for name in args.trackers}
+    configs = {Path(config).stem: config for config in args.config_file}
+    folders.update({name: output / name / "inference" / slug for name in configs})
     try:
         makes = {}
         for name in args.trackers:
@@ -112,14 +144,21 @@ def main(argv=None) -> int:
         for name, make in makes.items():
             identity = opencv_fingerprint(name, args.model[name])
             measures[name] = run(make, identity, args.dataset, output / name, worker)
+        for name, config in configs.items():
+            measures[name] = run_config(config, args.dataset, output / name)
     except (OSError, ValueError) as e:
         print(f"error: {e}", file=sys.stderr)
         return NOTHING
     finally:
         worker.close()
     print(table(measures, args.dataset))
-    folders = " ".join(f"{name}={output / name / dataset_slug(args.dataset)}" for name in measures)
-    print(f"python tools/plot_results.py --dataset {args.dataset} --results {folders} --output ...")
+    if args.report:
+        print(f"Report: {write_report(compare(args.dataset, folders), args.report)}")
+    else:
+        shown = " ".join(f"{name}={folder}" for name, folder in folders.items())
+        print(
+            f"python tools/plot_results.py --dataset {args.dataset} --results {shown} --output ..."
+        )
     return FAILED if any("failed_sequences" in found for found in measures.values()) else DONE
 
 

@@ -119,3 +119,25 @@ def test_bad_call(tool, capsys, arguments, message):
     with pytest.raises(SystemExit) as exit_info:
         tool.main(["--dataset", "d", "--output", "o", *arguments])
     assert exit_info.value.code == 2 and message in capsys.readouterr().err
+
+
+def test_ours_beside_it_and_a_report_in_one_command(tool, here, sequences, tmp_path, capsys):
+    call = [
+        *("--dataset", sequences(a=0), "--trackers", "MIL", "--output", str(tmp_path / "out")),
+        *("--config-file", "SiamRPN/siamrpn_compact.yaml", "--report", str(tmp_path / "report")),
+    ]
+    assert tool.main(call) == 0
+    shown = capsys.readouterr().out
+    assert "| MIL " in shown and "| siamrpn_compact " in shown
+    ours = tmp_path / "out" / "siamrpn_compact" / "inference" / "folder_data"
+    assert len((ours / "a.txt").read_text().splitlines()) == 3
+    assert "siamrpn_compact" in (tmp_path / "report" / "report.html").read_text()
+
+
+def test_config_without_weights(tool, here, sequences, tmp_path, capsys):
+    call = [
+        *("--dataset", sequences(a=0), "--trackers", "MIL", "--output", str(tmp_path / "out")),
+        *("--config-file", "SiamFC/siamfc_alex.yaml"),
+    ]
+    assert tool.main(call) == 2
+    assert "siamfc_alex.yaml has no trained weights" in capsys.readouterr().err
