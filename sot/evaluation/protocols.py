@@ -32,6 +32,10 @@ __all__ = [
     "get_protocol",
 ]
 
+# Pixels by which a centre may be off and count as right at the threshold 0: result files hold
+# rounded numbers, and the truth is stored in single precision.
+EXACT = 1e-3
+
 
 @dataclass(frozen=True)
 class OnePassProtocol(Protocol):
@@ -87,6 +91,8 @@ class OnePassProtocol(Protocol):
         pred, truth = pred[counts], truth[counts]
         errors = metrics.center_error(pred, truth)
         norm_errors = metrics.normalized_center_error(pred, truth)
+        exact = errors < EXACT
+        errors, norm_errors = np.where(exact, 0, errors), np.where(exact, 0, norm_errors)
         if self.clip:
             size = image_size_of(track, image_size)
             pred, truth = _move_inside(pred, size), _move_inside(truth, size)

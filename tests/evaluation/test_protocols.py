@@ -55,6 +55,17 @@ class TestPerfectPredictions:
         )
         assert protocol.primary in result
 
+    @pytest.mark.parametrize("name", ONE_PASS)
+    def test_reach_it_from_rounded_files_too(self, name):
+        truth, _ = random_sequence(0)
+        truth = truth + 30
+        track = make_track(truth.astype(np.float32), cover=np.full(len(truth), 8))
+        curves = score(name, truth.round(4), track)["curves"]
+        assert curves["precision"][0] == curves["norm_precision"][0] == 1
+        off = score(name, truth + [0.01, 0, 0.01, 0], track)["curves"]
+        if name != "trackingnet":  # it rounds to whole pixels
+            assert off["precision"][0] < 0.1 and off["norm_precision"][0] < 0.1
+
     def test_absent_frames_lower_the_maximum_of_lasot(self):
         track = make_track([BOX] * 4, visible=[1, 1, 0, 1])
         result = score("lasot", [BOX] * 4, track)
