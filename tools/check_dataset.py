@@ -21,7 +21,7 @@ import os
 import re
 import sys
 from collections import defaultdict
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Dict, Iterator, List, Tuple
 
@@ -42,7 +42,7 @@ from sot.data.checks import (
 )
 from sot.data.datasets import Source, TrackList, get_tracks
 from sot.data.datasets.builtin import BUILTIN, builtin_sources
-from sot.data.datasets.cache import READ_ERRORS
+from sot.data.datasets.cache import read_each
 from sot.data.datasets.custom import folder_sources
 
 CLEAN, PROBLEMS, USAGE, INTERRUPTED = 0, 1, 2, 130  # exit codes
@@ -81,31 +81,25 @@ def folders_left_out(root: Path, sources: List[Source]) -> List[Problem]:
 def read_sources(sources: List[Source], problems: List[Problem]) -> TrackList:
     """Tracks of the sources that can be read; what is wrong with the others is appended."""
 
-    def read(source: Source):
-        try:
-            return list(source.read()), None
-        except OSError as e:
-            return [], f"{e.filename}: {e.strerror}" if e.filename else str(e)
-        except READ_ERRORS as e:
-            return [], str(e)
-
-    def tracks(pool) -> Iterator[Dict]:
-        bar = tqdm(sources, "reading", unit=" sequences", mininterval=_interval())
-        for source, (found, error) in zip(bar, pool.map(read, sources)):
-            if error is None and not all(len(track["boxes"]) for track in found):
-                found, error = [], "no frames and no boxes"
+    def tracks(results) -> Iterator[Dict]:
+        bar = tqdm(results, "reading", len(sources), unit=" sequences", mininterval=_interval())
+        for source, found, error in bar:
             if error is not None:
-                differ = re.search(r"\d+ \w+ but \d+", error)  # as make_track words it
-                kind = "numbers" if differ else "unreadable"
-                detail = error + (missing_numbers(source) if differ else "")
-                problems.append(Problem(kind, source.name, None, detail))
+                problems.append(describe_error(source, error))
             yield from found
 
-    pool = ThreadPoolExecutor(8)  # reading many small files is waiting for the disk
-    try:
-        return TrackList.pack(tracks(pool))
-    finally:
-        pool.shutdown(cancel_futures=True)
+    with closing(read_each(sources)) as results:
+        return TrackList.pack(tracks(results))
+
+
+def describe_error(source: Source, error: Exception) -> Problem:
+    """Of a source that cannot be read."""
+    detail = str(error)
+    if isinstance(error, OSError) and error.filename:
+        detail = f"{error.filename}: {error.strerror}"
+    differ = re.search(r"\d+ \w+ but \d+", detail)  # as make_track words it
+    kind = "numbers" if differ else "unreadable"
+    return Problem(kind, source.name, None, detail + (missing_numbers(source) if differ else ""))
 
 
 def missing_numbers(source: Source) -> str:

@@ -9,9 +9,10 @@ import shutil
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Dict, Iterable, Iterator, List, Tuple
+from typing import Callable, Dict, Iterable, Iterator, List, Optional, Tuple
 
 from detectron2.utils.logger import log_first_n
 from iopath.common.file_io import file_lock, get_cache_dir
@@ -20,7 +21,7 @@ from tqdm import tqdm
 from ..frames import FrameError
 from .tracks import TrackList
 
-__all__ = ["Source", "cached_tracks"]
+__all__ = ["READ_ERRORS", "Source", "cached_tracks", "read_each"]
 
 # An index that takes longer than this to make, in seconds, is kept on disk.
 KEEP_AFTER = 1.0
@@ -108,8 +109,9 @@ def _signature(sources: List[Source], strict: bool) -> Tuple[str, str]:
     return where.hexdigest()[:8], state.hexdigest()[:16]
 
 
-def _read_all(name: str, sources: List[Source], strict: bool, left_out: List) -> Iterator[Dict]:
-    """Tracks of all sources; ``left_out`` gets [source, error] of those that cannot be read."""
+def read_each(sources: List[Source]) -> Iterator[Tuple[Source, List[Dict], Optional[Exception]]]:
+    """Each source, in order, with its tracks and None, or with none and its error. To be closed
+    when it is left early, so that the rest is not read."""
 
     def read(source):
         try:
@@ -120,7 +122,14 @@ def _read_all(name: str, sources: List[Source], strict: bool, left_out: List) ->
     # reading many small files is waiting for the disk, above all on a network
     pool = ThreadPoolExecutor(8)
     try:
-        results = pool.map(read, sources)
+        yield from pool.map(read, sources)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _read_all(name: str, sources: List[Source], strict: bool, left_out: List) -> Iterator[Dict]:
+    """Tracks of all sources; ``left_out`` gets [source, error] of those that cannot be read."""
+    with closing(read_each(sources)) as results:
         progress = tqdm(results, f"reading {name}", len(sources), delay=2, mininterval=1)
         for source, tracks, error in progress:
             if error is not None and strict:
@@ -128,8 +137,6 @@ def _read_all(name: str, sources: List[Source], strict: bool, left_out: List) ->
             if error is not None:
                 left_out.append([source.name, str(error)])
             yield from tracks
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _keep(tracks: TrackList, left_out: List, folder: Path, prefix: str) -> None:
