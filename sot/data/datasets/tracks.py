@@ -11,7 +11,14 @@ import numpy as np
 
 from ..frames import ImageFrames
 
-__all__ = ["NumberedFiles", "TrackList", "make_track", "read_boxes", "read_table"]
+__all__ = [
+    "NumberedFiles",
+    "TrackList",
+    "bounding_boxes",
+    "make_track",
+    "read_boxes",
+    "read_table",
+]
 
 
 def make_track(name: str, frames, boxes_xywh, visible=None, **fields) -> Dict:
@@ -93,7 +100,11 @@ def read_boxes(path) -> np.ndarray:
         FileNotFoundError: no such file.
         ValueError: a line that does not hold 4 or 8 numbers; the message gives file and line.
     """
-    table = read_table(path, columns=(4, 8))
+    return bounding_boxes(read_table(path, columns=(4, 8)))
+
+
+def bounding_boxes(table: np.ndarray) -> np.ndarray:
+    """(T, 4) x, y, w, h as they are, or (T, 8) corners of polygons -> (T, 4) x, y, w, h."""
     if table.shape[1] == 8:
         low, high = (f(table.reshape(-1, 4, 2), axis=1) for f in (np.min, np.max))
         table = np.concatenate([low, high - low], axis=1)

@@ -9,7 +9,7 @@ import numpy as np
 from ..frames import ImageFrames, list_images
 from .cache import Source
 from .sequences import read_names
-from .tracks import make_track, read_boxes, read_table
+from .tracks import bounding_boxes, make_track, read_table
 
 __all__ = ["vot_sources"]
 
@@ -52,9 +52,9 @@ def _source(folder: Path, polygons: bool) -> Source:
 
 
 def _read(name: str, truth: Path, images: Path, polygons: bool) -> List[Dict]:
-    frames, boxes = ImageFrames(list_images(images)), read_boxes(truth)
-    fields = {"polygons": _corners(read_table(truth))} if polygons else {}
-    return [make_track(name, frames, boxes, **fields)]
+    table = read_table(truth, columns=(4, 8))
+    fields = {"polygons": _corners(table)} if polygons else {}
+    return [make_track(name, ImageFrames(list_images(images)), bounding_boxes(table), **fields)]
 
 
 def _corners(table: np.ndarray) -> np.ndarray:
