@@ -36,7 +36,7 @@ from ..data.frames import FrameError
 from .result_files import read_column, read_result_table
 from .vot import STARTED
 
-__all__ = ["ResultWriter", "file_name", "write_text"]
+__all__ = ["ResultWriter", "file_name", "vot_layout", "write_text"]
 
 RUN_FILE = "run.json"
 
@@ -61,7 +61,8 @@ class Layout:
         return [pattern.format(file_name(name)) for pattern in patterns]
 
 
-def _vot(experiment: str) -> Layout:
+def vot_layout(experiment: str) -> Layout:
+    """Of the results of an experiment in a workspace of the VOT toolkit."""
     stem = f"{experiment}/{{0}}/{{0}}_001"
     parts = (".txt", "_time.value", "_confidence.value", ".status")
     return Layout(*(stem + part for part in parts), started=True)
@@ -75,10 +76,10 @@ LAYOUTS = {
         "{0}/{0}_001_confidence.value",
         "{0}/{0}_001.status",
     ),
-    "vot2016": _vot("unsupervised"),
-    "vot2018": _vot("unsupervised"),
-    "vot2019": _vot("unsupervised"),
-    "vot2018_lt": _vot("longterm"),
+    "vot2016": vot_layout("unsupervised"),
+    "vot2018": vot_layout("unsupervised"),
+    "vot2019": vot_layout("unsupervised"),
+    "vot2018_lt": vot_layout("longterm"),
 }
 
 # What servers want to find in the archive. GOT-10k: boxes and times, in a folder for each sequence,

@@ -15,7 +15,7 @@ from ..data.frames import FrameError
 from ..evaluation import vot
 from ..evaluation.metrics import is_present
 from ..evaluation.polygon import raster_overlap
-from ..evaluation.writers import Layout, ResultWriter, write_text
+from ..evaluation.writers import ResultWriter, vot_layout, write_text
 
 __all__ = ["RestartWriter", "track_with_restarts"]
 
@@ -107,8 +107,7 @@ class RestartWriter(ResultWriter):
     def __init__(self, folder, pixel_origin: float):
         """See ResultWriter."""
         super().__init__(folder, "vot", pixel_origin)
-        endings = (".txt", "_time.value", "_confidence.value", ".status")
-        self.layout = Layout(*("baseline/{0}/{0}_001" + ending for ending in endings), started=True)
+        self.layout = vot_layout("baseline")
 
     def write(self, output: Dict) -> None:
         """Write the files of one sequence, each whole or not at all.
