@@ -175,7 +175,7 @@ def test_resumed_evaluation_tracks_the_rest(sequences, tmp_path, monkeypatch):
     tracked = []
     with monkeypatch.context() as patch:
         patch.setattr(Interrupt, "tracked", [])
-        patch.setattr("sot.engine.SequenceTracker", Interrupt)
+        patch.setattr("sot.engine.trainer.SequenceTracker", Interrupt)
         with pytest.raises(KeyboardInterrupt):
             Trainer.test(cfg, model)
     run = SequenceTracker._run

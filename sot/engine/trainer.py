@@ -1,41 +1,19 @@
-"""Training: detectron2's DefaultTrainer with pairs in and trajectories out."""
+"""The trainer: detectron2's DefaultTrainer with pairs in and trajectories out."""
 
 import os
 
 import torch
-from detectron2.engine import DefaultTrainer, HookBase
+from detectron2.engine import DefaultTrainer
 from detectron2.evaluation import inference_on_dataset, print_csv_format
-from detectron2.solver import (
-    LRMultiplier,
-    build_lr_scheduler,
-    build_optimizer,
-    get_default_optimizer_params,
-)
-from detectron2.solver.build import maybe_add_gradient_clipping
-from detectron2.utils import comm
-from fvcore.common.param_scheduler import (
-    CompositeParamScheduler,
-    ExponentialParamScheduler,
-    LinearParamScheduler,
-)
 
-from .checkpoint import SOTCheckpointer
-from .data import build_siamese_test_loader, build_siamese_train_loader
-from .evaluation import SOTEvaluator, task_prefixes
-from .tracking import SequenceTracker
+from ..checkpoint import SOTCheckpointer
+from ..data import build_siamese_test_loader, build_siamese_train_loader
+from ..evaluation import SOTEvaluator, task_prefixes
+from ..tracking import SequenceTracker
+from .hooks import SeedEachIteration
+from .solver import build_siamese_lr_scheduler, build_siamese_optimizer
 
 __all__ = ["Trainer"]
-
-
-class _SeedEachIteration(HookBase):
-    """Draws of an iteration (which anchors are sampled) depend on seed, number and rank alone, so
-    that a resumed run repeats what an uninterrupted one does."""
-
-    def __init__(self, seed: int):
-        self.seed = seed
-
-    def before_step(self):
-        torch.manual_seed(self.seed * 1_000_003 + self.trainer.iter + (comm.get_rank() << 40))
 
 
 class Trainer(DefaultTrainer):
@@ -63,7 +41,7 @@ class Trainer(DefaultTrainer):
             allow_backbone_only=True,
             **self.checkpointer.checkpointables,
         )
-        return [_SeedEachIteration(max(self.cfg.SEED, 0)), *super().build_hooks()]
+        return [SeedEachIteration(max(self.cfg.SEED, 0)), *super().build_hooks()]
 
     # detectron2 0.6 leaves the optimizer out of its checkpoints; later versions do as here
     def state_dict(self):
@@ -79,53 +57,11 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_optimizer(cls, cfg, model):
-        if cfg.SOLVER.OPTIMIZER == "SGD":
-            return build_optimizer(cfg, model)
-        if cfg.SOLVER.OPTIMIZER != "AdamW":
-            raise ValueError(
-                f"SOLVER.OPTIMIZER must be 'SGD' or 'AdamW', not {cfg.SOLVER.OPTIMIZER!r}"
-            )
-        params = get_default_optimizer_params(
-            model,
-            base_lr=cfg.SOLVER.BASE_LR,
-            weight_decay_norm=cfg.SOLVER.WEIGHT_DECAY_NORM,
-            bias_lr_factor=cfg.SOLVER.BIAS_LR_FACTOR,
-            weight_decay_bias=cfg.SOLVER.WEIGHT_DECAY_BIAS,
-        )
-        return maybe_add_gradient_clipping(cfg, torch.optim.AdamW)(
-            params, lr=cfg.SOLVER.BASE_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY
-        )
+        return build_siamese_optimizer(cfg, model)
 
     @classmethod
     def build_lr_scheduler(cls, cfg, optimizer):
-        """detectron2's schedules, and "WarmupExponentialLR": after a linear warm-up geometric from
-        SOLVER.BASE_LR to SOLVER.BASE_LR_END.
-
-        Raises:
-            ValueError: an unknown schedule; or no BASE_LR_END > 0, or WARMUP_ITERS >= MAX_ITER.
-        """
-        solver = cfg.SOLVER
-        if solver.LR_SCHEDULER_NAME != "WarmupExponentialLR":
-            return build_lr_scheduler(cfg, optimizer)
-        if not solver.BASE_LR_END > 0:
-            raise ValueError(
-                f"WarmupExponentialLR needs SOLVER.BASE_LR_END > 0, it is {solver.BASE_LR_END}"
-            )
-        if not solver.WARMUP_ITERS < solver.MAX_ITER:
-            raise ValueError(
-                f"SOLVER.WARMUP_ITERS ({solver.WARMUP_ITERS}) must be less than "
-                f"SOLVER.MAX_ITER ({solver.MAX_ITER})"
-            )
-        warmup = solver.WARMUP_ITERS / solver.MAX_ITER
-        schedule = CompositeParamScheduler(
-            [
-                LinearParamScheduler(solver.WARMUP_FACTOR, 1.0),
-                ExponentialParamScheduler(1.0, solver.BASE_LR_END / solver.BASE_LR),
-            ],
-            interval_scaling=["rescaled", "rescaled"],
-            lengths=[warmup, 1 - warmup],
-        )
-        return LRMultiplier(optimizer, multiplier=schedule, max_iter=solver.MAX_ITER)
+        return build_siamese_lr_scheduler(cfg, optimizer)
 
     @classmethod
     def build_train_loader(cls, cfg):
