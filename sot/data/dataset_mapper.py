@@ -1,7 +1,7 @@
 """From a pair of frames to the crops that the network sees."""
 
 import logging
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -10,8 +10,9 @@ from detectron2.config import configurable
 from detectron2.data import transforms as T
 from detectron2.structures import Boxes, Instances
 
+from .corruptions import Compression, LowResolution, Occlusion, SensorNoise
 from .frames import FrameError, read_frame
-from .transforms import ColorJitter, MotionBlur, TargetCrop, gray_transform
+from .transforms import ColorJitter, MotionBlur, RandomWarp, TargetCrop, gray_transform
 from .utils import numpy_seed
 
 __all__ = ["SiameseDatasetMapper"]
@@ -29,6 +30,7 @@ class SiameseDatasetMapper:
         *,
         template_augmentations: List[T.Augmentation],
         search_augmentations: List[T.Augmentation],
+        warps: Sequence[Tuple[Optional[RandomWarp], float]] = ((None, 0.0), (None, 0.0)),
         gray_prob: float = 0.0,
         flip_prob: float = 0.0,
     ):
@@ -36,9 +38,11 @@ class SiameseDatasetMapper:
         Args:
             template_augmentations, search_augmentations: a TargetCrop, and then what changes
                 colours but moves nothing, in this order.
+            warps: of template and search: a RandomWarp and its probability.
             gray_prob, flip_prob: probability that both crops become gray, are mirrored.
         """
         self.crops = template_augmentations[0], search_augmentations[0]
+        self.warps = warps
         self.augmentations = [
             T.AugmentationList(augs[1:]) for augs in (template_augmentations, search_augmentations)
         ]
@@ -55,7 +59,18 @@ class SiameseDatasetMapper:
             crop = TargetCrop(
                 size, cfg.INPUT.TEMPLATE_SIZE, cfg.INPUT.CONTEXT_AMOUNT, aug.SHIFT, aug.SCALE
             )
-            return [crop, ColorJitter(aug.COLOR_PROB), MotionBlur(aug.BLUR_PROB)]
+            return [
+                crop,
+                Occlusion(aug.OCCLUSION_PROB),
+                ColorJitter(aug.COLOR_PROB),
+                MotionBlur(aug.BLUR_PROB),
+                LowResolution(aug.LOW_RESOLUTION_PROB),
+                SensorNoise(aug.NOISE_PROB),
+                Compression(aug.COMPRESSION_PROB),
+            ]
+
+        def warp(size, aug):
+            return RandomWarp(size, aug.ROTATE, aug.SHEAR, aug.TILT), aug.WARP_PROB
 
         return {
             "template_augmentations": augmentations(
@@ -64,6 +79,10 @@ class SiameseDatasetMapper:
             "search_augmentations": augmentations(
                 cfg.INPUT.SEARCH_SIZE_TRAIN, cfg.INPUT.SEARCH_AUG
             ),
+            "warps": [
+                warp(cfg.INPUT.TEMPLATE_SIZE, cfg.INPUT.TEMPLATE_AUG),
+                warp(cfg.INPUT.SEARCH_SIZE_TRAIN, cfg.INPUT.SEARCH_AUG),
+            ],
             "gray_prob": cfg.INPUT.GRAY_PROB,
             "flip_prob": cfg.INPUT.FLIP_PROB,
         }
@@ -76,7 +95,8 @@ class SiameseDatasetMapper:
         Returns:
             dict: ``template`` (3, 127, 127) and ``search`` (3, 255, 255) uint8 BGR tensors;
             ``instances``: Instances with ``gt_boxes`` (1, 4), XYXY in search-crop pixels, and
-            ``gt_negative`` (1,) bool. None if a frame cannot be read.
+            ``gt_negative`` (1,) bool; ``name``, which frames these are. None if a frame cannot
+            be read.
         """
         frames = pair["template"], pair["search"]
         with numpy_seed(pair["seed"]):
@@ -88,17 +108,18 @@ class SiameseDatasetMapper:
             except FrameError as e:
                 logging.getLogger(__name__).warning(f"pair left out: {e}")
                 return None
-            z, _ = self._crop(0, *images[0], rects[0], gray)
-            x, transform = self._crop(1, *images[1], rects[1], gray)
-        corners = np.asarray(frames[1]["box"], dtype=np.float64).reshape(2, 2) / images[1][1]
-        box = transform.apply_coords(corners).reshape(1, 4)
+            (z, _), (x, box) = [
+                self._crop(branch, *images[branch], rects[branch], frames[branch]["box"], gray)
+                for branch in (0, 1)
+            ]
         if flip:
             z, x = z.flip(2), x.flip(2)
             box[:, [0, 2]] = x.shape[2] - box[:, [2, 0]]
         instances = Instances(x.shape[-2:])
         instances.gt_boxes = Boxes(torch.from_numpy(box.astype(np.float32)))
         instances.gt_negative = torch.tensor([pair["negative"]])
-        return {"template": z, "search": x, "instances": instances}
+        name = " -> ".join(f"{f['name']} frame {f['index']}" for f in frames)
+        return {"template": z, "search": x, "instances": instances, "name": name}
 
     def _read(self, frames, rects, gray) -> List[Tuple[np.ndarray, int]]:
         """The two images, no larger than the crops need, and how much smaller than the frames
@@ -111,12 +132,23 @@ class SiameseDatasetMapper:
             return [read_frame(template["frames"], template["index"], min(limits), gray)] * 2
         return [read_frame(f["frames"], f["index"], k, gray) for f, k in zip(frames, limits)]
 
-    def _crop(self, branch, image, reduction, rect, gray):
-        """Crop as a (3, S, S) uint8 tensor, and the transform to it from ``image``."""
-        transform = self.crops[branch].transform_to(rect / reduction, image)
-        crop = transform.apply_image(image)
-        aug_input = T.AugInput(cv2.cvtColor(crop, cv2.COLOR_GRAY2BGR) if gray else crop)
+    def _crop(self, branch, image, reduction, rect, box, gray):
+        """Crop as a (3, S, S) uint8 tensor, and the box (1, 4) in it; ``rect`` and ``box`` are in
+        pixels of the frame, which ``image`` shows reduced."""
+        crop, (warp, warp_prob) = self.crops[branch], self.warps[branch]
+        rect, box = rect / reduction, np.asarray(box, dtype=np.float64)[None] / reduction
+        aug_input = T.AugInput(image, boxes=box)
+        if np.random.uniform() < warp_prob:
+            center, half = (rect[:2] + rect[2:]) / 2, (rect[2:] - rect[:2]) / 2
+            half = half * warp.input_size / crop.size
+            rect = np.concatenate([center - half, center + half])
+            aug_input.transform(crop.transform_to(rect, image, warp.input_size))
+            warp(aug_input)
+        else:
+            aug_input.transform(crop.transform_to(rect, image))
+        if gray:
+            aug_input.image = cv2.cvtColor(aug_input.image, cv2.COLOR_GRAY2BGR)
         self.augmentations[branch](aug_input)
         if gray:  # again, as the white balance gives it a tint
             aug_input.transform(gray_transform())
-        return torch.from_numpy(np.stack(cv2.split(aug_input.image))), transform
+        return torch.from_numpy(np.stack(cv2.split(aug_input.image))), aug_input.boxes

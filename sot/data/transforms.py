@@ -6,7 +6,7 @@ The crop is one rectangle of the frame resampled once: training draws it at rand
 """
 
 import math
-from typing import Sequence, Tuple
+from typing import Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -16,8 +16,10 @@ from fvcore.transforms.transform import Transform
 __all__ = [
     "ColorJitter",
     "MotionBlur",
+    "RandomWarp",
     "SubwindowTransform",
     "TargetCrop",
+    "WarpTransform",
     "color_transform",
     "context_side",
     "gray_transform",
@@ -125,6 +127,82 @@ class SubwindowTransform(Transform):
         )
 
 
+class WarpTransform(Transform):
+    """A perspective map of an image about its centre, which then is cut to a given size."""
+
+    def __init__(self, matrix: np.ndarray, input_size: int, output_size: int):
+        """
+        Args:
+            matrix: (3, 3) from (x, y, 1) of the input to the output, both relative to their
+                centres, in pixels.
+            input_size, output_size: sides of the two square images.
+        """
+        super().__init__()
+        self._set_attributes(locals())
+
+    def apply_image(self, img: np.ndarray, interp: int = cv2.INTER_LINEAR) -> np.ndarray:
+        def center(side, sign):
+            # pixel i has its centre at i + 0.5
+            offset = sign * (side / 2 - 0.5)
+            return np.array([[1, 0, offset], [0, 1, offset], [0, 0, 1]])
+
+        matrix = center(self.output_size, 1) @ self.matrix @ center(self.input_size, -1)
+        size = (self.output_size, self.output_size)
+        return cv2.warpPerspective(img, matrix, size, flags=interp, borderMode=cv2.BORDER_REPLICATE)
+
+    def apply_coords(self, coords: np.ndarray) -> np.ndarray:
+        """(N, 2) points (x, y) of the input -> of the output."""
+        points = np.asarray(coords, dtype=float) - self.input_size / 2
+        points = np.c_[points, np.ones(len(points))] @ self.matrix.T
+        return points[:, :2] / points[:, 2:] + self.output_size / 2
+
+    def apply_box(self, box: np.ndarray) -> np.ndarray:
+        """(N, 4) boxes XYXY. The result bounds the image of the ellipse in a box: objects fill
+        their corners seldom, and bounds of turned corners would be too large. The map is taken
+        for linear within a box."""
+        boxes = np.asarray(box, dtype=float).reshape(-1, 2, 2)
+        center, half = boxes.mean(axis=1), (boxes[:, 1] - boxes[:, 0]) / 2
+        moved = self.apply_coords(center)
+        # images of the half axes: rows of the Jacobian times the half sides
+        axes = [
+            self.apply_coords(center + half * e) - self.apply_coords(center - half * e)
+            for e in np.eye(2)
+        ]
+        extent = np.hypot(axes[0], axes[1]) / 2
+        return np.concatenate([moved - extent, moved + extent], axis=1)
+
+
+class RandomWarp(Augmentation):
+    """A turn in the plane, a shear and a change of perspective about the centre of a crop that is
+    larger than the result, so that nothing is missing at the borders."""
+
+    MARGIN = 1.25  # side of the larger crop in sides of the result
+
+    def __init__(self, output_size: int, rotate: float, shear: float = 0.0, tilt: float = 0.0):
+        """
+        Args:
+            output_size: side of the result.
+            rotate: largest angle in degrees.
+            shear: largest tangent of the shear.
+            tilt: largest change of scale from the centre to a border, as a fraction.
+        """
+        super().__init__()
+        self._init(locals())
+
+    @property
+    def input_size(self) -> int:
+        return round(self.output_size * self.MARGIN)
+
+    def get_transform(self, image: np.ndarray) -> WarpTransform:
+        angle = np.deg2rad(np.random.uniform(-self.rotate, self.rotate))
+        shear = np.random.uniform(-self.shear, self.shear)
+        tilt = np.random.uniform(-self.tilt, self.tilt, 2) / (self.output_size / 2)
+        cos, sin = np.cos(angle), np.sin(angle)
+        turn = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
+        sheared = np.array([[1, shear, 0], [0, 1, 0], [*tilt, 1]])
+        return WarpTransform(turn @ sheared, self.input_size, self.output_size)
+
+
 class TargetCrop(Augmentation):
     """Square crop around the first box, with random shift and scale (spatial-aware sampling,
     SiamRPN++ Sec. 3.2), padded with the mean colour of the image."""
@@ -159,13 +237,17 @@ class TargetCrop(Augmentation):
         cx, cy = (x0 + x1) / 2 - dx, (y0 + y1) / 2 - dy
         return np.array([cx - sx / 2, cy - sy / 2, cx + sx / 2, cy + sy / 2])
 
-    def transform_to(self, rect: Sequence[float], image: np.ndarray) -> SubwindowTransform:
-        """Transform from ``image`` to its part ``rect`` (XYXY, image pixels)."""
+    def transform_to(
+        self, rect: Sequence[float], image: np.ndarray, size: Optional[int] = None
+    ) -> SubwindowTransform:
+        """Transform from ``image`` to its part ``rect`` (XYXY, image pixels), of side ``size``;
+        by default the crop's."""
         h, w = image.shape[:2]
         inside = rect[0] > 1 and rect[1] > 1 and rect[2] < w - 1 and rect[3] < h - 1
         # every fourth row is enough for the mean, which takes a while
         pad = (0.0, 0.0, 0.0) if inside else cv2.mean(image[::4])[:3]
-        return SubwindowTransform(rect, (self.size, self.size), (h, w), pad)
+        size = size or self.size
+        return SubwindowTransform(rect, (size, size), (h, w), pad)
 
     def get_transform(self, image: np.ndarray, boxes: np.ndarray) -> SubwindowTransform:
         return self.transform_to(self.draw_rect(boxes[0]), image)

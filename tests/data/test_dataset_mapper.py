@@ -25,7 +25,12 @@ class OneFrame:
 
 
 def pair(seed=5, negative=False, image=IMAGE):
-    frame = {"frames": OneFrame(image), "index": 0, "box": np.array([40, 30, 70, 60], np.float32)}
+    frame = {
+        "name": "one",
+        "frames": OneFrame(image),
+        "index": 0,
+        "box": np.array([40, 30, 70, 60], np.float32),
+    }
     return {"template": frame, "search": frame, "negative": negative, "seed": seed}
 
 
@@ -70,6 +75,33 @@ def test_flip_moves_the_box_with_the_picture():
     assert torch.allclose(b, torch.stack([255 - a[2], a[1], 255 - a[0], a[3]]))
 
 
+def test_warp_moves_the_box_with_the_picture():
+    """A white ellipse: its bounds are the box that the warp gives, within a pixel."""
+    image = np.zeros((90, 120, 3), np.uint8)
+    cv2.ellipse(image, (55, 45), (15, 8), 0, 0, 360, (255, 255, 255), -1, cv2.LINE_AA)
+    shown = pair(image=image)
+    box = np.array([39.5, 36.5, 71.5, 54.5])  # pixels 40..70 and 37..53, and half of the next
+    shown["search"] = {**shown["search"], "box": box}
+    warped = plain(**{"SEARCH_AUG.WARP_PROB": 1.0, "SEARCH_AUG.ROTATE": 40.0})
+    boxes = []
+    for seed in range(8):
+        item = warped({**shown, "seed": seed})
+        y, x = np.nonzero(item["search"][0].numpy() > 127)
+        found = np.array([x.min(), y.min(), x.max() + 1, y.max() + 1])
+        boxes.append(item["instances"].gt_boxes.tensor[0].numpy())
+        # 4 crop pixels are one of the frame
+        np.testing.assert_allclose(boxes[-1], found, atol=4)
+    assert np.ptp(boxes, axis=0).max() > 4
+
+
+def test_occlusion_hides_a_part_and_keeps_the_box():
+    clear, hidden = plain()(pair()), plain(**{"SEARCH_AUG.OCCLUSION_PROB": 1.0})(pair())
+    assert torch.equal(clear["instances"].gt_boxes.tensor, hidden["instances"].gt_boxes.tensor)
+    assert torch.equal(clear["template"], hidden["template"])
+    changed = (clear["search"] != hidden["search"]).any(dim=0).float().mean()
+    assert 0.001 < changed < 0.05
+
+
 def test_gray_makes_channels_equal_in_both_crops():
     item = plain(GRAY_PROB=1.0)(pair())
     for key in ("template", "search"):
@@ -89,7 +121,12 @@ def smooth_picture(height, width, cell=8):
 
 
 def jpeg_pair(path, box, seed=5):
-    frame = {"frames": ImageFrames([str(path)]), "index": 0, "box": np.array(box, np.float32)}
+    frame = {
+        "name": "one",
+        "frames": ImageFrames([str(path)]),
+        "index": 0,
+        "box": np.array(box, np.float32),
+    }
     return {"template": frame, "search": frame, "negative": False, "seed": seed}
 
 

@@ -5,13 +5,16 @@ from detectron2.data import transforms as T
 from sot.data.transforms import (
     ColorJitter,
     MotionBlur,
+    RandomWarp,
     SubwindowTransform,
     TargetCrop,
+    WarpTransform,
     color_transform,
     context_side,
     gray_transform,
     target_rect,
 )
+from sot.data.utils import numpy_seed
 
 
 def test_context_side_of_a_square_box():
@@ -198,3 +201,47 @@ def test_motion_blur_is_along_a_line_of_at_most_15_pixels(monkeypatch, angle, of
     image[20, 20] = 255
     out = MotionBlur(1.0).get_transform(image).apply_image(image)[..., 0]
     assert sorted(map(tuple, np.argwhere(out) - 20)) == sorted(offsets)
+
+
+class TestWarp:
+    def turned(self, angle=90, input_size=8, output_size=4):
+        c, s = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
+        return WarpTransform(
+            np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]]), input_size, output_size
+        )
+
+    def test_no_change_cuts_the_middle(self):
+        image = np.arange(64, dtype=np.uint8).reshape(8, 8)
+        assert np.array_equal(self.turned(0).apply_image(image), image[2:6, 2:6])
+
+    def test_quarter_turn_moves_pixels_and_points_alike(self):
+        image = np.arange(64, dtype=np.uint8).reshape(8, 8)
+        warp = self.turned(90)
+        # to the right becomes down
+        assert np.array_equal(warp.apply_image(image), np.rot90(image[2:6, 2:6], -1))
+        np.testing.assert_allclose(warp.apply_coords([[4, 4], [6, 4]]), [[2, 2], [2, 4]])
+
+    def test_quarter_turn_swaps_the_sides_of_a_box(self):
+        # 4 x 2 around the centre
+        np.testing.assert_allclose(self.turned(90).apply_box([2, 3, 6, 5]), [[1, 0, 3, 4]])
+
+    def test_box_bounds_the_ellipse(self):
+        # half axes 3 and 1 turned by 45 degrees: sqrt((9 + 1) / 2)
+        box = self.turned(45, 20, 20).apply_box([7, 9, 13, 11])
+        np.testing.assert_allclose(box, [[10 - 5**0.5] * 2 + [10 + 5**0.5] * 2])
+
+    def test_tilt_shrinks_one_side(self):
+        matrix = np.array([[1, 0, 0], [0, 1, 0], [0.05, 0, 1]])
+        points = WarpTransform(matrix, 20, 20).apply_coords([[10, 10], [20, 10], [0, 10]])
+        np.testing.assert_allclose(points[:, 0], [10, 10 + 10 / 1.5, 10 - 10 / 0.5])
+
+    def test_random_warp_keeps_the_centre_and_its_ranges(self):
+        warp = RandomWarp(100, rotate=20.0, shear=0.0, tilt=0.0)
+        assert warp.input_size == 125
+        angles = []
+        with numpy_seed(0):
+            for _ in range(50):
+                moved = warp.get_transform(None).apply_coords([[62.5, 62.5], [72.5, 62.5]])
+                np.testing.assert_allclose(moved[0], [50, 50])
+                angles.append(np.rad2deg(np.arctan2(*(moved[1] - moved[0])[::-1])))
+        assert -20 <= min(angles) < -15 and 15 < max(angles) <= 20
