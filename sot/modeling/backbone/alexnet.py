@@ -3,7 +3,7 @@
 from typing import Sequence
 
 import torch.nn.functional as F
-from detectron2.layers import Conv2d, ShapeSpec, get_norm
+from detectron2.layers import Conv2d, FrozenBatchNorm2d, ShapeSpec, get_norm
 from detectron2.modeling import BACKBONE_REGISTRY, Backbone
 
 __all__ = ["AlexNet", "build_alexnet_backbone"]
@@ -20,6 +20,7 @@ class AlexNet(Backbone):
         channels: Sequence[int] = (96, 256, 384, 384, 256),
         groups: int = 1,
         norm: str = "BN",
+        freeze_at: int = 0,
     ):
         """
         Args:
@@ -28,6 +29,7 @@ class AlexNet(Backbone):
                 published networks of SiamRPN (Sec. 3.1 of the paper drops those of conv2 and
                 conv4).
             norm: a name of detectron2.layers.get_norm.
+            freeze_at: number of convolutions, from the first on, that keep their weights for ever.
         """
         super().__init__()
         kernels, strides = (11, 5, 3, 3, 3), (2, 1, 1, 1, 1)
@@ -35,6 +37,8 @@ class AlexNet(Backbone):
         for i, (c_in, c_out, k, s) in enumerate(zip(ins, channels, kernels, strides), start=1):
             g = groups if i in (2, 4, 5) else 1
             conv = Conv2d(c_in, c_out, k, stride=s, groups=g, norm=get_norm(norm, c_out))
+            if i <= freeze_at:
+                conv = FrozenBatchNorm2d.convert_frozen_batchnorm(conv.requires_grad_(False))
             self.add_module(f"conv{i}", conv)
         self._out_features = ["conv5"]
         self._out_feature_strides = {"conv5": 8}
@@ -52,4 +56,9 @@ class AlexNet(Backbone):
 
 @BACKBONE_REGISTRY.register()
 def build_alexnet_backbone(cfg, input_shape: ShapeSpec) -> AlexNet:
-    return AlexNet(cfg.MODEL.ALEXNET.CHANNELS, cfg.MODEL.ALEXNET.GROUPS, cfg.MODEL.SIAMESE.NORM)
+    return AlexNet(
+        cfg.MODEL.ALEXNET.CHANNELS,
+        cfg.MODEL.ALEXNET.GROUPS,
+        cfg.MODEL.SIAMESE.NORM,
+        cfg.MODEL.BACKBONE.FREEZE_AT,
+    )

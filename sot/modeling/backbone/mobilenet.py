@@ -1,25 +1,64 @@
-"""MobileNetV2 with total stride 8, the light backbone of SiamRPN++."""
+"""Light backbones of inverted residuals: MobileNetV2 as in SiamRPN++, and EfficientNet-Lite0."""
 
-from typing import Sequence
+from typing import NamedTuple, Sequence
 
+import torch
 import torch.nn.functional as F
 from detectron2.layers import CNNBlockBase, Conv2d, FrozenBatchNorm2d, ShapeSpec, get_norm
 from detectron2.modeling import BACKBONE_REGISTRY, Backbone
 from torch import nn
 
-__all__ = ["InvertedResidual", "MobileNetV2", "build_mobilenet_backbone"]
+__all__ = [
+    "EfficientNetLite",
+    "InvertedResidual",
+    "MobileNetV2",
+    "build_efficientnet_lite_backbone",
+    "build_mobilenet_backbone",
+]
 
-# Layers 1 to 7: expansion, channels, blocks, stride, dilation (MobileNetV2, Table 2; where its
-# strides of layers 4 and 6 would exceed 8 they become dilations).
-LAYERS = (
-    (1, 16, 1, 1, 1),
-    (6, 24, 2, 2, 1),
-    (6, 32, 3, 2, 1),
-    (6, 64, 4, 1, 2),
-    (6, 96, 3, 1, 2),
-    (6, 160, 3, 1, 4),
-    (6, 320, 1, 1, 4),
+
+class Layer(NamedTuple):
+    """Row of a network's table: ``blocks`` inverted residuals, the first of which has the stride
+    (and sees the grid of the layer before, hence its dilation)."""
+
+    expansion: int
+    channels: int
+    blocks: int
+    stride: int
+    dilation: int = 1
+    kernel_size: int = 3
+
+
+# MobileNetV2, Table 2; where its strides of layers 4 and 6 would exceed 8 they become dilations.
+MOBILENET_V2 = (
+    Layer(1, 16, 1, 1),
+    Layer(6, 24, 2, 2),
+    Layer(6, 32, 3, 2),
+    Layer(6, 64, 4, 1, dilation=2),
+    Layer(6, 96, 3, 1, dilation=2),
+    Layer(6, 160, 3, 1, dilation=4),
+    Layer(6, 320, 1, 1, dilation=4),
 )
+# EfficientNet, Table 1, without squeeze and excitation, and ReLU6 for swish: "Lite".
+EFFICIENTNET_LITE0 = (
+    Layer(1, 16, 1, 1),
+    Layer(6, 24, 2, 2),
+    Layer(6, 40, 2, 2, kernel_size=5),
+    Layer(6, 80, 3, 2),
+    Layer(6, 112, 3, 1, kernel_size=5),
+    Layer(6, 192, 4, 2, kernel_size=5),
+    Layer(6, 320, 1, 1),
+)
+
+
+# Images that pass through the frozen layers at a time in training. Nothing of theirs is kept for a
+# backward pass, and a few images' large maps stay in the processor's cache.
+FROZEN_CHUNK = 4
+
+
+def _relu6(x):
+    # nobody else has the output of a convolution
+    return F.relu6(x, inplace=not torch.is_grad_enabled())
 
 
 def _conv(in_channels, out_channels, kernel_size, norm, activation=None, **kwargs) -> Conv2d:
@@ -38,22 +77,29 @@ def _conv(in_channels, out_channels, kernel_size, norm, activation=None, **kwarg
 
 
 class InvertedResidual(CNNBlockBase):
-    """1x1 expansion, 3x3 depthwise and linear 1x1 convolution (MobileNetV2, Table 1), added to
-    the input where the shapes allow it. Strided ones are not padded."""
+    """1x1 expansion, depthwise and linear 1x1 convolution (MobileNetV2, Table 1), added to the
+    input where the shapes allow it. A strided one is padded one position less than it takes to
+    keep the grid, so that odd sizes stay centred: n -> (n - 1) / 2."""
 
-    def __init__(self, in_channels, out_channels, *, expansion, stride, dilation, norm):
+    def __init__(
+        self, in_channels, out_channels, *, expansion, stride, dilation, norm, kernel_size=3
+    ):
+        """
+        Args:
+            expansion: factor on the channels; None: there is no expansion convolution.
+        """
         super().__init__(in_channels, out_channels, stride)
         self.residual = stride == 1 and in_channels == out_channels
-        hidden = in_channels * expansion
-        self.expand = _conv(in_channels, hidden, 1, norm, F.relu6)
+        hidden = in_channels * (expansion or 1)
+        self.expand = _conv(in_channels, hidden, 1, norm, _relu6) if expansion else nn.Identity()
         self.depthwise = _conv(
             hidden,
             hidden,
-            3,
+            kernel_size,
             norm,
-            F.relu6,
+            _relu6,
             stride=stride,
-            padding=0 if stride > 1 else dilation,
+            padding=kernel_size // 2 - 1 if stride > 1 else dilation * (kernel_size // 2),
             dilation=dilation,
             groups=hidden,
         )
@@ -64,7 +110,91 @@ class InvertedResidual(CNNBlockBase):
         return x + out if self.residual else out
 
 
-class MobileNetV2(Backbone):
+class InvertedResidualNet(Backbone):
+    """A stem of stride 2, "layer0", and layers of inverted residuals, "layer1" and so on."""
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        stem_channels: int,
+        out_features: Sequence[str],
+        norm: str = "BN",
+        freeze_at: int = 0,
+        expand_first: bool = True,
+    ):
+        """
+        Args:
+            layers: the network's table.
+            stem_channels: of layer0.
+            out_features: names of layers. Layers after the last one are not built.
+            norm: a name of detectron2.layers.get_norm.
+            freeze_at: number of layers, from layer0 on, that keep their weights for ever.
+            expand_first: whether an expansion by 1 is a convolution or nothing.
+
+        Raises:
+            ValueError: other ``out_features``.
+        """
+        super().__init__()
+        names = [f"layer{i}" for i in range(1, len(layers) + 1)]
+        if not out_features or not set(out_features) <= set(names):
+            raise ValueError(
+                f"MODEL.MOBILENET.OUT_FEATURES must be some of {', '.join(names)}, "
+                f"not {list(out_features)}"
+            )
+        self._out_features = list(out_features)
+        self._out_feature_strides, self._out_feature_channels = {}, {}
+        channels, total_stride, last_dilation = stem_channels, 2, 1
+        self.layer0 = _conv(3, channels, 3, norm, _relu6, stride=2)
+        self.layer_names = names[: max(map(names.index, out_features)) + 1]
+        for name, layer in zip(self.layer_names, layers):
+            blocks = []
+            for i in range(layer.blocks):
+                block = InvertedResidual(
+                    channels,
+                    layer.channels,
+                    expansion=layer.expansion if layer.expansion > 1 or expand_first else None,
+                    stride=1 if i else layer.stride,
+                    dilation=layer.dilation if i else last_dilation,
+                    norm=norm,
+                    kernel_size=layer.kernel_size,
+                )
+                blocks.append(block)
+                channels = block.out_channels
+            self.add_module(name, nn.Sequential(*blocks))
+            total_stride *= layer.stride
+            last_dilation = layer.dilation
+            self._out_feature_strides[name] = total_stride
+            self._out_feature_channels[name] = channels
+        frozen = ("layer0", *self.layer_names)[:freeze_at]
+        for name in frozen:
+            layer = getattr(self, name).requires_grad_(False)
+            FrozenBatchNorm2d.convert_frozen_batchnorm(layer)
+        # those whose outputs only the next layer needs
+        self._num_chunked = next(
+            (i for i, name in enumerate(frozen) if name in out_features), len(frozen)
+        )
+
+    def forward(self, x):
+        """{name: (N, C, h, w)} for the out_features, from (N, 3, H, W)."""
+        outputs = {}
+        names = ("layer0", *self.layer_names)
+        chunked, others = names[: self._num_chunked], names[self._num_chunked :]
+        if chunked:
+            with torch.no_grad():
+                x = torch.cat([self._run(chunked, part) for part in x.split(FROZEN_CHUNK)])
+        for name in others:
+            x = getattr(self, name)(x)
+            if name in self._out_features:
+                outputs[name] = x
+        return outputs
+
+    def _run(self, names, x):
+        for name in names:
+            x = getattr(self, name)(x)
+        return x
+
+
+class MobileNetV2(InvertedResidualNet):
     """MobileNetV2 as in the networks published with PySOT: channels times a width, rounded down;
     an expansion convolution in layer 1 too; stride 8 from layer 3 on.
 
@@ -81,57 +211,26 @@ class MobileNetV2(Backbone):
         """
         Args:
             width: factor on the channels of all layers.
-            out_features: some of "layer1" ... "layer7". Layers after the last one are not built.
-            norm: a name of detectron2.layers.get_norm.
-            freeze_at: number of layers, from layer0 on, that keep their weights for ever.
-
-        Raises:
-            ValueError: other ``out_features``.
+            out_features, norm, freeze_at: see InvertedResidualNet.
         """
-        super().__init__()
-        names = [f"layer{i}" for i in range(1, len(LAYERS) + 1)]
-        if not out_features or not set(out_features) <= set(names):
-            raise ValueError(
-                f"MODEL.MOBILENET.OUT_FEATURES must be some of {', '.join(names)}, "
-                f"not {list(out_features)}"
-            )
-        self._out_features = list(out_features)
-        self._out_feature_strides, self._out_feature_channels = {}, {}
-        channels, total_stride, last_dilation = int(32 * width), 2, 1
-        self.layer0 = _conv(3, channels, 3, norm, F.relu6, stride=2)
-        self.layer_names = names[: max(map(names.index, out_features)) + 1]
-        for name, (expansion, base, num_blocks, stride, dilation) in zip(self.layer_names, LAYERS):
-            blocks = []
-            for i in range(num_blocks):
-                # the first block of a layer still sees the grid of the layer before
-                block = InvertedResidual(
-                    channels,
-                    int(base * width),
-                    expansion=expansion,
-                    stride=1 if i else stride,
-                    dilation=dilation if i else last_dilation,
-                    norm=norm,
-                )
-                blocks.append(block)
-                channels = block.out_channels
-            self.add_module(name, nn.Sequential(*blocks))
-            total_stride *= stride
-            last_dilation = dilation
-            self._out_feature_strides[name] = total_stride
-            self._out_feature_channels[name] = channels
-        for name in ("layer0", *self.layer_names)[:freeze_at]:
-            layer = getattr(self, name).requires_grad_(False)
-            FrozenBatchNorm2d.convert_frozen_batchnorm(layer)
+        layers = [row._replace(channels=int(row.channels * width)) for row in MOBILENET_V2]
+        super().__init__(layers, int(32 * width), out_features, norm, freeze_at)
 
-    def forward(self, x):
-        """{name: (N, C, h, w)} for the out_features, from (N, 3, H, W)."""
-        outputs = {}
-        x = self.layer0(x)
-        for name in self.layer_names:
-            x = getattr(self, name)(x)
-            if name in self._out_features:
-                outputs[name] = x
-        return outputs
+
+class EfficientNetLite(InvertedResidualNet):
+    """EfficientNet-Lite0 (Tan and Le 2019, and its mobile variant). Strides of layers 3, 4 and 6:
+    8, 16 and 32.
+
+    Its own padding of strided convolutions at even sizes, only behind the last pixel, puts their
+    centres where those of InvertedResidual are at odd ones, so its weights see here what they saw.
+    Feature sizes of layer 4: 7x7 for 127, 15x15 for 255.
+    """
+
+    def __init__(
+        self, out_features: Sequence[str] = ("layer4",), norm: str = "BN", freeze_at: int = 0
+    ):
+        """Arguments: see InvertedResidualNet."""
+        super().__init__(EFFICIENTNET_LITE0, 32, out_features, norm, freeze_at, expand_first=False)
 
 
 @BACKBONE_REGISTRY.register()
@@ -141,4 +240,11 @@ def build_mobilenet_backbone(cfg, input_shape: ShapeSpec) -> MobileNetV2:
         cfg.MODEL.MOBILENET.OUT_FEATURES,
         cfg.MODEL.SIAMESE.NORM,
         cfg.MODEL.BACKBONE.FREEZE_AT,
+    )
+
+
+@BACKBONE_REGISTRY.register()
+def build_efficientnet_lite_backbone(cfg, input_shape: ShapeSpec) -> EfficientNetLite:
+    return EfficientNetLite(
+        cfg.MODEL.MOBILENET.OUT_FEATURES, cfg.MODEL.SIAMESE.NORM, cfg.MODEL.BACKBONE.FREEZE_AT
     )
