@@ -1,31 +1,41 @@
 """Tracks by the name of a data set: registered ones, and own data without code
-(``folder:PATH`` and ``coco:IMAGES_DIR:ANNOTATIONS_JSON``)."""
+(``folder:PATH``, ``coco:IMAGES_DIR:ANNOTATIONS_JSON``, and ``composite:`` before either kind of
+photographs)."""
 
 import logging
+import re
 from functools import partial
 from pathlib import Path
-from typing import Dict, Iterable, List
+from typing import Callable, Dict, Iterable, Iterator, List, Optional, Tuple
 
 import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import load_coco_json
 from detectron2.structures import BoxMode
 from detectron2.utils.logger import log_first_n
+from tqdm import tqdm
 
 from ..frames import ImageFrames, VideoFrames, find_frames
 from .cache import Source, cached_tracks
+from .composite import composite_tracks
+from .composite_cut import CutOuts, cut_out_fields
 from .tracks import TrackList, make_track, read_boxes
 
-__all__ = ["get_tracks", "load_coco", "load_folder", "photograph_tracks"]
+__all__ = ["get_tracks", "load_coco", "load_composite", "load_folder", "photograph_tracks"]
 
 TRUTH_NAMES = ("groundtruth_rect.txt", "groundtruth.txt")
+COMPOSITE_TRACKS = (10000, 64)  # number and length where a name gives none
+MIN_CUT_OUTS = 200  # that sequences of photographs choose from, where there are as many
+
+# makes further fields of a photograph's track from its image and annotation
+Fields = Callable[[Dict, Dict], Dict]
 
 
 def get_tracks(name: str) -> TrackList:
     """Tracks of a registered data set, or of ``folder:PATH`` or ``coco:DIR:JSON``.
 
     A registered data set yields track dicts, or detectron2's dicts of photographs with
-    annotations.
+    annotations. For ``composite:...`` see :func:`load_composite`.
 
     Raises:
         ValueError: no such data set, or none of its boxes is usable; the message names it.
@@ -41,26 +51,84 @@ def get_tracks(name: str) -> TrackList:
         if not images:
             raise ValueError(f"dataset {name!r}: expected coco:IMAGES_DIR:ANNOTATIONS_JSON")
         tracks = load_coco(images, annotations)
+    elif kind == "composite":
+        tracks = load_composite(rest)
     else:
         known = [n for n in DatasetCatalog.list() if MetadataCatalog.get(n).get("frame_range")]
         raise ValueError(
             f"no dataset {name!r}; use a registered name ({', '.join(known)}, ...), folder:PATH, "
-            "or coco:IMAGES_DIR:ANNOTATIONS_JSON"
+            "coco:IMAGES_DIR:ANNOTATIONS_JSON, or composite:IMAGES_DIR:ANNOTATIONS_JSON"
         )
     if not tracks.num_visible().any():
         raise ValueError(f"dataset {name!r} has no usable box")
     return tracks
 
 
-def _registered_tracks(name: str) -> TrackList:
+def _registered_coco(name: str) -> Optional[Tuple[str, str]]:
+    """Folder of images and file of annotations, where they are known without reading them."""
     metadata = MetadataCatalog.get(name)
     if metadata.get("evaluator_type") == "coco" and metadata.get("json_file"):
-        # known without reading it, so that a large file is read once and kept as an index
-        return load_coco(metadata.image_root, metadata.json_file)
+        return metadata.image_root, metadata.json_file
+    return None
+
+
+def _registered_tracks(name: str) -> TrackList:
+    coco = _registered_coco(name)
+    if coco:
+        # a large file is read once and kept as an index
+        return load_coco(*coco)
     items = DatasetCatalog.get(name)
     if len(items) and "annotations" in items[0]:
         items = photograph_tracks(items, name)
     return TrackList.pack(items)
+
+
+def load_composite(spec: str) -> TrackList:
+    """Sequences that are made from photographs (see `composite`).
+
+    Args:
+        spec: ``[NxT:]PHOTOGRAPHS``. N tracks of T frames, 10000x64 if not given; the photographs
+            are ``[coco:]IMAGES_DIR:ANNOTATIONS_JSON`` or the name of a registered detection data
+            set.
+
+    Raises:
+        ValueError: N or T is 0, the data set does not hold photographs, or none of its boxes can
+            be cut out.
+        FileNotFoundError: a folder or file is missing.
+    """
+    name = f"composite:{spec}"
+    *counts, source = re.fullmatch(r"(?:(\d+)x(\d+):)?(?:coco:)?(.*)", spec, re.DOTALL).groups()
+    number, length = (int(v or default) for v, default in zip(counts, COMPOSITE_TRACKS))
+    if not number or not length:
+        raise ValueError(f"dataset {name!r}: {number} tracks of {length} frames are none")
+    images, _, annotations = source.rpartition(":")
+    coco = (images, annotations) if images else None
+    if source in DatasetCatalog.list():
+        coco = _registered_coco(source)
+    elif not coco:
+        raise ValueError(
+            f"dataset {name!r}: expected composite:IMAGES_DIR:ANNOTATIONS_JSON or "
+            "composite:NAME of a registered set of photographs"
+        )
+    if coco:
+        _check_coco(*coco)
+        read = partial(_read_coco, *map(str, coco), cut_out_fields)
+    else:
+        items = DatasetCatalog.get(source)
+        if not len(items) or "annotations" not in items[0]:
+            raise ValueError(f"dataset {name!r}: {source} holds no photographs with annotations")
+        read = partial(photograph_tracks, items, source, cut_out_fields)
+
+    def tracks() -> Iterator[Dict]:
+        cut_outs = CutOuts(read(), max(MIN_CUT_OUTS, 2 * number), name)
+        found = composite_tracks(cut_outs, number, length)
+        yield from tqdm(found, f"sequences of {name}", number, delay=2, mininterval=1)
+
+    if not coco:  # no file would tell that it has changed
+        return TrackList.pack(tracks())
+    # the end of a long name is what tells indexes of the same files apart
+    index = f"{source}:composite:{number}x{length}"
+    return cached_tracks(index, [Source(name, coco, tracks)], strict=True)
 
 
 def load_folder(path) -> TrackList:
@@ -126,30 +194,40 @@ def load_coco(images_dir, annotations_json) -> TrackList:
         FileNotFoundError: the folder or the file is missing.
         ValueError: the file is not in the COCO format.
     """
-    if not Path(images_dir).is_dir():
-        raise FileNotFoundError(f"image folder {images_dir} does not exist")
-    if not Path(annotations_json).is_file():
-        raise FileNotFoundError(f"annotation file {annotations_json} does not exist")
+    _check_coco(images_dir, annotations_json)
     read = partial(_read_coco, str(images_dir), str(annotations_json))
     source = Source(str(annotations_json), (str(annotations_json), str(images_dir)), read)
     return cached_tracks(f"coco:{images_dir}:{annotations_json}", [source], strict=True)
 
 
-def _read_coco(images_dir: str, annotations_json: str) -> List[Dict]:
+def _check_coco(images_dir, annotations_json) -> None:
+    if not Path(images_dir).is_dir():
+        raise FileNotFoundError(f"image folder {images_dir} does not exist")
+    if not Path(annotations_json).is_file():
+        raise FileNotFoundError(f"annotation file {annotations_json} does not exist")
+
+
+def _read_coco(
+    images_dir: str, annotations_json: str, fields: Optional[Fields] = None
+) -> List[Dict]:
     try:
         images = load_coco_json(annotations_json, images_dir)
     except (ValueError, KeyError, AssertionError) as e:
         raise ValueError(f"{annotations_json} is no COCO file: {type(e).__name__} {e}") from e
-    return photograph_tracks(images, annotations_json)
+    return photograph_tracks(images, annotations_json, fields)
 
 
-def photograph_tracks(images: Iterable[Dict], source: str) -> List[Dict]:
+def photograph_tracks(
+    images: Iterable[Dict], source: str, fields: Optional[Fields] = None
+) -> List[Dict]:
     """Each object of photographs in detectron2's format as a track of one frame; crowds are left
     out, as are boxes without a positive size, whose number is logged.
 
     Args:
         images: dicts with ``file_name`` and ``annotations``, each with ``bbox`` and ``bbox_mode``.
         source: for the message.
+        fields: makes further fields of a track from the image and the annotation, whose box is
+            turned into XYWH.
     """
     tracks, bad = [], []
     for image in images:
@@ -160,8 +238,14 @@ def photograph_tracks(images: Iterable[Dict], source: str) -> List[Dict]:
             name = f"{Path(image['file_name']).name}#{i}"
             box = list(annotation.get("bbox", [np.nan] * 4))
             mode = annotation.get("bbox_mode", BoxMode.XYWH_ABS)
-            track = make_track(name, frames, [BoxMode.convert(box, mode, BoxMode.XYWH_ABS)])
-            (tracks if track["visible"].all() else bad).append(track)
+            box = BoxMode.convert(box, mode, BoxMode.XYWH_ABS)
+            track = make_track(name, frames, [box])
+            if not track["visible"].all():
+                bad.append(track)
+                continue
+            if fields:
+                track.update(fields(image, {**annotation, "bbox": box}))
+            tracks.append(track)
     if bad:
         _log_left_out(source, len(bad), [t["name"] for t in bad[:6]])
     return tracks

@@ -32,7 +32,7 @@ class Scene:
     background: np.ndarray  # larger than the frame, centred on it
     sprites: List[np.ndarray]  # premultiplied BGRA
     alphas: List[np.ndarray]
-    shadows: List[np.ndarray]  # premultiplied BGRA
+    shadows: List[Optional[np.ndarray]]  # premultiplied BGRA
     light: np.ndarray  # uint8, 128 is neutral; larger than the frame
     light_path: np.ndarray  # (T, 2) its offset
     gain: np.ndarray  # (T,)
@@ -40,7 +40,7 @@ class Scene:
     sharpness: float  # sigma of the lens's blur, pixels
 
 
-def _shadow(alpha: np.ndarray) -> np.ndarray:
+def paint_shadow(alpha: np.ndarray) -> np.ndarray:
     """A soft black sprite, premultiplied BGRA, with the margin that its blur needs."""
     sigma = 0.08 * min(alpha.shape)
     pad = int(2 * sigma) + 1
@@ -72,7 +72,7 @@ def _scene(seed: int, length: int, size: Tuple[int, int]) -> Scene:
         background=paint_background(rng, (h + 2 * margin, w + 2 * margin)),
         sprites=sprites,
         alphas=alphas,
-        shadows=[_shadow(alpha) for alpha in alphas],
+        shadows=[paint_shadow(alpha) for alpha in alphas],
         light=(128 + contrast * (light - 0.5)).astype(np.uint8),
         light_path=(0.5 + 0.5 * wander(rng, length, 2)).clip(0, 1) * (w, h),
         gain=np.exp(rng.choice([0.0, 0.1, 0.3]) * wander(rng, length)[:, 0]),
@@ -153,7 +153,7 @@ class SyntheticFrames:
                 the frame, also where something occludes it; NaN where it is not visible.
             visible: bool (T,): at least MIN_VISIBLE of the target can be seen.
         """
-        return annotate(make_plan(self.seed, self.length, self.size), self.size)
+        return annotate(self._plan(), self.size)
 
     def target_alpha(self, i: int) -> np.ndarray:
         """uint8 (H, W): the target's coverage of frame i without occlusion and motion blur."""
@@ -170,16 +170,19 @@ class SyntheticFrames:
         frame = self._background(plan, scene, i)
         for item, sprite, shadow in zip(plan.items, scene.sprites, scene.shadows):
             kernel = _motion_kernel(_velocity(item.pose[:, :2, 2], i))
-            drop = affine(1, 0, 0, 1, *(0.15 * item.half_size.mean() * np.array([1.0, 1.2])))
-            to_frame = item.pose[i] @ _centered(shadow, item.half_size)
-            _composite(frame, shadow, drop @ to_frame, None)
+            if shadow is not None:
+                drop = affine(1, 0, 0, 1, *(0.15 * item.half_size.mean() * np.array([1.0, 1.2])))
+                to_frame = item.pose[i] @ _centered(shadow, item.half_size)
+                _composite(frame, shadow, drop @ to_frame, None)
             to_frame = item.pose[i] @ _centered(sprite, item.half_size)
             _composite(frame, sprite, to_frame, kernel)
         return self._expose(scene, frame, i)
 
     def _parts(self) -> Tuple[Plan, Scene]:
-        key = (self.seed, self.length, self.size)
-        return make_plan(*key), _scene(*key)
+        return self._plan(), _scene(self.seed, self.length, self.size)
+
+    def _plan(self) -> Plan:
+        return make_plan(self.seed, self.length, self.size)
 
     def _background(self, plan: Plan, scene: Scene, i: int) -> np.ndarray:
         (h, w), (full_h, full_w) = self.size, scene.background.shape[:2]

@@ -6,7 +6,7 @@ H x W frame spans [0, W] x [0, H]; sizes are (height, width).
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import List, Tuple
+from typing import Callable, List, Tuple
 
 import numpy as np
 
@@ -92,22 +92,27 @@ def _random_half_size(rng, short_side: int) -> np.ndarray:
 
 def _mover(rng, length: int, size: Tuple[int, int], like: Item = None) -> Item:
     """An object that roams over the frame; `like`: one whose looks it shares, but for colour."""
-    extent = np.array([size[1], size[0]], float)
     outline = like.outline if like else random_outline(rng)
     half_size = like.half_size if like else _random_half_size(rng, min(size))
     look, colours = rng.integers(1 << 31, size=2)
     if like:
         look = like.look[0]
         colours = like.look[1] if rng.random() < 0.4 else colours
+    pose = roam(rng, half_size, length, size)
+    return Item(outline, half_size, pose, (int(look), int(colours)))
+
+
+def roam(rng, half_size: np.ndarray, length: int, size: Tuple[int, int]) -> np.ndarray:
+    """Poses (T, 3, 3) of something that moves about in the frame, turns, and grows and shrinks."""
+    extent = np.array([size[1], size[0]], float)
     step = half_size.mean() * rng.choice([1.0, 2.0, 4.0])
     walk = rng.uniform(0.15, 0.85, 2) * extent + step * wander(rng, length, 2, steps=True)
     margin = rng.choice([0.12, -0.05]) * extent  # a negative one lets it leave the frame in part
     turn = rng.choice([0.05, 0.2, 0.8])
-    pose = _pose(rng, _fold(walk, margin, extent - margin), half_size, turn)
-    return Item(outline, half_size, pose, (int(look), int(colours)))
+    return _pose(rng, _fold(walk, margin, extent - margin), half_size, turn)
 
 
-def _occluder(rng, target: Item, camera: np.ndarray, size: Tuple[int, int]) -> Item:
+def occluder(rng, target: Item, camera: np.ndarray, size: Tuple[int, int]) -> Item:
     """Something that the target passes behind: fixed in the world, or crossing its path."""
     length = len(camera)
     when = rng.integers(length // 5, max(length, length // 5 + 1))
@@ -126,7 +131,7 @@ def _occluder(rng, target: Item, camera: np.ndarray, size: Tuple[int, int]) -> I
     return Item(random_outline(rng), half_size, pose, (int(look[0]), int(look[1])))
 
 
-def _camera(rng, length: int, size: Tuple[int, int]) -> np.ndarray:
+def camera_path(rng, length: int, size: Tuple[int, int]) -> np.ndarray:
     """Shift, zoom and roll about the frame's center: (T, 3, 3)."""
     h, w = size
     amount = rng.choice([0.0, 0.3, 1.0])
@@ -159,20 +164,36 @@ def _covers(item: Item, points: np.ndarray, frames: slice = slice(None)) -> np.n
 def make_plan(seed: int, length: int, size: Tuple[int, int]) -> Plan:
     """The geometry of the sequence of a seed."""
     rng = np.random.default_rng([seed, 0])
-    camera = _camera(rng, length, size)
+    camera = camera_path(rng, length, size)
     target = _mover(rng, length, size)
+
+    def distractor():
+        return _mover(rng, length, size, target if rng.random() < 0.4 else None)
+
+    return arrange(rng, camera, target, distractor, size)
+
+
+def arrange(
+    rng, camera: np.ndarray, target: Item, distractor: Callable[[], Item], size: Tuple[int, int]
+) -> Plan:
+    """
+    Put distractors and occluders around a target, none of which hides it in the first frame.
+
+    Args:
+        distractor: makes another one each time.
+    """
     # the first frame, which gives a tracker its target, shows all of it
     first = slice(0, 1)
     points = transform(target.pose[first], _inner_points(target.outline))
     below, above = [], []
     for _ in range(rng.integers(0, 5)):
-        distractor = _mover(rng, length, size, target if rng.random() < 0.4 else None)
-        hides = _covers(distractor, points, first).any()
-        (below if hides or rng.random() < 0.5 else above).append(distractor)
+        other = distractor()
+        hides = _covers(other, points, first).any()
+        (below if hides or rng.random() < 0.5 else above).append(other)
     for _ in range(rng.integers(0, 4)):
-        occluder = _occluder(rng, target, camera, size)
-        if not _covers(occluder, points, first).any():
-            above.append(occluder)
+        other = occluder(rng, target, camera, size)
+        if not _covers(other, points, first).any():
+            above.append(other)
     return Plan(below + [target] + above, len(below), camera)
 
 
@@ -181,6 +202,8 @@ def _clip_polygon(polygon: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
     h, w = size
     for axis, sign, offset in ((0, 1, 0), (0, -1, w), (1, 1, 0), (1, -1, h)):
         depth = sign * polygon[:, axis] + offset
+        if (depth >= 0).all():
+            continue
         following, next_depth = np.roll(polygon, -1, axis=0), np.roll(depth, -1)
         inside, crosses = depth >= 0, (depth >= 0) != (next_depth >= 0)
         part = depth / np.where(crosses, depth - next_depth, 1)

@@ -15,7 +15,7 @@ Outline = List[np.ndarray]
 SUPERSAMPLE = 4
 
 
-def _superellipse(center, radii, power: float) -> np.ndarray:
+def superellipse(center, radii, power: float) -> np.ndarray:
     """Closed curve |x/rx|^power + |y/ry|^power = 1: 2 is an ellipse, 8 a rounded box."""
     angle = np.linspace(0, 2 * np.pi, 64, endpoint=False)
     unit = np.stack([np.cos(angle), np.sin(angle)], axis=1)
@@ -52,10 +52,10 @@ def _figure(rng) -> Outline:
     """Head, body and two legs."""
     width, spread = rng.uniform(0.35, 0.5), rng.uniform(0.2, 0.32)
     return [
-        _superellipse((0, -0.76), (0.22, 0.24), 2.0),
-        _superellipse((0, -0.05), (width, 0.58), 3.5),
-        _superellipse((-spread, 0.62), (0.17, 0.38), 4.0),
-        _superellipse((spread, 0.62), (0.17, 0.38), 4.0),
+        superellipse((0, -0.76), (0.22, 0.24), 2.0),
+        superellipse((0, -0.05), (width, 0.58), 3.5),
+        superellipse((-spread, 0.62), (0.17, 0.38), 4.0),
+        superellipse((spread, 0.62), (0.17, 0.38), 4.0),
     ]
 
 
@@ -63,10 +63,10 @@ def _vehicle(rng) -> Outline:
     """Body, cabin and two wheels."""
     cabin = rng.uniform(-0.25, 0.25)
     return [
-        _superellipse((0, 0.2), (1.0, 0.45), 5.0),
-        _superellipse((cabin, -0.3), (rng.uniform(0.4, 0.65), 0.5), 4.0),
-        _superellipse((-0.6, 0.62), (0.22, 0.3), 2.0),
-        _superellipse((0.6, 0.62), (0.22, 0.3), 2.0),
+        superellipse((0, 0.2), (1.0, 0.45), 5.0),
+        superellipse((cabin, -0.3), (rng.uniform(0.4, 0.65), 0.5), 4.0),
+        superellipse((-0.6, 0.62), (0.22, 0.3), 2.0),
+        superellipse((0.6, 0.62), (0.22, 0.3), 2.0),
     ]
 
 
@@ -74,14 +74,21 @@ def random_outline(rng) -> Outline:
     """A random outline, normalised to the unit box."""
     kind = rng.choice(["ellipse", "polygon", "blob", "figure", "vehicle"])
     if kind == "ellipse":
-        outline = [_superellipse((0, 0), (1, 1), rng.choice([2.0, 3.0, 6.0]))]
+        outline = [superellipse((0, 0), (1, 1), rng.choice([2.0, 3.0, 6.0]))]
     else:
         outline = {"polygon": _polygon, "blob": _blob, "figure": _figure, "vehicle": _vehicle}[
             str(kind)
         ](rng)
+    return fit_unit_box(outline)[0]
+
+
+def fit_unit_box(outline: Outline) -> Tuple[Outline, np.ndarray]:
+    """The outline in the units in which its bounds are the unit box, and those bounds before:
+    (2, 2), lower and upper corner."""
     points = np.concatenate(outline)
     low, high = points.min(axis=0), points.max(axis=0)
-    return [(part - (low + high) / 2) / ((high - low) / 2) for part in outline]
+    center, half = (low + high) / 2, (high - low) / 2
+    return [(part - center) / half for part in outline], np.stack([low, high])
 
 
 def outline_polygons(outline: Outline, half_size, center) -> List[np.ndarray]:
@@ -104,6 +111,14 @@ def outline_mask(outline: Outline, half_size, shape: Tuple[int, int], center=Non
     for polygon in outline_polygons(outline, half_size, center):
         cv2.fillPoly(mask, [polygon], 255)
     return mask
+
+
+def sprite_mask(outline: Outline, half_size) -> np.ndarray:
+    """uint8 (H, W): the smooth-edged shape, the unit box centred in it, with a margin."""
+    w, h = (2 * int(np.ceil(s * 1.05)) + 4 for s in half_size)
+    size = (h * SUPERSAMPLE, w * SUPERSAMPLE)
+    alpha = outline_mask(outline, np.multiply(half_size, SUPERSAMPLE), size)
+    return cv2.resize(alpha, (w, h), interpolation=cv2.INTER_AREA)
 
 
 def fractal_noise(rng, shape: Tuple[int, int], cell: float, octaves: int = 4) -> np.ndarray:
@@ -186,10 +201,8 @@ def paint_sprite(structure, colours, outline: Outline, half_size) -> Tuple[np.nd
         sprite: uint8 (H, W, 4) premultiplied BGRA, the unit box centred in it, with a margin.
         alpha: uint8 (H, W), the sprite's coverage.
     """
-    w, h = (2 * int(np.ceil(s * 1.05)) + 4 for s in half_size)
-    size = (h * SUPERSAMPLE, w * SUPERSAMPLE)
-    alpha = outline_mask(outline, np.multiply(half_size, SUPERSAMPLE), size)
-    alpha = cv2.resize(alpha, (w, h), interpolation=cv2.INTER_AREA)
+    alpha = sprite_mask(outline, half_size)
+    h, w = alpha.shape
     cell = float(min(half_size)) * structure.uniform(0.2, 0.7)
     color = random_texture(structure, random_palette(colours), (h, w), cell)
     for _ in range(structure.integers(1, 4)):

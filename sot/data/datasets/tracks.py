@@ -236,6 +236,10 @@ class TrackList(Sequence):
             **rows,
         }
 
+    def rows(self, key: str) -> np.ndarray:
+        """A field of all tracks, one after the other."""
+        return self._arrays[f"row.{key}"]
+
     def num_visible(self) -> np.ndarray:
         """(N,) visible frames of each track."""
         if not len(self):
