@@ -8,6 +8,14 @@ r"""Train or evaluate a tracker.
 With --eval-only, --resume goes on with an evaluation that was interrupted; the exit code is not 0
 if the tracker failed with an error in any sequence.
 
+Several processes share each batch of SOLVER.IMS_PER_BATCH pairs:
+
+    python train_net.py --num-gpus 8 ...                     one process for each GPU
+    python train_net.py --num-gpus 2 ... MODEL.DEVICE cpu    two processes on the CPU
+    torchrun --nproc_per_node 8 train_net.py ...
+    python train_net.py --num-gpus 8 --num-machines 2 --machine-rank 0 --dist-url tcp://HOST:PORT \
+        ...                            on each machine, with its rank and the HOST of machine 0
+
 See GETTING_STARTED.md for data sets and further options.
 """
 
@@ -15,7 +23,7 @@ import sys
 
 import sot  # isort: skip  (first, since it silences a warning of detectron2's import)
 import torch
-from detectron2.engine import default_argument_parser, default_setup, launch
+from detectron2.engine import default_argument_parser, default_setup
 from detectron2.evaluation import verify_results
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
@@ -23,22 +31,27 @@ from detectron2.utils.logger import setup_logger
 from sot.config import find_config, resolve_device
 from sot.data import build_siamese_test_loader
 from sot.engine import Trainer
+from sot.engine.checkpoints import check_output_dir
+from sot.engine.distributed import launch, one_line_errors, same_on_all_ranks
 from sot.evaluation import task_prefixes
 
 
-def setup(args):
+def load_config(args):
     # detectron2 logs the file too, so it needs the path where a name was given
     args.config_file = str(find_config(args.config_file))
     cfg = sot.load_config(args.config_file, args.opts)
+    wants_gpus = torch.device(cfg.MODEL.DEVICE).type == "cuda" and args.num_gpus > 1
+    if wants_gpus and torch.cuda.device_count() < args.num_gpus:
+        raise ValueError(
+            f"--num-gpus {args.num_gpus}, but {torch.cuda.device_count()} are here "
+            "(with MODEL.DEVICE cpu it is the number of processes on the CPU)"
+        )
     cfg.MODEL.DEVICE = resolve_device(cfg.MODEL.DEVICE)
     cfg.freeze()
-    default_setup(cfg, args)
-    setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="sot")
     return cfg
 
 
-def main(args):
-    cfg = setup(args)
+def check_test_sets(cfg, args):
     for name in cfg.DATASETS.TEST:
         build_siamese_test_loader(cfg, name)  # what is wrong there shows now and not in the end
     tasks = {prefix + "ope" for prefix in task_prefixes(cfg.DATASETS.TEST)}
@@ -53,33 +66,57 @@ def main(args):
             raise ValueError("--eval-only needs test sets: set DATASETS.TEST")
         if not cfg.MODEL.WEIGHTS:
             raise ValueError("--eval-only needs trained weights: set MODEL.WEIGHTS")
-        results = Trainer.test(cfg, sot.build_model(cfg), resume=args.resume)
+
+
+def run(cfg, args):
+    setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="sot")
+    if comm.is_main_process() and not args.eval_only:
+        check_output_dir(cfg, args.resume)
+    default_setup(cfg, args)
+    with same_on_all_ranks():
+        check_test_sets(cfg, args)
+    if args.eval_only:
+        with same_on_all_ranks():
+            model = sot.build_model(cfg)
+        results = Trainer.test(cfg, model, resume=args.resume)
         if comm.is_main_process():
             verify_results(cfg, results)
         failed = sum(measures.get("failed_sequences", 0) for measures in results.values())
         if failed:
             sys.exit(f"error: the tracker failed in {failed} sequences, see the log")
-        return results
+        return
     trainer = Trainer(cfg)
-    trainer.resume_or_load(resume=args.resume)
-    return trainer.train()
+    with same_on_all_ranks():
+        trainer.resume_or_load(resume=args.resume)
+    trainer.train()
+
+
+def main(cfg, args):
+    """In each process."""
+    with one_line_errors():
+        run(cfg, args)
 
 
 if __name__ == "__main__":
-    parser = default_argument_parser()
-    parser.set_defaults(config_file="SiamRPN/siamrpn_compact.yaml")
-    args = parser.parse_args()
-    if torch.cuda.device_count() < args.num_gpus and args.num_gpus > 1:
-        sys.exit(f"error: --num-gpus {args.num_gpus}, but {torch.cuda.device_count()} are here")
-    try:
+    parser = default_argument_parser(epilog=__doc__)
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=1800,
+        help="seconds after which a process that waits for the others gives up (default: 1800); "
+        "one that waits for the others' test sequences needs as long as they take",
+    )
+    parser.set_defaults(config_file="SiamRPN/siamrpn_compact.yaml", dist_url="auto")
+    arguments = parser.parse_args()
+    with one_line_errors():
+        config = load_config(arguments)
         launch(
             main,
-            args.num_gpus,
-            num_machines=args.num_machines,
-            machine_rank=args.machine_rank,
-            dist_url=args.dist_url,
-            args=(args,),
+            config.MODEL.DEVICE,
+            arguments.num_gpus,
+            arguments.num_machines,
+            arguments.machine_rank,
+            arguments.dist_url,
+            args=(config, arguments),
+            timeout=arguments.timeout,
         )
-    except (OSError, ValueError) as e:
-        # bad input: one line that names the culprit
-        sys.exit(f"error: {e}")

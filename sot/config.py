@@ -34,11 +34,27 @@ def add_sot_config(cfg: CN) -> None:
     # Context c around a w x h box: the template covers a square of side
     # sqrt((w + 2p)(h + 2p)), p = c (w + h) / 2  (SiamFC, Eq. in Sec. 2.3: c = 0.5).
     _C.INPUT.CONTEXT_AMOUNT = 0.5
-    # Spatial-aware sampling (SiamRPN++, Sec. 3.2), one block for each branch:
-    # SHIFT in crop pixels, SCALE as a fraction, each drawn uniformly in [-v, v] and apart
-    # for x and y; the others are probabilities.
-    _C.INPUT.TEMPLATE_AUG = CN({"SHIFT": 4.0, "SCALE": 0.05, "BLUR_PROB": 0.0, "COLOR_PROB": 1.0})
-    _C.INPUT.SEARCH_AUG = CN({"SHIFT": 64.0, "SCALE": 0.18, "BLUR_PROB": 0.2, "COLOR_PROB": 1.0})
+    # Augmentation, one block for each branch. Spatial-aware sampling (SiamRPN++, Sec. 3.2):
+    # SHIFT in crop pixels, SCALE as a fraction, each drawn uniformly in [-v, v] and apart for x
+    # and y. WARP_PROB: of a turn by up to ROTATE degrees, a shear by up to SHEAR and a change of
+    # perspective by up to TILT (see RandomWarp). The others are probabilities.
+    for branch, shift, scale, blur in (("TEMPLATE", 4.0, 0.05, 0.0), ("SEARCH", 64.0, 0.18, 0.2)):
+        _C.INPUT[f"{branch}_AUG"] = CN(
+            {
+                "SHIFT": shift,
+                "SCALE": scale,
+                "WARP_PROB": 0.0,
+                "ROTATE": 15.0,
+                "SHEAR": 0.1,
+                "TILT": 0.1,
+                "COLOR_PROB": 1.0,
+                "BLUR_PROB": blur,
+                "OCCLUSION_PROB": 0.0,
+                "LOW_RESOLUTION_PROB": 0.0,
+                "NOISE_PROB": 0.0,
+                "COMPRESSION_PROB": 0.0,
+            }
+        )
     # Both crops of a pair become gray / are mirrored with these probabilities.
     _C.INPUT.GRAY_PROB = 0.25
     _C.INPUT.FLIP_PROB = 0.5
@@ -61,7 +77,8 @@ def add_sot_config(cfg: CN) -> None:
     _C.MODEL.SIAMESE.ADJUST_CHANNELS = []
     # Centre crop of the template features, after the neck; 0 = keep all.
     _C.MODEL.SIAMESE.TEMPLATE_FEATURE_SIZE = 0
-    # Normalisation in backbone, neck and head (detectron2.layers.get_norm names).
+    # Normalisation in backbone, neck and head (detectron2.layers.get_norm names). With several
+    # GPUs "BN" takes the statistics of each one's share of the batch, "SyncBN" those of the whole.
     _C.MODEL.SIAMESE.NORM = "BN"
     # Channels of the correlation in the RPN head; 0 = as many as come in.
     _C.MODEL.SIAMESE.HEAD_CHANNELS = 0
@@ -81,8 +98,8 @@ def add_sot_config(cfg: CN) -> None:
     # here, such as "FrozenBN", is the backbone's alone. The stride is in the 3x3 convolution.
     _C.MODEL.RESNETS.NORM = ""
     _C.MODEL.RESNETS.STRIDE_IN_1X1 = False
-    # Stages or layers that keep their weights for ever (ResNets, MobileNetV2). detectron2's 2 is
-    # for pre-trained weights: without them it would keep random ones.
+    # Stages or layers that keep their weights for ever (AlexNet, ResNets, MobileNetV2).
+    # detectron2's 2 is for pre-trained weights: without them it would keep random ones.
     _C.MODEL.BACKBONE.FREEZE_AT = 0
     # Compact backbone: channels of the stem, of the two stages after it and of the blocks.
     _C.MODEL.COMPACT = CN({"CHANNELS": [24, 48, 64, 128], "NUM_BLOCKS": 2})
@@ -94,11 +111,26 @@ def add_sot_config(cfg: CN) -> None:
     _C.MODEL.ANCHOR_GENERATOR.TRUNCATE = False
 
     # ----------------------------------------------------------------- solver
-    # "SGD" or "AdamW"; both through detectron2's parameter groups.
+    # "SGD" or "AdamW"; both through detectron2's parameter groups. CLIP_GRADIENTS.CLIP_TYPE is,
+    # beside detectron2's "value" and "norm" (of each parameter by itself), "full_model": the norm
+    # of all gradients together.
     _C.SOLVER.OPTIMIZER = "SGD"
     # Last learning rate of SOLVER.LR_SCHEDULER_NAME "WarmupExponentialLR", which falls to it from
     # BASE_LR by the same factor each iteration, once the warm-up is over.
     _C.SOLVER.BASE_LR_END = 0.0
+    # SOLVER.AMP.ENABLED on a GPU: "float16" or "bfloat16"; on a CPU it is bfloat16, where the
+    # processor has it, else off.
+    _C.SOLVER.AMP.PRECISION = "float16"
+    # The backbone learns at BASE_LR times this (SiamRPN++: 0.1).
+    _C.SOLVER.BACKBONE_LR_FACTOR = 1.0
+    # Modules that keep their weights and statistics at first, each with the iteration from which
+    # on it learns: [["backbone", 23437]]. Of modules in each other the inner one's counts.
+    _C.SOLVER.UNFREEZE = []
+    # The last periodic checkpoints that stay (0 = all), beside model_final and model_best.
+    _C.SOLVER.CHECKPOINT_KEEP = 5
+    # Evaluate, and publish, an exponential moving average of the weights (and of the norms'
+    # statistics) over the iterations: sot/engine/ema.py.
+    _C.SOLVER.EMA = CN({"ENABLED": False, "DECAY": 0.999})
 
     # ---------------------------------------------------------------- tracker
     _C.TEST.TRACKER = CN()

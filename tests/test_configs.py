@@ -12,6 +12,8 @@ from detectron2.utils.events import EventStorage
 from sot.api import build_model, build_tracker
 from sot.config import list_configs, load_config
 from sot.engine import Trainer
+from sot.engine.solver import parameter_groups
+from sot.tracking import build_siamese_tracker
 
 CONFIGS = list_configs()
 
@@ -110,27 +112,28 @@ def train(model, batch, optimizer, steps=1):
 
 @pytest.fixture(scope="module", params=CONFIGS)
 def built(request):
-    """Name, config and tracker with random weights; made once for the tests below. The running
+    """Name, config and network with random weights; made once for the tests below. The running
     statistics of the norms are those of its own activations, else deep networks overflow."""
-    opts = ["MODEL.DEVICE", "cpu"]
+    opts = ["MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", ""]
     cfg = load_config(request.param, opts)
     if cfg.TEST.TRACKER.LOST_SEARCH_SIZE:  # 831 is slow
         opts += ["TEST.TRACKER.LOST_SEARCH_SIZE", cfg.INPUT.SEARCH_SIZE_TEST + 64]
+        cfg = load_config(request.param, opts)
     torch.manual_seed(0)
-    tracker = build_tracker(request.param, weights="", opts=opts)
-    norms = [m for m in tracker.model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    model = build_model(cfg)
+    norms = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     for norm in norms:
         norm.momentum = 1.0
     with torch.no_grad(), EventStorage():
-        tracker.model.train()(training_pairs(cfg))
+        model.train()(training_pairs(cfg))
     for norm in norms:
         norm.momentum = 0.1
-    tracker.model.eval()
-    return request.param, cfg, tracker
+    return request.param, cfg, model.eval()
 
 
 def test_tracks_three_frames(built):
-    name, cfg, tracker = built
+    name, cfg, model = built
+    tracker = build_siamese_tracker(cfg, model)
     sizes, detect = [], tracker.model.detect
 
     def watched(kernels, crops):
@@ -145,7 +148,6 @@ def test_tracks_three_frames(built):
     tracker.model.detect = watched
     tracker.init(frame(100, 100), (100, 100, 40, 40))
     results = [tracker.update(frame(100 + 4 * i, 100)) for i in (1, 2)]
-    del tracker.model.detect
     assert sizes[0] == RESPONSES.get(name, sizes[0]) > 1
     for result in results:
         x, y, w, h = result.box
@@ -156,8 +158,7 @@ def test_tracks_three_frames(built):
 def test_trains_an_iteration(built):
     """The config's own optimizer and schedule; every parameter that is to be trained gets a
     gradient and moves."""
-    _, cfg, tracker = built
-    model = tracker.model
+    _, cfg, model = built
     optimizer = Trainer.build_optimizer(cfg, model)
     schedule = Trainer.build_lr_scheduler(cfg, optimizer)
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
@@ -204,6 +205,38 @@ def test_overrides_for_other_levels(name, levels, opts):
         (logits,), (deltas,) = model.search(kernels, torch.zeros(1, 3, 167, 167))
     assert len(kernels) == 2 * len(levels)
     assert logits.shape == (1, 5, 14, 14) and deltas.shape == (1, 20, 14, 14)
+
+
+@pytest.mark.parametrize(
+    "name, narrow, frozen, unfreeze",
+    [
+        ("SiamRPN/siamrpn_alex_dw.yaml", "alexnet", 3, [["backbone", 46875]]),
+        (LEVELS.format("r50"), "resnet50", 2, [["backbone", 46875]]),
+        (
+            "SiamDW/siamfc_ciresnet22.yaml",
+            None,
+            1,
+            [
+                *(["backbone.res3.2", 37500], ["backbone.res3.1", 84375]),
+                *(["backbone.res3.0", 131250], ["backbone.res2.2", 225000]),
+                *(["backbone.res2.1", 271875], ["backbone.res2.0", 318750]),
+            ],
+        ),
+    ],
+)
+def test_overrides_for_training_from_a_classifier(name, narrow, frozen, unfreeze):
+    """The command lines that stand in the configs: what never learns, and what learns later."""
+    opts = ["MODEL.BACKBONE.FREEZE_AT", frozen, "SOLVER.UNFREEZE", str(unfreeze)]
+    cfg = load_config(name, ["MODEL.DEVICE", "cpu", *NARROW.get(narrow, []), *opts])
+    model = build_model(cfg)
+    starts = {g["name"]: g["start_iter"] for g in parameter_groups(cfg, model)}
+    rest = {"head": 0} if len(unfreeze) == 1 else {"head": 0, "backbone": 0}
+    assert {n.split("_")[0]: start for n, start in starts.items()} == {**dict(unfreeze), **rest}
+    layers = [child for _, child in model.backbone.named_children()]
+    learns = [any(p.requires_grad for p in layer.parameters()) for layer in layers]
+    assert learns == [False] * frozen + [True] * (len(layers) - frozen)
+    norms = [m for layer in layers[:frozen] for m in layer.modules()]
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in norms)
 
 
 @pytest.mark.parametrize("name, narrow, opts", FAMILIES)

@@ -76,7 +76,8 @@ def train(cfg, resume=False, stop_at=None):
 
 
 @pytest.mark.parametrize("amp", [False, True])
-def test_resumed_run_repeats_the_uninterrupted_one(sequences, tmp_path, amp):
+def test_resumed_run_repeats_the_uninterrupted_one(sequences, tmp_path, monkeypatch, amp):
+    monkeypatch.setattr("sot.engine.train_loop.cpu_has_bfloat16", lambda: True)
     opts = ("SOLVER.AMP.ENABLED", amp, "TEST.EVAL_PERIOD", 2)
     whole, a = train(config(sequences, tmp_path / "whole", *opts))
     first, _ = train(config(sequences, tmp_path / "parts", *opts), stop_at=4)
@@ -98,7 +99,8 @@ def test_number_of_workers_does_not_change_the_series(sequences, tmp_path):
     assert helped == pytest.approx(alone, rel=1e-6)
 
 
-def test_bfloat16_on_cpu_gives_nearly_the_same_loss(sequences, tmp_path):
+def test_bfloat16_on_cpu_gives_nearly_the_same_loss(sequences, tmp_path, monkeypatch):
+    monkeypatch.setattr("sot.engine.train_loop.cpu_has_bfloat16", lambda: True)
     opts = ("SOLVER.MAX_ITER", 1)
     (exact,), _ = train(config(sequences, tmp_path / "f", *opts))
     (bf16,), trainer = train(config(sequences, tmp_path / "b", *opts, "SOLVER.AMP.ENABLED", True))

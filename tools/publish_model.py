@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """
-Strip a training checkpoint to its weights in half precision, named by their hash:
+Strip a training checkpoint to its weights (their average, if it was trained with SOLVER.EMA) in
+half precision, named by their hash:
 
     python tools/publish_model.py output/model_final.pth weights/siamrpn_compact
 
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from sot.checkpoint.checkpointer import read_checkpoint
+from sot.checkpoint.checkpointer import averaged_weights, read_checkpoint
 
 
 def publish(source: str, stem: str) -> Path:
@@ -26,7 +27,7 @@ def publish(source: str, stem: str) -> Path:
     """
     weights = {
         name: value.half() if value.is_floating_point() else value
-        for name, value in read_checkpoint(source)["model"].items()
+        for name, value in averaged_weights(read_checkpoint(source)).items()
     }
     for name, value in weights.items():
         if not torch.isfinite(value).all():

@@ -2,26 +2,33 @@
 
 import contextlib
 import os
-from typing import Any, Dict, Mapping, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from torch import nn
 
+from .atomic import atomic_write
 from .pysot import convert_pysot, first_of, is_counter, is_pysot
 
 
 class SOTCheckpointer(DetectionCheckpointer):
     """
-    As :class:`DetectionCheckpointer`, with these differences in :meth:`load`:
+    As :class:`DetectionCheckpointer`, with these differences:
+
+    * a file takes its place once it is complete and on the disk, and the note of which is the last
+      one after that: a crash or a full disk leaves the checkpoints of before;
 
     * a PySOT checkpoint is recognised by its content and converted;
     * the file must hold each tensor of the model, in its shape, and no other (but for the step
       counters of batch norms). Else ValueError, before anything is loaded: a tracker with some
       random weights runs without an error and loses its target;
+    * where weights alone are loaded, and not the state of a training to go on with, they are the
+      averaged ones if the checkpoint has some (SOLVER.EMA);
     * only files of tensors and plain Python values are read, never pickled code;
-    * a missing file is a FileNotFoundError.
+    * a missing file is a FileNotFoundError; if a last checkpoint is missing or damaged, the error
+      names another one to resume from.
     """
 
     def __init__(
@@ -43,13 +50,52 @@ class SOTCheckpointer(DetectionCheckpointer):
         super().__init__(model, save_dir, **kwargs)
         self.allow_backbone_only = allow_backbone_only
 
-    def load(self, path: str, *args: Any, **kwargs: Any) -> Dict[str, Any]:
+    def save(self, name: str, **kwargs: Any) -> None:
+        """
+        Raises:
+            OSError: the file cannot be written; names it and the free space.
+        """
+        if not self.save_dir or not self.save_to_disk:
+            return
+        path = os.path.join(self.save_dir, f"{name}.pth")
+        self.logger.info(f"Saving checkpoint to {path}")
+        states = {key: part.state_dict() for key, part in self.checkpointables.items()}
+        with atomic_write(path) as f:
+            torch.save({"model": self.model.state_dict(), **states, **kwargs}, f)
+        self.tag_last_checkpoint(f"{name}.pth")
+
+    def tag_last_checkpoint(self, last_filename_basename: str) -> None:
+        with atomic_write(os.path.join(self.save_dir, "last_checkpoint"), "w") as f:
+            f.write(last_filename_basename)
+
+    def load(self, path: str, checkpointables: Optional[List[str]] = None) -> Dict[str, Any]:
+        wanted = self.checkpointables if checkpointables is None else checkpointables
+        self._weights_only = not wanted
         if path and not os.path.isfile(self.path_manager.get_local_path(path)):
-            raise FileNotFoundError(f"no checkpoint file at {path} (MODEL.WEIGHTS)")
-        return super().load(path, *args, **kwargs)
+            key = "MODEL.WEIGHTS" if self._weights_only else "last_checkpoint"
+            raise FileNotFoundError(f"no checkpoint file at {path} ({key}){self._instead_of(path)}")
+        return super().load(path, checkpointables)
+
+    def _instead_of(self, path: str) -> str:
+        """What to resume from if the last checkpoint cannot be read."""
+        if self._weights_only:
+            return ""
+        name = os.path.basename(path)
+        others = [f for f in self.get_all_checkpoint_files() if os.path.basename(f) != name]
+        if not others:
+            return f"; there is no other checkpoint in {self.save_dir}"
+        newest = os.path.basename(max(others, key=os.path.getmtime))
+        tag = os.path.join(self.save_dir, "last_checkpoint")
+        return f"; to resume from {newest} instead, write this name into {tag}"
 
     def _load_file(self, filename: str) -> Dict[str, Any]:
-        checkpoint = read_checkpoint(filename)
+        try:
+            checkpoint = read_checkpoint(filename)
+        except ValueError as error:
+            raise ValueError(f"{error}{self._instead_of(filename)}") from error
+        if self._weights_only and "ema" in checkpoint:
+            checkpoint["model"] = averaged_weights(checkpoint)
+            self.logger.info(f"Taking the averaged weights of {filename} (SOLVER.EMA)")
         weights, expected = checkpoint["model"], self.model.state_dict()
         if self.allow_backbone_only and all(name.startswith("backbone.") for name in weights):
             expected = {k: v for k, v in expected.items() if k.startswith("backbone.")}
@@ -85,6 +131,16 @@ def read_checkpoint(filename: str) -> Dict[str, Any]:
     except ValueError as error:
         raise ValueError(f"{filename}: {error}") from error
     return {**others, "model": weights}
+
+
+def averaged_weights(checkpoint: Mapping[str, Any]) -> Mapping[str, torch.Tensor]:
+    """The state_dict to evaluate and publish of what :func:`read_checkpoint` returned: the weights'
+    average over the iterations (SOLVER.EMA) if it has one, else the weights of the last one."""
+    prefix = "module."
+    average = checkpoint.get("ema")
+    if not isinstance(average, Mapping):
+        return checkpoint["model"]
+    return {k[len(prefix) :]: v for k, v in average.items() if k.startswith(prefix)}
 
 
 def load_tensors(filename: str) -> Any:

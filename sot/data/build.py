@@ -1,6 +1,11 @@
 """Loaders for training pairs and for test sequences."""
 
+import functools
 import logging
+import multiprocessing
+import os
+import signal
+from multiprocessing.util import Finalize
 from typing import Collection, Dict, Iterator, List
 
 import cv2
@@ -80,13 +85,16 @@ class PairLoader:
         self.sampler.start = iteration * self.total_batch_size
 
     def __iter__(self) -> Iterator[List[Dict]]:
+        exiting = multiprocessing.Event()
+        # before multiprocessing ends the workers that are left
+        Finalize(None, exiting.set, exitpriority=0)
         loader = DataLoader(
             self.dataset,
             batch_size=self.total_batch_size // comm.get_world_size(),
             sampler=self.sampler,
             num_workers=self.num_workers,
             collate_fn=_stack,
-            worker_init_fn=_one_thread,
+            worker_init_fn=functools.partial(_prepare_worker, exiting),
             # its own, so that starting the loader leaves the global draws of training alone
             generator=torch.Generator(),
         )
@@ -117,9 +125,13 @@ def _unstack(stacked: Dict) -> List[Dict]:
     return [{key: values[i] for key, values in stacked.items()} for i in range(length)]
 
 
-def _one_thread(_worker_id):
+def _prepare_worker(exiting, _worker_id):
     # workers are the parallelism; OpenCV's own threads would only get in each other's way
     cv2.setNumThreads(0)
+    # Terminals and clusters send their signals to all processes, but the trainer needs batches
+    # until it stops, and ends the workers itself: the last ones, as it exits, by SIGTERM.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0) if exiting.is_set() else None)
 
 
 def build_siamese_train_loader(cfg: CfgNode, mapper=None) -> PairLoader:

@@ -1,47 +1,203 @@
-"""Optimizer and learning-rate schedule."""
+"""Optimizer, learning-rate schedule, and modules that begin to learn later than the others."""
+
+import logging
+from collections import defaultdict
+from typing import Any, Dict, List, Type
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.solver import (
-    LRMultiplier,
-    build_lr_scheduler,
-    build_optimizer,
-    get_default_optimizer_params,
-)
+from detectron2.engine import HookBase
+from detectron2.solver import LRMultiplier, build_lr_scheduler, get_default_optimizer_params
 from detectron2.solver.build import maybe_add_gradient_clipping
 from fvcore.common.param_scheduler import (
     CompositeParamScheduler,
+    ConstantParamScheduler,
     ExponentialParamScheduler,
     LinearParamScheduler,
 )
 from torch import nn
+from torch.optim import Optimizer
 
-__all__ = ["build_siamese_lr_scheduler", "build_siamese_optimizer"]
-
-
-def build_siamese_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
-    if cfg.SOLVER.OPTIMIZER == "SGD":
-        return build_optimizer(cfg, model)
-    if cfg.SOLVER.OPTIMIZER != "AdamW":
-        raise ValueError(f"SOLVER.OPTIMIZER must be 'SGD' or 'AdamW', not {cfg.SOLVER.OPTIMIZER!r}")
-    params = get_default_optimizer_params(
-        model,
-        base_lr=cfg.SOLVER.BASE_LR,
-        weight_decay_norm=cfg.SOLVER.WEIGHT_DECAY_NORM,
-        bias_lr_factor=cfg.SOLVER.BIAS_LR_FACTOR,
-        weight_decay_bias=cfg.SOLVER.WEIGHT_DECAY_BIAS,
-    )
-    return maybe_add_gradient_clipping(cfg, torch.optim.AdamW)(
-        params, lr=cfg.SOLVER.BASE_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY
-    )
+__all__ = [
+    "StagedUnfreezing",
+    "build_siamese_lr_scheduler",
+    "build_siamese_optimizer",
+    "parameter_groups",
+]
 
 
-def build_siamese_lr_scheduler(cfg: CfgNode, optimizer: torch.optim.Optimizer):
-    """detectron2's schedules, and "WarmupExponentialLR": after a linear warm-up geometric from
-    SOLVER.BASE_LR to SOLVER.BASE_LR_END.
+def build_siamese_optimizer(cfg: CfgNode, model: nn.Module) -> Optimizer:
+    """
+    SOLVER.OPTIMIZER over :func:`parameter_groups`, with gradient clipping: detectron2's, or by the
+    norm of all gradients together, CLIP_TYPE "full_model".
+
+    A group whose learning rate is 0 stands still: its gradients are dropped before each step, so
+    that they count neither in the norm to clip nor in momentum and moments, and when the rate
+    rises it begins as if the training had just begun.
 
     Raises:
-        ValueError: an unknown schedule; or no BASE_LR_END > 0, or WARMUP_ITERS >= MAX_ITER.
+        ValueError: SOLVER.OPTIMIZER is not known; see also parameter_groups.
+    """
+    solver = cfg.SOLVER
+    options = {"lr": solver.BASE_LR, "weight_decay": solver.WEIGHT_DECAY}
+    if solver.OPTIMIZER == "SGD":
+        kind = torch.optim.SGD
+        options.update(momentum=solver.MOMENTUM, nesterov=solver.NESTEROV)
+    elif solver.OPTIMIZER == "AdamW":
+        kind = torch.optim.AdamW
+    else:
+        raise ValueError(f"SOLVER.OPTIMIZER must be 'SGD' or 'AdamW', not {solver.OPTIMIZER!r}")
+    if solver.CLIP_GRADIENTS.ENABLED and solver.CLIP_GRADIENTS.CLIP_TYPE == "full_model":
+        kind = _with_full_model_clipping(kind, solver.CLIP_GRADIENTS)
+    else:
+        kind = maybe_add_gradient_clipping(cfg, kind)
+    groups = parameter_groups(cfg, model)
+    _log(groups, cfg)
+    optimizer = kind(groups, **options)
+    optimizer.register_step_pre_hook(_drop_gradients_of_resting_groups)
+    return optimizer
+
+
+def parameter_groups(cfg: CfgNode, model: nn.Module) -> List[Dict[str, Any]]:
+    """
+    The parameters to be trained, with detectron2's rates and weight decays, in few groups: one for
+    each part of the model, rate and decay. The backbone's rates are SOLVER.BACKBONE_LR_FACTOR
+    times the others'. Parts are the modules of SOLVER.UNFREEZE, the rest of the backbone, and the
+    head, which is all else.
+
+    Returns:
+        list[dict]: groups for a torch optimizer. ``name``: that of the part; those of another
+        weight decay (norms) or rate (biases) than SOLVER's have it in the name: "head_wd0",
+        "head_lr2". ``start_iter``: the iteration from which on the group learns.
+
+    Raises:
+        ValueError: SOLVER.UNFREEZE is no list of pairs, or names a module that the model does not
+            have.
+    """
+    solver, starts = cfg.SOLVER, _start_iterations(cfg, model)
+    parts = {
+        p: next(
+            (part for part in (*reversed(starts), "backbone") if name.startswith(f"{part}.")),
+            "head",
+        )
+        for name, p in model.named_parameters()
+    }
+    members = defaultdict(list)
+    for group in get_default_optimizer_params(
+        model,
+        base_lr=solver.BASE_LR,
+        weight_decay=solver.WEIGHT_DECAY,
+        weight_decay_norm=solver.WEIGHT_DECAY_NORM,
+        bias_lr_factor=solver.BIAS_LR_FACTOR,
+        weight_decay_bias=solver.WEIGHT_DECAY_BIAS,
+    ):
+        for p in group["params"]:
+            members[parts[p], group["lr"], group["weight_decay"]].append(p)
+    groups = []
+    for (part, lr, decay), params in members.items():
+        in_backbone = part.split(".")[0] == "backbone"
+        rate = f"_lr{lr:g}" if lr != solver.BASE_LR else ""
+        wd = f"_wd{decay:g}" if decay != solver.WEIGHT_DECAY else ""
+        groups.append(
+            {
+                "params": params,
+                "lr": lr * (solver.BACKBONE_LR_FACTOR if in_backbone else 1),
+                "weight_decay": decay,
+                "name": part + rate + wd,
+                "start_iter": starts.get(part, 0),
+            }
+        )
+    return groups
+
+
+def _start_iterations(cfg: CfgNode, model: nn.Module) -> Dict[str, int]:
+    """SOLVER.UNFREEZE, a module before those inside it."""
+    stages = cfg.SOLVER.UNFREEZE
+    try:
+        starts = dict(sorted((name, int(start)) for name, start in stages))
+    except (TypeError, ValueError) as e:
+        raise ValueError(
+            f"SOLVER.UNFREEZE must be pairs of a module and an iteration, not {stages}"
+        ) from e
+    modules = dict(model.named_modules())
+    for name in starts:
+        if name not in modules:
+            raise ValueError(f"SOLVER.UNFREEZE: {name!r} is no module of the model")
+    return starts
+
+
+def _log(groups: List[Dict[str, Any]], cfg: CfgNode) -> None:
+    logger = logging.getLogger(__name__)
+    for group in groups:
+        numbers = sum(p.numel() for p in group["params"])
+        text = f"{group['name']}: {numbers / 1e6:.2f} M parameters, learning rate {group['lr']:g}"
+        start = f" from iteration {group['start_iter']} on" if group["start_iter"] else ""
+        logger.info(f"{text}{start}, weight decay {group['weight_decay']:g}")
+    if cfg.SOLVER.UNFREEZE and not cfg.MODEL.WEIGHTS:
+        logger.warning("SOLVER.UNFREEZE keeps random weights for a while: MODEL.WEIGHTS is empty")
+
+
+def _drop_gradients_of_resting_groups(optimizer: Optimizer, *_) -> None:
+    for group in optimizer.param_groups:
+        if group["lr"] == 0:
+            for p in group["params"]:
+                p.grad = None
+
+
+def _with_full_model_clipping(kind: Type[Optimizer], clip: CfgNode) -> Type[Optimizer]:
+    class FullModelClipping(kind):
+        def step(self, closure=None):
+            params = [p for group in self.param_groups for p in group["params"]]
+            nn.utils.clip_grad_norm_(params, clip.CLIP_VALUE, clip.NORM_TYPE)
+            return super().step(closure)
+
+    return FullModelClipping
+
+
+class StagedUnfreezing(HookBase):
+    """
+    Modules of SOLVER.UNFREEZE stand still before their iteration: their learning rate is 0, and
+    they are in evaluation mode, which keeps the statistics of their norms. Their parameters keep
+    requires_grad, since DistributedDataParallel never synchronises one that had it off when it was
+    wrapped, and the optimizer's groups are the same after a resume.
+    """
+
+    def __init__(self, cfg: CfgNode, model: nn.Module):
+        """
+        Args:
+            cfg: config.
+            model: not wrapped in DistributedDataParallel; the trainer's optimizer is over its
+                :func:`parameter_groups`.
+
+        Raises:
+            ValueError: see parameter_groups.
+        """
+        starts = _start_iterations(cfg, model)
+        self.modules = [(model.get_submodule(name), start) for name, start in starts.items()]
+        # not the optimizer's own, which a resumed one has from its checkpoint
+        self.group_starts = [group["start_iter"] for group in parameter_groups(cfg, model)]
+
+    def before_step(self):
+        # anew at each iteration: the scheduler sets all rates, evaluation the mode of all modules
+        now = self.trainer.iter
+        for module, start in self.modules:
+            module.train(now >= start)
+        for group, start in zip(self.trainer.optimizer.param_groups, self.group_starts):
+            if now < start:
+                group["lr"] = 0.0
+
+
+def build_siamese_lr_scheduler(cfg: CfgNode, optimizer: Optimizer) -> LRMultiplier:
+    """
+    detectron2's schedules, and "WarmupExponentialLR": a warm-up that is linear from
+    WARMUP_FACTOR * BASE_LR to BASE_LR or (WARMUP_METHOD "constant") stays at the former, then
+    geometric from BASE_LR to BASE_LR_END.
+
+    The rate changes with each iteration, where papers and toolkits change it with each epoch.
+
+    Raises:
+        ValueError: an unknown schedule or warm-up; or no BASE_LR_END > 0, or
+            WARMUP_ITERS >= MAX_ITER.
     """
     solver = cfg.SOLVER
     if solver.LR_SCHEDULER_NAME != "WarmupExponentialLR":
@@ -55,13 +211,18 @@ def build_siamese_lr_scheduler(cfg: CfgNode, optimizer: torch.optim.Optimizer):
             f"SOLVER.WARMUP_ITERS ({solver.WARMUP_ITERS}) must be less than "
             f"SOLVER.MAX_ITER ({solver.MAX_ITER})"
         )
-    warmup = solver.WARMUP_ITERS / solver.MAX_ITER
+    if solver.WARMUP_METHOD == "linear":
+        warmup = LinearParamScheduler(solver.WARMUP_FACTOR, 1.0)
+    elif solver.WARMUP_METHOD == "constant":
+        warmup = ConstantParamScheduler(solver.WARMUP_FACTOR)
+    else:
+        raise ValueError(
+            f"SOLVER.WARMUP_METHOD must be 'linear' or 'constant', not {solver.WARMUP_METHOD!r}"
+        )
+    length = solver.WARMUP_ITERS / solver.MAX_ITER
     schedule = CompositeParamScheduler(
-        [
-            LinearParamScheduler(solver.WARMUP_FACTOR, 1.0),
-            ExponentialParamScheduler(1.0, solver.BASE_LR_END / solver.BASE_LR),
-        ],
+        [warmup, ExponentialParamScheduler(1.0, solver.BASE_LR_END / solver.BASE_LR)],
         interval_scaling=["rescaled", "rescaled"],
-        lengths=[warmup, 1 - warmup],
+        lengths=[length, 1 - length],
     )
     return LRMultiplier(optimizer, multiplier=schedule, max_iter=solver.MAX_ITER)

@@ -1,17 +1,30 @@
 """The trainer: detectron2's DefaultTrainer with pairs in and trajectories out."""
 
+import logging
 import os
+import weakref
 
 import torch
-from detectron2.engine import DefaultTrainer
+from detectron2.engine import DefaultTrainer, TrainerBase, create_ddp_model
+from detectron2.engine.hooks import EvalHook, PeriodicCheckpointer
 from detectron2.evaluation import inference_on_dataset, print_csv_format
+from detectron2.utils import comm
+from detectron2.utils.logger import setup_logger
 
 from ..checkpoint import SOTCheckpointer
 from ..data import build_siamese_test_loader, build_siamese_train_loader
 from ..evaluation import SOTEvaluator, task_prefixes
+from ..evaluation.protocols import get_protocol
 from ..tracking import SequenceTracker
-from .hooks import SeedEachIteration
-from .solver import build_siamese_lr_scheduler, build_siamese_optimizer
+from .checkpoints import LastCheckpoints, optimizer_mismatch
+from .distributed import broadcast_buffers, same_on_all_ranks
+from .ema import AverageWeights, WeightAverage
+from .hooks import BestCheckpointer, ScalarPrinter, SeedEachIteration, WatchTraining
+from .interrupt import StopOnSignal
+from .memory import keep_freed_memory
+from .solver import StagedUnfreezing, build_siamese_lr_scheduler, build_siamese_optimizer
+from .train_loop import CheckedTrainer, amp_dtype
+from .vis import VisualizePairs
 
 __all__ = ["Trainer"]
 
@@ -19,35 +32,96 @@ __all__ = ["Trainer"]
 class Trainer(DefaultTrainer):
     """DefaultTrainer for trackers.
 
-    SOLVER.AMP.ENABLED works on a CPU too: the forward pass then runs under bfloat16 autocast.
+    SOLVER.AMP.ENABLED works on a CPU too: where the processor has bfloat16, the forward pass runs
+    under its autocast.
+    With several processes the gradients are those of their joint batch.
     """
 
     def __init__(self, cfg):
-        cpu_amp = cfg.SOLVER.AMP.ENABLED and torch.device(cfg.MODEL.DEVICE).type == "cpu"
-        if cpu_amp:
-            # detectron2's AMPTrainer is for CUDA only
-            cfg = cfg.clone()
-            cfg.defrost()
-            cfg.SOLVER.AMP.ENABLED = False
-        super().__init__(cfg)
-        if cpu_amp:
-            self.model.forward = torch.autocast("cpu", torch.bfloat16)(self.model.forward)
+        # not DefaultTrainer's, which builds the model before it looks at the data, knows neither
+        # several processes nor AMP on a CPU, and makes another checkpointer
+        TrainerBase.__init__(self)
+        if not logging.getLogger("detectron2").isEnabledFor(logging.INFO):
+            setup_logger(distributed_rank=comm.get_rank())  # nobody has; as detectron2 does
+        self.cfg = cfg = self.auto_scale_workers(cfg, comm.get_world_size())
+        with same_on_all_ranks():
+            data_loader = self.build_train_loader(cfg)
+            dtype = amp_dtype(cfg)
+        if torch.device(cfg.MODEL.DEVICE).type == "cpu":
+            keep_freed_memory()
+        model = self.build_model(cfg)
+        optimizer = self.build_optimizer(cfg, model)
+        # device_ids are for inputs, which the model itself moves; None is right on a CPU too
+        ddp_model = create_ddp_model(model, device_ids=None, broadcast_buffers=False)
+        self._trainer = CheckedTrainer(ddp_model, data_loader, optimizer, dtype)
+        self.scheduler = self.build_lr_scheduler(cfg, optimizer)
+        self.checkpointer = SOTCheckpointer(
+            model, cfg.OUTPUT_DIR, allow_backbone_only=True, trainer=weakref.proxy(self)
+        )
+        self.start_iter = 0
+        self.max_iter = cfg.SOLVER.MAX_ITER
+        self.register_hooks(self.build_hooks())
+
+    @staticmethod
+    def auto_scale_workers(cfg, num_workers):
+        """detectron2's (SOLVER.REFERENCE_WORLD_SIZE), for SOLVER.UNFREEZE too."""
+        scaled = DefaultTrainer.auto_scale_workers(cfg, num_workers)
+        if scaled is not cfg:
+            factor = scaled.SOLVER.MAX_ITER / cfg.SOLVER.MAX_ITER
+            stages = [[name, round(start * factor)] for name, start in cfg.SOLVER.UNFREEZE]
+            scaled = scaled.clone()
+            scaled.defrost()
+            scaled.SOLVER.UNFREEZE = stages
+            if cfg.is_frozen():
+                scaled.freeze()
+        return scaled
 
     def build_hooks(self):
-        # the checkpointer was made just before; from here on everybody uses ours
-        self.checkpointer = SOTCheckpointer(
-            self.model,
-            self.cfg.OUTPUT_DIR,
-            allow_backbone_only=True,
-            **self.checkpointer.checkpointables,
-        )
-        return [SeedEachIteration(max(self.cfg.SEED, 0)), *super().build_hooks()]
+        hooks = [SeedEachIteration(max(self.cfg.SEED, 0)), *super().build_hooks()]
+        if self.cfg.SOLVER.UNFREEZE:
+            hooks.insert(1, StagedUnfreezing(self.cfg, self.checkpointer.model))
+        if self.cfg.SOLVER.EMA.ENABLED:
+            model = self.checkpointer.model  # not wrapped
+            self.average = WeightAverage(model, self.cfg.SOLVER.EMA.DECAY)
+            self.checkpointer.add_checkpointable("ema", self.average)
+            evaluation = EvalHook(self.cfg.TEST.EVAL_PERIOD, self._evaluate_average)
+            hooks = [evaluation if isinstance(h, EvalHook) else h for h in hooks]
+            hooks.insert(1, AverageWeights(self.average, model))  # before checkpoints are written
+        if comm.is_main_process():
+            self._add_watchers(hooks)
+        period, keep = self.cfg.SOLVER.CHECKPOINT_PERIOD, self.cfg.SOLVER.CHECKPOINT_KEEP
+        periodic = LastCheckpoints(self.checkpointer, period, keep)
+        hooks = [periodic if isinstance(h, PeriodicCheckpointer) else h for h in hooks]
+        return [*hooks, StopOnSignal(self.checkpointer)]
+
+    def _evaluate_average(self):
+        self._last_eval_results = self.test(self.cfg, self.average.module)
+        return self._last_eval_results
+
+    def _add_watchers(self, hooks):
+        """Those of the main process alone; the last of ``hooks`` writes what they find."""
+        cfg = self.cfg
+        hooks.insert(1, WatchTraining(cfg.SOLVER.IMS_PER_BATCH))
+        hooks.insert(-1, VisualizePairs(cfg.VIS_PERIOD))
+        if cfg.TEST.EVAL_PERIOD > 0 and cfg.DATASETS.TEST:
+            evaluated = self.average.module if cfg.SOLVER.EMA.ENABLED else self.checkpointer.model
+            first, prefix = cfg.DATASETS.TEST[0], task_prefixes(cfg.DATASETS.TEST)[0]
+            measure = f"{prefix}ope/{get_protocol(first).primary}"
+            best = BestCheckpointer(cfg.TEST.EVAL_PERIOD, evaluated, cfg.OUTPUT_DIR, measure)
+            hooks.insert(-1, best)
+
+    def build_writers(self):
+        return [*super().build_writers(), ScalarPrinter()]
 
     # detectron2 0.6 leaves the optimizer out of its checkpoints; later versions do as here
     def state_dict(self):
         return {**super().state_dict(), "_trainer": self._trainer.state_dict()}
 
     def load_state_dict(self, state_dict):
+        problem = optimizer_mismatch(state_dict["_trainer"]["optimizer"], self.optimizer)
+        if problem:
+            file = self.checkpointer.get_checkpoint_file()
+            raise ValueError(f"{file}: not of a training with this config's SOLVER: {problem}")
         super().load_state_dict(state_dict)
         self._trainer.load_state_dict(state_dict["_trainer"])
 
@@ -96,6 +170,7 @@ class Trainer(DefaultTrainer):
         """
         names = cfg.DATASETS.TEST
         prefixes = task_prefixes(names)
+        broadcast_buffers(model)
         tracker = SequenceTracker(cfg, model)
         fingerprint = tracker.fingerprint()
         if evaluators is None:

@@ -1,4 +1,7 @@
+import errno
 import os
+import re
+import resource
 
 import numpy as np
 import pytest
@@ -178,3 +181,107 @@ class TestResume:
         checkpointer.resume_or_load(str(tmp_path / "model_0000000.pth"), resume=False)
         assert torch.equal(again[0].weight, model[0].weight)
         assert parts_again["scheduler"].get_last_lr() == [0.1]
+
+
+class TestSave:
+    @pytest.fixture
+    def folder(self, tmp_path):
+        """With a checkpoint, the content of whose two files is ``self.before``."""
+        SOTCheckpointer(Net(), str(tmp_path)).save("model_0000000", iteration=0)
+        self.before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+        assert sorted(self.before) == ["last_checkpoint", "model_0000000.pth"]
+        return tmp_path
+
+    def content(self, folder):
+        return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    @pytest.mark.parametrize("name", ["model_0000001", "model_0000000"])
+    @pytest.mark.parametrize("size", [3000, 100_000])  # less and more than one buffer
+    def test_full_disk(self, folder, name, size):
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+        try:
+            with pytest.raises(OSError) as caught:
+                SOTCheckpointer(nn.Linear(1, size), str(folder)).save(name)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert re.search(
+            rf"could not write \S*/{name}\.pth \(\d+ MB are free there\): .*File too large.*: "
+            "earlier checkpoints are intact; make room and go on with --resume",
+            str(caught.value),
+        )
+        assert self.content(folder) == self.before
+
+    def test_full_disk_after_the_checkpoint(self, folder, monkeypatch):
+        def full(_):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        checkpointer = SOTCheckpointer(Net(), str(folder))
+        checkpointer.save("model_0000001")
+        monkeypatch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="last_checkpoint .*No space left on device"):
+            checkpointer.tag_last_checkpoint("model_0000002.pth")
+        assert checkpointer.get_checkpoint_file() == str(folder / "model_0000001.pth")
+
+    def test_killed_while_writing(self, folder, monkeypatch):
+        def interrupted(_, f):
+            f.write(b"half a checkpoint")
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(torch, "save", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            SOTCheckpointer(Net(), str(folder)).save("model_0000000")
+        assert self.content(folder) == self.before
+
+    def test_folder_that_is_gone(self, tmp_path):
+        with pytest.raises(OSError, match="gone/model.pth .*No such file"):
+            SOTCheckpointer(Net(), str(tmp_path / "gone")).save("model")
+
+    def test_not_by_the_other_ranks(self, tmp_path):
+        SOTCheckpointer(Net(), str(tmp_path), save_to_disk=False).save("model")
+        assert os.listdir(tmp_path) == []
+
+
+class TestLastCheckpointIsUnusable:
+    @pytest.fixture
+    def folder(self, tmp_path):
+        checkpointer = self.make(tmp_path)
+        for i in range(3):
+            checkpointer.save(f"model_{i:07d}", iteration=i)
+            os.utime(tmp_path / f"model_{i:07d}.pth", (i, i))
+        return tmp_path
+
+    def make(self, folder):
+        net = Net()
+        optimizer = torch.optim.SGD(net.parameters(), 0.1)
+        return SOTCheckpointer(net, str(folder), optimizer=optimizer)
+
+    HINT = r"; to resume from model_0000001\.pth instead, write this name into .*/last_checkpoint$"
+
+    def test_damaged(self, folder):
+        (folder / "model_0000002.pth").write_bytes(b"half")
+        with pytest.raises(ValueError, match=r"model_0000002\.pth: not a readable.*" + self.HINT):
+            self.make(folder).resume_or_load("", resume=True)
+
+    def test_missing(self, folder):
+        (folder / "model_0000002.pth").unlink()
+        message = r"no checkpoint file at \S*/model_0000002\.pth \(last_checkpoint\)"
+        with pytest.raises(FileNotFoundError, match=message + self.HINT):
+            self.make(folder).resume_or_load("", resume=True)
+
+    def test_and_the_hint_works(self, folder):
+        (folder / "model_0000002.pth").unlink()
+        (folder / "last_checkpoint").write_text("model_0000001.pth\n")
+        assert self.make(folder).resume_or_load("", resume=True)["iteration"] == 1
+
+    def test_no_other(self, folder):
+        for i in range(2):
+            (folder / f"model_{i:07d}.pth").unlink()
+        (folder / "model_0000002.pth").write_bytes(b"half")
+        with pytest.raises(ValueError, match="; there is no other checkpoint in "):
+            self.make(folder).resume_or_load("", resume=True)
+
+    def test_of_another_network(self, folder):
+        other = SOTCheckpointer(Net(width=4), str(folder))
+        with pytest.raises(ValueError, match=r"model_0000002\.pth does not fit .*shape"):
+            other.resume_or_load("", resume=True)

@@ -31,6 +31,16 @@ def test_keeps_the_weights_only_in_half_precision_under_their_hash(publish, tmp_
     assert checkpoint["model"]["a.norm.num_batches_tracked"].item() == 7
 
 
+def test_publishes_the_average_of_the_weights(publish, tmp_path):
+    last, average = (
+        {"a": torch.ones(1)},
+        {"n_averaged": torch.tensor(3), "module.a": torch.zeros(1)},
+    )
+    torch.save({"model": last, "ema": average}, tmp_path / "model_final.pth")
+    path = publish(str(tmp_path / "model_final.pth"), str(tmp_path / "small"))
+    assert read_checkpoint(str(path))["model"] == {"a": torch.zeros(1)}
+
+
 def test_overflow_is_named(publish, tmp_path):
     source = tmp_path / "big.pth"
     torch.save({"model": {"a.weight": torch.tensor([1e6])}}, source)

@@ -1,0 +1,123 @@
+"""Which checkpoints a folder keeps, and whether they belong to the run that is to start there."""
+
+import logging
+import os
+import re
+from typing import Any, Dict, List
+
+import torch
+import yaml
+from detectron2.checkpoint import Checkpointer
+from detectron2.config import CfgNode
+from detectron2.engine.hooks import PeriodicCheckpointer
+
+from ..checkpoint.pysot import first_of
+
+__all__ = ["LastCheckpoints", "check_output_dir", "optimizer_mismatch"]
+
+
+class LastCheckpoints(PeriodicCheckpointer):
+    """Periodic checkpoints of which the last ones stay, those of before a resume counted.
+    model_final, model_best and the checkpoints of another run stay in any case."""
+
+    def __init__(self, checkpointer: Checkpointer, period: int, keep: int):
+        """
+        Args:
+            checkpointer: what saves.
+            period: iterations from one checkpoint to the next.
+            keep: number of checkpoints that stay; 0 = all.
+        """
+        super().__init__(checkpointer, period, max_to_keep=keep if keep > 0 else None)
+
+    def before_train(self):
+        super().before_train()
+        if self.max_to_keep is None:
+            return
+        earlier = {}
+        for path in self.checkpointer.get_all_checkpoint_files():
+            match = re.fullmatch(rf"{self.file_prefix}_(\d+)\.pth", os.path.basename(path))
+            if match and int(match[1]) < self.trainer.start_iter:
+                earlier[int(match[1])] = path
+        self.recent_checkpoints = [earlier[iteration] for iteration in sorted(earlier)]
+        while len(self.recent_checkpoints) > self.max_to_keep:
+            self.path_manager.rm(self.recent_checkpoints.pop(0))
+
+
+def check_output_dir(cfg: CfgNode, resume: bool) -> None:
+    """
+    Warns of what a training in cfg.OUTPUT_DIR would overwrite or mix up. To be called before
+    detectron2's default_setup, which replaces the config.yaml in there.
+
+    Args:
+        cfg: config of the training.
+        resume: whether it is to go on from the last checkpoint in there.
+    """
+    folder = cfg.OUTPUT_DIR
+    logger = logging.getLogger(__name__)
+    checkpointed = os.path.isfile(os.path.join(folder, "last_checkpoint"))
+    if resume and not checkpointed:
+        logger.warning(f"No checkpoint to resume from in {folder}: training starts from the start")
+    elif resume:
+        changes = _changes(os.path.join(folder, "config.yaml"), cfg)
+        if changes:
+            logger.warning(
+                f"Resuming in {folder} with another config (the optimizer's settings stay those "
+                f"of the checkpoint): {'; '.join(changes)}"
+            )
+    elif checkpointed:
+        logger.warning(
+            f"{folder} holds the checkpoints of another training: those of the same iterations "
+            "will be overwritten. Give --resume to go on with it, or another OUTPUT_DIR"
+        )
+
+
+def optimizer_mismatch(state: Dict[str, Any], optimizer: torch.optim.Optimizer) -> str:
+    """
+    Args:
+        state: an optimizer's state_dict.
+        optimizer: that is to load it.
+
+    Returns:
+        why it cannot, in a few words; empty if it can. Settings of the groups may differ: those of
+        the state are taken.
+    """
+    saved, ours = state["param_groups"], optimizer.param_groups
+    members, our_members = _members(saved), _members(ours)
+    if members != our_members:
+        return f"it trains the parameters {members}, this one {our_members}"
+    # a newer version of the same optimizer has more settings; another optimizer also lacks some
+    settings, our_settings = (set().union(*groups) for groups in (saved, ours))
+    unknown, missing = sorted(settings - our_settings), sorted(our_settings - settings)
+    if unknown and missing:
+        return f"its optimizer has {first_of(unknown)}, this one {first_of(missing)}"
+    return ""
+
+
+def _members(groups: List[Dict[str, Any]]) -> str:
+    """Names and sizes of an optimizer's groups: "backbone (12), head (6)"."""
+    return ", ".join(f"{g.get('name', 'unnamed')} ({len(g['params'])})" for g in groups)
+
+
+def _changes(file: str, cfg: CfgNode) -> List[str]:
+    """ "KEY: old -> new" for the keys that both know; none if there is no such file."""
+    if not os.path.isfile(file):
+        return []
+    with open(file) as f:
+        before = _flat(yaml.safe_load(f))
+    now = _flat(yaml.safe_load(cfg.dump()))
+    return [
+        f"{key}: {before[key]} -> {value}"
+        for key, value in now.items()
+        if key in before and before[key] != value
+    ]
+
+
+def _flat(node: Dict[str, Any], prefix: str = "") -> Dict[str, Any]:
+    """{"A": {"B": 1}} as {"A.B": 1}."""
+    flat = {}
+    for key, value in node.items():
+        if isinstance(value, dict):
+            flat.update(_flat(value, f"{prefix}{key}."))
+        else:
+            flat[prefix + key] = value
+    return flat

@@ -1,0 +1,183 @@
+"""Training in several processes: how they start, agree, and end."""
+
+import contextlib
+import os
+import sys
+import tempfile
+from datetime import timedelta
+from typing import Callable, Optional
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from detectron2.engine import launch as launch_on_gpus
+from detectron2.utils import comm
+from torch import nn
+
+__all__ = [
+    "broadcast_buffers",
+    "launch",
+    "one_line_errors",
+    "raise_on_all_ranks",
+    "same_on_all_ranks",
+]
+
+
+def launch(
+    main_func: Callable,
+    device: str,
+    num_processes: int = 1,
+    num_machines: int = 1,
+    machine_rank: int = 0,
+    dist_url: str = "auto",
+    args: tuple = (),
+    timeout: float = 1800,
+) -> None:
+    """Run ``main_func(*args)`` in each process of a job.
+
+    Under torchrun, or whatever else sets RANK, LOCAL_RANK and WORLD_SIZE, this process is one of
+    them. Else they are started here: on GPUs by detectron2's launch, on the CPU likewise but with
+    gloo (detectron2 0.6 refuses to).
+
+    Args:
+        main_func: can be pickled.
+        device: "cpu", or "cuda" for one GPU per process.
+        num_processes: on each machine.
+        num_machines, machine_rank, dist_url: as for detectron2's launch.
+        args: of main_func.
+        timeout: seconds after which a process that waits for the others gives up.
+
+    Raises:
+        ValueError: arguments that contradict each other or what is there.
+        ConnectionError: the processes do not find each other.
+        SystemExit: a process was killed, or has ended with an error that it has told.
+        torch.multiprocessing.ProcessRaisedException: a process had any other error.
+    """
+    use_gpus = torch.device(device).type == "cuda"
+    world_size = num_processes * num_machines
+    if {"RANK", "LOCAL_RANK", "WORLD_SIZE"} <= os.environ.keys():
+        if world_size > 1:
+            raise ValueError("torchrun starts the processes: leave out --num-gpus, --num-machines")
+        rank, local_rank, world_size = (
+            int(os.environ[name]) for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE")
+        )
+        local_size = int(os.environ.get("LOCAL_WORLD_SIZE", world_size))
+        _join(rank, world_size, local_rank, local_size, use_gpus, "env://", timeout)
+        main_func(*args)
+        dist.destroy_process_group()
+        return
+    if world_size <= 1:
+        main_func(*args)
+        return
+    if num_machines > 1 and dist_url == "auto":
+        raise ValueError("--num-machines needs --dist-url tcp://HOST:PORT, with machine 0's HOST")
+    with tempfile.TemporaryDirectory() as folder:
+        url = f"file://{folder}/rendezvous" if dist_url == "auto" else dist_url
+        try:
+            if use_gpus:
+                launch_on_gpus(
+                    *(main_func, num_processes, num_machines, machine_rank, url, args),
+                    timeout=timedelta(seconds=timeout),
+                )
+            else:
+                first_rank = machine_rank * num_processes
+                job = (first_rank, world_size, num_processes, url, timeout, main_func, args)
+                mp.spawn(_cpu_process, args=job, nprocs=num_processes)
+        except mp.ProcessExitedException as e:
+            # one that ended by itself has told why
+            killed = f"error: process {e.error_index} was ended by {e.signal_name}"
+            sys.exit(killed if e.signal_name else e.exit_code)
+        except KeyboardInterrupt:
+            # a terminal sends it to all processes, and these may have a checkpoint to write
+            for process in mp.active_children():
+                process.join()
+            sys.exit(130)
+
+
+def _cpu_process(
+    local_rank, first_rank, world_size, local_size, url, timeout, main_func, args
+) -> None:
+    torch.set_num_threads(max(1, torch.get_num_threads() // local_size))
+    with one_line_errors():
+        _join(first_rank + local_rank, world_size, local_rank, local_size, False, url, timeout)
+    main_func(*args)
+    dist.destroy_process_group()
+
+
+def _join(rank, world_size, local_rank, local_size, use_gpu, url, timeout) -> None:
+    """Make this process ``rank`` of the job."""
+    if use_gpu:
+        torch.cuda.set_device(local_rank)
+    try:
+        dist.init_process_group(
+            "nccl" if use_gpu else "gloo",
+            init_method=url,
+            rank=rank,
+            world_size=world_size,
+            timeout=timedelta(seconds=timeout),
+        )
+    except RuntimeError as e:
+        raise ConnectionError(
+            f"rank {rank} has not found the other {world_size - 1} at {url}: {e}"
+        ) from e
+    if hasattr(comm, "create_local_process_group"):
+        comm.create_local_process_group(local_size)
+    else:  # detectron2 0.6 has no function for what its launch does here
+        machines = [
+            dist.new_group(list(range(first, first + local_size)))
+            for first in range(0, world_size, local_size)
+        ]
+        comm._LOCAL_PROCESS_GROUP = machines[rank // local_size]
+
+
+def raise_on_all_ranks(error: Optional[Exception]) -> None:
+    """Raise an error of one rank on all of them, so that none waits for the others; if several have
+    one, that of the first. To be called by all ranks.
+
+    Args:
+        error: of this rank; None if there is none.
+    """
+    errors = [e for e in comm.all_gather(error) if e is not None]
+    if errors:
+        errors[0].on_all_ranks = True
+        raise errors[0]
+
+
+@contextlib.contextmanager
+def same_on_all_ranks():
+    """For a ``with`` block in which the ranks do not talk to each other: an OSError or ValueError
+    of one rank (a dataset is missing on one machine) is raised on all of them."""
+    error = None
+    try:
+        yield
+    except (OSError, ValueError) as e:
+        error = e
+    raise_on_all_ranks(error)
+
+
+@contextlib.contextmanager
+def one_line_errors():
+    """For a ``with`` block around a program: bad input (OSError, ValueError) and losses that are
+    not finite end it with exit code 1 and one line, ``error: ...``; also if all ranks have the
+    same error. Ctrl-C ends it without a word."""
+    try:
+        yield
+    except (FloatingPointError, OSError, ValueError) as e:
+        shared = getattr(e, "on_all_ranks", False)
+        if comm.is_main_process():
+            print(f"error: {e}", file=sys.stderr, flush=True)
+        elif not shared:
+            print(f"error: rank {comm.get_rank()}: {e}", file=sys.stderr, flush=True)
+        if shared:
+            comm.synchronize()  # the first that leaves takes the others along
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)  # as a shell has it
+
+
+def broadcast_buffers(model: nn.Module) -> None:
+    """Give all ranks the main rank's buffers, which are those of its checkpoints: statistics of
+    batch norms differ between ranks, as each has seen other pairs."""
+    if comm.get_world_size() > 1:
+        for buffer in model.buffers():
+            dist.broadcast(buffer, 0)

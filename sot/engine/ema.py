@@ -1,0 +1,67 @@
+"""Exponential moving average of the weights over the iterations."""
+
+import torch
+from detectron2.engine import HookBase
+from torch import nn
+from torch.optim import swa_utils
+
+__all__ = ["AverageWeights", "WeightAverage"]
+
+
+class WeightAverage(swa_utils.AveragedModel):
+    """
+    The average of all parameters and of the norms' statistics, for evaluation:
+    ``average <- d * average + (1 - d) * weights`` after each iteration, of which ``t`` have been
+    averaged before, with ``d = min(decay, (1 + t) / (10 + t))``. So a short run forgets its first
+    weights as well: d is 0.18, 0.25, ..., 0.9 after 80 iterations, 0.99 after 890.
+
+    A checkpoint holds its ``state_dict`` as "ema", beside the weights themselves as "model".
+
+    Attributes:
+        module: a copy of the model with the averaged weights, in evaluation mode.
+    """
+
+    def __init__(self, model: nn.Module, decay: float):
+        """
+        Args:
+            model: what to average, not wrapped in DistributedDataParallel.
+            decay: d after many iterations; at 0.999 the last 1,000 iterations count for 63 %.
+
+        Raises:
+            ValueError: no 0 <= decay < 1.
+        """
+        if not 0 <= decay < 1:
+            raise ValueError(f"SOLVER.EMA.DECAY must be at least 0 and below 1, it is {decay}")
+        if hasattr(swa_utils, "get_ema_multi_avg_fn"):
+            average = {"multi_avg_fn": self._average_all}
+        else:  # torch 2.0: tensor by tensor
+            average = {"avg_fn": self._average_one}
+        super().__init__(model, use_buffers=True, **average)
+        self.decay = decay
+        self.eval().requires_grad_(False)
+
+    def _decay_now(self) -> float:
+        t = int(self.n_averaged)  # on the CPU: does not wait for a GPU, unlike the argument
+        return min(self.decay, (1 + t) / (10 + t))
+
+    def _average_all(self, averaged, current, _):
+        if averaged[0].is_floating_point():
+            swa_utils.get_ema_multi_avg_fn(self._decay_now())(averaged, current, None)
+        else:  # counters
+            for ours, theirs in zip(averaged, current):
+                ours.copy_(theirs)
+
+    def _average_one(self, averaged, current, _):
+        if not averaged.is_floating_point():
+            return current
+        return torch.lerp(averaged, current, 1 - self._decay_now())
+
+
+class AverageWeights(HookBase):
+    """Adds the weights after each iteration to a :class:`WeightAverage`."""
+
+    def __init__(self, average: WeightAverage, model: nn.Module):
+        self.average, self.model = average, model
+
+    def after_step(self):
+        self.average.update_parameters(self.model)

@@ -1,0 +1,301 @@
+"""Training in several processes, with real ones: two on the CPU that talk through gloo."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import torch.multiprocessing as mp
+from detectron2.engine import HookBase
+from detectron2.utils import comm
+from detectron2.utils.events import EventStorage
+
+from sot.api import build_model
+from sot.config import load_config
+from sot.engine import Trainer, train_loop
+from sot.engine.distributed import launch, one_line_errors, same_on_all_ranks
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = "quick_schedules/siamrpn_compact_instant_test.yaml"
+# without statistics of a batch and with all anchors, so that a batch may be taken in parts
+EXACT = ("MODEL.SIAMESE.NORM", "FrozenBN", "MODEL.RPN.BATCH_SIZE_PER_IMAGE", 100000)
+CASES = {
+    "SiamRPN": EXACT,
+    "SiamFC": (*EXACT, "MODEL.META_ARCHITECTURE", "SiamFC"),
+    "bfloat16": (*EXACT, "SOLVER.AMP.ENABLED", True),
+}
+
+
+def write_sequences(root):
+    """Three sequences of a bright square on noise."""
+    rng = np.random.default_rng(0)
+    for name, length in (("a", 4), ("b", 3), ("c", 3)):
+        (root / name / "img").mkdir(parents=True)
+        rows = []
+        for i in range(length):
+            image = rng.integers(0, 120, (90, 120, 3), np.uint8)
+            x, y = 30 + 4 * i, 25 + 2 * i
+            image[y : y + 20, x : x + 24] = (40, 220, 240)
+            cv2.imwrite(str(root / name / "img" / f"{i + 1:04d}.png"), image)
+            rows.append(f"{x},{y},24,20")
+        (root / name / "groundtruth_rect.txt").write_text("\n".join(rows) + "\n")
+
+
+def options(root, output):
+    name = f"('folder:{root / 'data'}',)"
+    return (
+        *("DATASETS.TRAIN", name, "DATASETS.TEST", name, "MODEL.DEVICE", "cpu"),
+        *("OUTPUT_DIR", str(root / output), "SOLVER.IMS_PER_BATCH", 4, "SOLVER.MAX_ITER", 3),
+        *("TEST.EVAL_PERIOD", 0, "SOLVER.AMP.ENABLED", False),
+        *("SOLVER.CLIP_GRADIENTS.ENABLED", False, "DATALOADER.NEGATIVE_PAIR_FRACTION", 0.27),
+    )
+
+
+def make_trainer(root, output, *opts):
+    cfg = load_config(CONFIG, [*options(root, output), *opts])
+    os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
+    train_loop.cpu_has_bfloat16 = lambda: True
+    torch.manual_seed(comm.get_rank())  # the main rank's weights become everybody's
+    return Trainer(cfg)
+
+
+def first_step(root, case):
+    """Gradients and (on the main rank) scalars of one iteration."""
+    trainer = make_trainer(root, case, *CASES[case])
+    with EventStorage() as storage:
+        trainer.run_step()
+    model = getattr(trainer.model, "module", trainer.model)
+    return {
+        "gradients": {name: p.grad.clone() for name, p in model.named_parameters()},
+        "scalars": {name: value for name, (value, _) in storage.latest().items()},
+    }
+
+
+def evaluate(root, output):
+    cfg = load_config(CONFIG, list(options(root, output)))
+    torch.manual_seed(0)
+    model = build_model(cfg)
+    for buffer in model.buffers():
+        buffer += comm.get_rank()  # as if each rank had seen other pairs
+    results = Trainer.test(cfg, model)
+    return results, {name: buffer.clone() for name, buffer in model.named_buffers()}
+
+
+class Spoil(HookBase):
+    """Makes the loss of rank 1 NaN in iteration 1."""
+
+    def before_step(self):
+        model = self.trainer.model
+        self.weights = [p.detach().clone() for p in model.parameters()]
+        if self.trainer.iter == 1 and comm.get_rank() == 1:
+            model.register_forward_hook(lambda *x: {k: v * float("nan") for k, v in x[2].items()})
+
+
+def spoiled_run(root):
+    trainer, spoil = make_trainer(root, "spoiled"), Spoil()
+    trainer.register_hooks([spoil])
+    with pytest.raises(FloatingPointError) as e:
+        trainer.train()
+    pairs = [trainer.data_loader.dataset[4 + k]["name"] for k in range(4)]
+    same = all(map(torch.equal, spoil.weights, trainer.model.parameters()))
+    return {"message": str(e.value), "pairs": pairs, "same": same, "iteration": trainer.iter}
+
+
+def error_of_rank_1():
+    with pytest.raises(FileNotFoundError) as e, same_on_all_ranks():
+        if comm.get_rank() == 1:
+            raise FileNotFoundError("no data on this machine")
+    return str(e.value)
+
+
+def work(root):
+    """In each of two processes; the tests look at what it leaves."""
+    out = {case: first_step(root, case) for case in CASES}
+    out["evaluation"] = evaluate(root, "two")
+    out["spoiled"] = spoiled_run(root)
+    out["error"] = error_of_rank_1()
+    out["local"] = comm.get_local_rank(), comm.get_local_size()
+    torch.save(out, root / f"rank{comm.get_rank()}.pt")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("distributed")
+    write_sequences(root / "data")
+    return root
+
+
+@pytest.fixture(scope="module")
+def ranks(root):
+    launch(work, "cpu", 2, args=(root,), timeout=600)
+    return [torch.load(root / f"rank{rank}.pt", weights_only=False) for rank in (0, 1)]
+
+
+@pytest.mark.parametrize(
+    "case, tolerance", [("SiamRPN", 1e-4), ("SiamFC", 1e-4), ("bfloat16", 0.1)]
+)
+def test_gradients_are_those_of_the_joint_batch(root, ranks, case, tolerance):
+    joint = first_step(root, case)
+    for rank in ranks:
+        assert rank[case]["gradients"].keys() == joint["gradients"].keys()
+        for name, expected in joint["gradients"].items():
+            error = (rank[case]["gradients"][name] - expected).norm()
+            assert error <= tolerance * expected.norm() + 1e-6, name
+    found = ranks[0][case]["scalars"]
+    losses = [name for name in joint["scalars"] if "loss" in name]
+    assert losses
+    for name in losses:
+        assert found[name] == pytest.approx(joint["scalars"][name], rel=tolerance / 2), name
+
+
+def test_the_ranks_have_unlike_halves_of_the_batch(root):
+    """Else means over the ranks could not be told from means over the batch."""
+    pairs = make_trainer(root, "pairs").data_loader.dataset
+    negative = [bool(pairs[k]["instances"].gt_negative) for k in range(4)]
+    assert negative == [False, True, False, False]  # of ranks 0, 1, 0, 1
+
+
+def test_evaluation_loses_and_doubles_nothing(root, ranks):
+    (found, buffers), (nothing, other_buffers) = (rank["evaluation"] for rank in ranks)
+    (expected, expected_buffers) = evaluate(root, "one")
+    assert nothing == {}
+    for measures in (found["ope"], expected["ope"]):
+        measures.pop("fps")
+    assert found == expected and len(expected["ope"]) > 2
+    texts = [
+        [(root / run / "inference" / "folder_data" / f"{s}.txt").read_text() for s in "abc"]
+        for run in ("one", "two")
+    ]
+    assert texts[0] == texts[1]
+    for name, buffer in expected_buffers.items():
+        assert torch.equal(buffers[name], buffer) and torch.equal(other_buffers[name], buffer), name
+
+
+def test_a_bad_loss_stops_all_ranks_before_the_weights_change(ranks):
+    first, second = (rank["spoiled"] for rank in ranks)
+    assert first["message"] == second["message"]
+    assert "iteration 1 on rank 1 (loss_rpn_cls nan, loss_rpn_loc nan)" in first["message"]
+    pairs = first["pairs"]  # of ranks 0, 1, 0, 1
+    assert first["message"].endswith(f"for the pairs: {pairs[1]}; {pairs[3]}")
+    assert " frame " in pairs[1]
+    assert first["same"] and second["same"] and first["iteration"] == second["iteration"] == 1
+
+
+def test_an_error_of_one_rank_is_raised_on_all(ranks):
+    assert [rank["error"] for rank in ranks] == ["no data on this machine"] * 2
+
+
+def test_local_ranks(ranks):
+    assert [rank["local"] for rank in ranks] == [(0, 2), (1, 2)]
+
+
+def lose_rank_1(note, act):
+    comm.synchronize()
+    if comm.get_rank() == 1:
+        note.touch()
+        act()
+    comm.synchronize()
+
+
+def be_killed():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_rank_ends_the_job(tmp_path):
+    note = tmp_path / "killed"
+    # told by the launcher or, if that was slow, by the process that has lost the other
+    with pytest.raises((SystemExit, mp.ProcessRaisedException), match="SIGKILL|losed"):
+        launch(lose_rank_1, "cpu", 2, args=(note, be_killed), timeout=600)
+    assert time.time() - note.stat().st_mtime < 60
+
+
+def hang():
+    time.sleep(600)
+
+
+@pytest.mark.slow
+def test_a_rank_that_hangs_ends_the_job(tmp_path):
+    note = tmp_path / "hangs"
+    with pytest.raises(mp.ProcessRaisedException, match="[Tt]imed out"):
+        launch(lose_rank_1, "cpu", 2, args=(note, hang), timeout=10)
+    assert time.time() - note.stat().st_mtime < 60
+
+
+def command(program, *args):
+    env = {k: v for k, v in os.environ.items() if k not in ("RANK", "LOCAL_RANK", "WORLD_SIZE")}
+    return subprocess.run(
+        [sys.executable, *program, *map(str, args)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**env, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def test_batch_that_cannot_be_shared_is_one_line(root):
+    opts = (*options(root, "uneven"), "SOLVER.IMS_PER_BATCH", 3)
+    done = command(["train_net.py"], "--config-file", CONFIG, "--num-gpus", 2, *opts)
+    assert done.returncode == 1
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert lines == ["error: SOLVER.IMS_PER_BATCH 3 is not a positive multiple of the 2 processes"]
+    assert "Traceback" not in done.stderr and "SiamRPN(" not in done.stdout  # no model yet
+
+
+def test_torchrun(root):
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    opts = (*options(root, "torchrun"), "SOLVER.MAX_ITER", 2)
+    done = command([*torchrun, "train_net.py"], "--config-file", CONFIG, *opts)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (root / "torchrun" / "model_final.pth").is_file()
+    assert "World size: 2" in (root / "torchrun" / "log.txt.rank1").read_text()
+
+
+class TestLaunch:
+    def test_one_process_is_this_one(self):
+        seen = []
+        launch(seen.append, "cpu", args=(os.getpid(),))
+        assert seen == [os.getpid()]
+
+    def test_several_machines_need_an_address(self):
+        with pytest.raises(ValueError, match="--dist-url tcp://HOST:PORT"):
+            launch(print, "cpu", 1, num_machines=2)
+
+    def test_torchrun_and_num_gpus_exclude_each_other(self, monkeypatch):
+        for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):
+            monkeypatch.setenv(name, "1")
+        with pytest.raises(ValueError, match="leave out --num-gpus"):
+            launch(print, "cpu", 2)
+
+    @pytest.mark.slow
+    def test_machine_that_does_not_come(self, capfd):
+        with pytest.raises(SystemExit, match="1"):
+            launch(print, "cpu", 1, 2, 0, "tcp://127.0.0.1:29871", timeout=2)
+        assert "error: rank 0 has not found the other 1 at tcp://" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("error", [ValueError, FileNotFoundError, FloatingPointError])
+def test_error_in_one_line(capsys, error):
+    with pytest.raises(SystemExit) as e, one_line_errors():
+        raise error("what is wrong")
+    assert e.value.code == 1 and capsys.readouterr().err == "error: what is wrong\n"
+
+
+class TestPrecision:
+    def dtype(self, *opts):
+        return train_loop.amp_dtype(load_config(CONFIG, list(opts)))
+
+    def test_of_a_gpu(self):
+        cuda = ("MODEL.DEVICE", "cuda", "SOLVER.AMP.ENABLED", True, "SOLVER.AMP.PRECISION")
+        assert self.dtype(*cuda, "float16") == torch.float16
+        assert self.dtype(*cuda, "bfloat16") == torch.bfloat16
+        assert self.dtype("SOLVER.AMP.ENABLED", False) is None
+
+    def test_unknown_one_is_named(self):
+        with pytest.raises(ValueError, match="SOLVER.AMP.PRECISION .*'half'"):
+            self.dtype("SOLVER.AMP.PRECISION", "half")

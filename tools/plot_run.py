@@ -1,0 +1,198 @@
+#!/usr/bin/env python3
+"""
+Plot training runs: losses, learning rates, gradient norm, positives, speed and results of
+evaluations over the iterations, several runs in one picture.
+
+    python tools/plot_run.py output/mine [output/other ...] [--output picture.png]
+
+Reads the metrics.json that train_net.py writes into its OUTPUT_DIR; also while it is running. Where
+a run was resumed and did iterations again, the last ones count.
+"""
+
+import argparse
+import json
+import math
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Dict, List, NamedTuple, Sequence
+
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+FILE = "metrics.json"
+LINES = ("-", "--", ":", "-.")
+COLUMNS, WIDTH, HEIGHT = 3, 5.2, 3.3  # panels in a row, and the size of each in inches
+# Results of evaluations that have no plot of their own: they are not between 0 and 1.
+NOT_PLOTTED = ("fps", "failed_sequences")
+
+Scalars = Dict[str, Dict[int, float]]
+
+
+class Run(NamedTuple):
+    """
+    name: in the legend.
+    scalars: {name: {iteration: value}}.
+    """
+
+    name: str
+    scalars: Scalars
+
+
+class Panel(NamedTuple):
+    """
+    title: of the plot.
+    names: of the scalars in it; several only where they are of one kind.
+    log: whether the values are on a logarithmic axis.
+    """
+
+    title: str
+    names: Sequence[str]
+    log: bool = False
+
+
+def read_run(path: Path) -> Scalars:
+    """
+    What a run has written.
+
+    Args:
+        path: a metrics.json, each line of which is a JSON object. Lines that are not (the last one
+            of a run that was killed) are left out with a warning on the error stream.
+
+    Raises:
+        OSError: no such file.
+        ValueError: no line has a scalar.
+    """
+    scalars: Scalars = defaultdict(dict)
+    broken = []
+    with open(path) as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                values = json.loads(line)
+                iteration = values.pop("iteration")
+                for name, value in values.items():
+                    scalars[name][int(iteration)] = float(value)
+            except (ValueError, TypeError, KeyError, AttributeError):
+                broken.append(number)
+    if broken:
+        numbers = ", ".join(map(str, broken[:5])) + (", ..." if len(broken) > 5 else "")
+        print(f"warning: {path}: no scalars in line {numbers}; left out", file=sys.stderr)
+    if not scalars:
+        raise ValueError(f"{path}: no scalars in it")
+    return dict(scalars)
+
+
+def read_runs(folders: Sequence[str]) -> List[Run]:
+    """
+    Args:
+        folders: OUTPUT_DIRs, or metrics.json files themselves.
+
+    Returns:
+        runs with the names of their folders, or their whole paths where two folders have one name.
+
+    Raises:
+        ValueError: a folder without a metrics.json, or with an empty one; or twice the same one.
+    """
+    paths = [Path(f).expanduser() for f in folders]
+    files = [p / FILE if p.is_dir() else p for p in paths]
+    for given, file in zip(paths, files):
+        if not file.is_file():
+            raise ValueError(f"{given}: " + (f"no {FILE} in it" if given.is_dir() else "not there"))
+    homes = [file.resolve().parent for file in files]
+    names = [home.name for home in homes]
+    if len(set(names)) < len(names):
+        names = [str(home) for home in homes]
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            raise ValueError(f"{paths[i]}: given twice")
+    return [Run(name, read_run(file)) for name, file in zip(names, files)]
+
+
+def panels(runs: Sequence[Run]) -> List[Panel]:
+    """What there is to plot, of any of the runs."""
+    names = sorted({name for run in runs for name in run.scalars})
+    rates = [n for n in names if n.startswith("lr/")] or [n for n in names if n == "lr"]
+    out = [Panel("total loss", ["total_loss"])] if "total_loss" in names else []
+    out += [Panel(n.replace("_", " "), [n]) for n in names if n.startswith("loss")]
+    if rates:
+        out.append(Panel("learning rate", rates, log=True))
+    single = {
+        "grad_norm": Panel("gradient norm, before clipping", ["grad_norm"], log=True),
+        "rpn/num_pos_anchors": Panel("positive anchors per image", ["rpn/num_pos_anchors"]),
+        "siamfc/num_pos_positions": Panel(
+            "positive positions per image", ["siamfc/num_pos_positions"]
+        ),
+        "pairs_per_second": Panel("pairs per second", ["pairs_per_second"]),
+        "data_share": Panel("share of time waiting for data", ["data_share"]),
+    }
+    out += [panel for name, panel in single.items() if name in names]
+    results = [n for n in names if n.split("/")[-2:-1] == ["ope"]]
+    out += [Panel(n, [n]) for n in results if n.split("/")[-1] not in NOT_PLOTTED]
+    return out
+
+
+def plot(runs: Sequence[Run]) -> Figure:
+    """One plot for each panel, one color for each run, the same in all."""
+    shown = panels(runs)
+    rows = -(-len(shown) // COLUMNS)
+    figure = Figure(figsize=(COLUMNS * WIDTH, rows * HEIGHT + 0.4), layout="constrained")
+    cells = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
+    for axes, panel in zip(cells, shown):
+        _draw(axes, panel, runs)
+    for axes in cells[len(shown) :]:
+        axes.axis("off")
+    handles = [Line2D([], [], color=f"C{i}", label=run.name) for i, run in enumerate(runs)]
+    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(runs), 4))
+    return figure
+
+
+def _draw(axes, panel: Panel, runs: Sequence[Run]) -> None:
+    for i, run in enumerate(runs):
+        for k, name in enumerate(panel.names):
+            if name not in run.scalars:
+                continue
+            iterations, values = zip(*sorted(run.scalars[name].items()))
+            # markers where there are few points: a single one has no line
+            marker = "o" if len(values) < 30 else None
+            style = {"color": f"C{i}", "linestyle": LINES[k % len(LINES)], "marker": marker}
+            axes.plot(iterations, values, linewidth=1.2, markersize=3, **style)
+    if len(panel.names) > 1:
+        labels = [name.split("/")[-1] for name in panel.names]
+        lines = [LINES[k % len(LINES)] for k in range(len(labels))]
+        handles = [Line2D([], [], color="k", linestyle=s, label=t) for s, t in zip(lines, labels)]
+        axes.legend(handles=handles, fontsize=8)
+    values = [v for run in runs for n in panel.names for v in run.scalars.get(n, {}).values()]
+    if panel.log and any(v > 0 and math.isfinite(v) for v in values):
+        axes.set_yscale("log")
+    axes.set_title(panel.title, fontsize=10)
+    axes.grid(alpha=0.3)
+    axes.set_xlabel("iteration", fontsize=9)
+
+
+def parse_args(argv=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("runs", nargs="+", metavar="OUTPUT_DIR", help="of train_net.py")
+    parser.add_argument("--output", help=f"picture to write (first OUTPUT_DIR/{FILE[:-5]}.png)")
+    return parser.parse_args(argv)
+
+
+def main(argv=None) -> int:
+    args = parse_args(argv)
+    try:
+        figure = plot(read_runs(args.runs))
+        first = Path(args.runs[0]).expanduser()
+        folder = first if first.is_dir() else first.parent
+        output = Path(args.output).expanduser() if args.output else folder / "metrics.png"
+        output.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(output, dpi=100)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(output)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
