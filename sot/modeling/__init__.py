@@ -11,6 +11,7 @@ positive; ``deltas`` are the four anchor deltas (dx, dy, dw, dh) of detectron2's
 
 from .anchor_generator import CenteredAnchorGenerator
 from .backbone import AlexNet, CompactCIRNet, MobileNetV2
+from .fuse import fuse_for_inference
 from .meta_arch import SiameseNetwork, SiamFC, SiamRPN
 from .rpn_heads import DepthwiseRPNHead, MultiLevelRPNHead, UpChannelRPNHead
 from .siamese_rpn import SiameseRPN
@@ -28,6 +29,7 @@ __all__ = [
     "SiameseNetwork",
     "SiameseRPN",
     "UpChannelRPNHead",
+    "fuse_for_inference",
     "xcorr",
     "xcorr_depthwise",
 ]

@@ -3,6 +3,7 @@
 from typing import Dict, List, Optional, Tuple
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from detectron2.config import configurable
 from detectron2.layers import cat
@@ -10,6 +11,7 @@ from detectron2.modeling.anchor_generator import build_anchor_generator
 from detectron2.modeling.matcher import Matcher
 from detectron2.modeling.proposal_generator import PROPOSAL_GENERATOR_REGISTRY, RPN
 from detectron2.structures import Boxes, Instances
+from detectron2.utils import comm
 from detectron2.utils.events import get_event_storage
 from fvcore.nn import giou_loss, smooth_l1_loss
 
@@ -34,6 +36,9 @@ class SiameseRPN(RPN):
                 "MODEL.RPN.BBOX_REG_LOSS_TYPE must be 'smooth_l1' or 'giou', "
                 f"not {self.box_reg_loss_type!r}"
             )
+        weights = torch.tensor(self.box2box_transform.weights)
+        self.register_buffer("delta_weights", weights, persistent=False)
+        self._anchors = {}  # by size of response and crop
 
     @classmethod
     def from_config(cls, cfg, input_shape):
@@ -74,7 +79,7 @@ class SiameseRPN(RPN):
             dict[str, Tensor]: losses; empty without ``gt_instances``.
         """
         logits, deltas = self.predict(kernels, features)
-        anchors = self.anchor_generator(logits, crop_size)
+        anchors = self.anchors(logits, crop_size)
         # (N, A, H, W) -> (N, H, W, A) -> (N, H*W*A)
         logits = [x.permute(0, 2, 3, 1).flatten(1).float() for x in logits]
         # (N, A*4, H, W) -> (N, A, 4, H, W) -> (N, H, W, A, 4) -> (N, H*W*A, 4)
@@ -88,12 +93,25 @@ class SiameseRPN(RPN):
         boxes, logits = self._decode(anchors, deltas), cat(logits, dim=1)
         return boxes, logits, losses
 
+    def anchors(self, responses: List[torch.Tensor], crop_size: int) -> List[Boxes]:
+        """Those of the anchor generator, made once for each size and device."""
+        key = (crop_size, responses[0].device, *(r.shape[-2:] for r in responses))
+        if key not in self._anchors:
+            with torch.inference_mode(False):  # so that training can use them later
+                self._anchors[key] = self.anchor_generator(responses, crop_size)
+        return self._anchors[key]
+
     @torch.no_grad()
     def _decode(self, anchors: List[Boxes], deltas: List[torch.Tensor]) -> torch.Tensor:
+        """As box2box_transform.apply_deltas, for all samples and both axes at once: a tracking step
+        decodes few boxes, and a fourth of the operations takes a fourth of the time."""
         anchors, deltas = Boxes.cat(anchors).tensor, cat(deltas, dim=1)
-        n = len(deltas)
-        flat = anchors.expand(n, -1, -1).reshape(-1, 4)
-        return self.box2box_transform.apply_deltas(deltas.reshape(-1, 4), flat).view(n, -1, 4)
+        deltas = deltas / self.delta_weights
+        sizes = anchors[:, 2:] - anchors[:, :2]
+        centers = (anchors[:, :2] + anchors[:, 2:]) / 2 + deltas[..., :2] * sizes
+        scales = deltas[..., 2:].clamp(max=self.box2box_transform.scale_clamp).exp()
+        halves = scales * (sizes / 2)
+        return torch.cat((centers - halves, centers + halves), dim=-1)
 
     @torch.no_grad()
     def label_and_sample_anchors(self, anchors, gt_instances):
@@ -111,6 +129,7 @@ class SiameseRPN(RPN):
         ``loss_rpn_cls`` is half the mean binary cross-entropy over the positive anchors of the
         batch plus half the mean over the negative ones. ``loss_rpn_loc`` is the box loss summed
         over the four deltas, averaged over the positives of each image, and then over images.
+        With several processes all of them must call this, and the batch is their joint one.
 
         Arguments are those of detectron2's ``RPN.losses``.
         """
@@ -119,13 +138,18 @@ class SiameseRPN(RPN):
         logits, deltas = cat(pred_objectness_logits, dim=1), cat(pred_anchor_deltas, dim=1)
         num_images, num_pos = len(labels), pos.sum(dim=1)
 
-        storage = get_event_storage()
-        storage.put_scalar("rpn/num_pos_anchors", num_pos.sum().item() / num_images)
-        storage.put_scalar("rpn/num_neg_anchors", neg.sum().item() / num_images)
+        # over the batches of all ranks, whose mean gradient is then that of their joint batch
+        counts, num_ranks = torch.stack([num_pos.sum(), neg.sum()]), comm.get_world_size()
+        if num_ranks > 1:
+            dist.all_reduce(counts)
+        means = [count / (num_images * num_ranks) for count in counts.tolist()]
+        get_event_storage().put_scalar("rpn/num_pos_anchors", means[0])
+        get_event_storage().put_scalar("rpn/num_neg_anchors", means[1])
 
         bce = F.binary_cross_entropy_with_logits(logits, pos.to(logits.dtype), reduction="none")
         # a sum over a maximum, not a mean: there may be no positive in the batch
-        loss_cls = 0.5 * sum((bce * m).sum() / m.sum().clamp(min=1) for m in (pos, neg))
+        counts = counts.clamp(min=1) / num_ranks
+        loss_cls = 0.5 * sum((bce * m).sum() / count for m, count in zip((pos, neg), counts))
 
         anchor_boxes = Boxes.cat(anchors).tensor.expand(num_images, -1, -1)[pos]
         target_boxes = torch.stack(gt_boxes)[pos]

@@ -19,7 +19,7 @@ def central_positions(side: int, center: int) -> torch.Tensor:
     return torch.outer(inside, inside)
 
 
-def change_penalty(sizes: torch.Tensor, previous: torch.Tensor, k: float) -> torch.Tensor:
+def change_penalty(sizes: np.ndarray, previous: np.ndarray, k: float) -> np.ndarray:
     """Penalty for change of size and aspect ratio, in 0..1 (SiamRPN, Sec. 4.3).
 
     exp(-k * (max(r / r', r' / r) * max(s / s', s' / s) - 1)), r the ratio h / w and s the overall
@@ -30,19 +30,19 @@ def change_penalty(sizes: torch.Tensor, previous: torch.Tensor, k: float) -> tor
         previous: (..., 2) widths and heights of the target, broadcast against ``sizes``.
         k: PENALTY_K.
     """
-    sizes = sizes.clamp(min=1e-3)  # an untrained network's boxes may shrink to nothing
+    sizes = np.maximum(sizes, 1e-3)  # an untrained network's boxes may shrink to nothing
 
     def overall(wh):
-        w, h = wh.unbind(-1)
+        w, h = wh[..., 0], wh[..., 1]
         pad = (w + h) / 2
-        return ((w + pad) * (h + pad)).sqrt()
+        return np.sqrt((w + pad) * (h + pad))
 
     def change(ratio):
-        return torch.maximum(ratio, 1 / ratio)
+        return np.maximum(ratio, 1 / ratio)
 
     aspect = change((sizes[..., 0] / sizes[..., 1]) / (previous[..., 0] / previous[..., 1]))
     scale = change(overall(sizes) / overall(previous))
-    return torch.exp(-k * (aspect * scale - 1))
+    return np.exp(-k * (aspect * scale - 1))
 
 
 def smooth_size(previous: np.ndarray, measured: np.ndarray, rate: float) -> np.ndarray:

@@ -29,7 +29,8 @@ class SequenceTracker:
         """
         Args:
             cfg: config; see build_siamese_tracker.
-            model: a SiameseNetwork, possibly wrapped in DistributedDataParallel.
+            model: a SiameseNetwork, possibly wrapped in DistributedDataParallel. It is tracked with
+                its weights as they are now.
         """
         if isinstance(model, torch.nn.parallel.DistributedDataParallel):
             model = model.module
@@ -64,12 +65,7 @@ class SequenceTracker:
             fails with an error (also if the first frame cannot be read), which is logged: ``name``
             and ``error``, a line of text.
         """
-        training = self.model.training
-        self.model.eval()
-        try:
-            return [self._try(track) for track in tracks]
-        finally:
-            self.model.train(training)
+        return [self._try(track) for track in tracks]
 
     def _try(self, track: Dict) -> Dict:
         try:

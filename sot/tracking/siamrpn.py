@@ -54,8 +54,9 @@ class SiamRPNTracker(SiameseTracker):
         }
 
     def _match(self, kernels, crops, sizes, lost) -> List[Match]:
-        boxes, scores = self.model.detect(kernels, crops)
-        window, central = self._grid(boxes.shape[1], boxes.device)
+        # few numbers, and NumPy has done with them before torch has started
+        boxes, scores = (t.cpu().numpy() for t in self.model.detect(kernels, crops))
+        window, central = self._grid(boxes.shape[1])
         if self.center_size and not lost:
             boxes, scores, window = boxes[:, central], scores[:, central], window[central]
         return [
@@ -66,25 +67,23 @@ class SiamRPNTracker(SiameseTracker):
     def _select(self, boxes, scores, window, previous_size: np.ndarray, influence: float) -> Match:
         """Choose among the boxes (R, 4), XYXY in crop pixels, with their scores (R,)."""
         if self.nms_thresh:
-            keep = nms(boxes, scores, self.nms_thresh)
+            tensors = torch.from_numpy(boxes), torch.from_numpy(scores)
+            keep = nms(*tensors, self.nms_thresh).numpy()
             boxes, scores, window = boxes[keep], scores[keep], window[keep]
         sizes = boxes[:, 2:] - boxes[:, :2]
-        penalty = change_penalty(sizes, boxes.new_tensor(previous_size), self.penalty_k)
+        penalty = change_penalty(sizes, previous_size.astype(sizes.dtype), self.penalty_k)
         ranking = (1 - influence) * (penalty * scores) + influence * window
         best = int(ranking.argmax())
-        box, score = boxes[best].cpu().numpy().astype(float), float(scores[best])
+        box, score = boxes[best].astype(float), float(scores[best])
         rate = float(penalty[best]) * score * self.size_lr
         return Match((box[:2] + box[2:]) / 2, box[2:] - box[:2], score, rate)
 
-    def _grid(self, num_boxes: int, device) -> Tuple[torch.Tensor, torch.Tensor]:
+    def _grid(self, num_boxes: int) -> Tuple[np.ndarray, np.ndarray]:
         """Cosine window over the response map, and whether a box is of a position in its middle,
         both (R,) in the order of the boxes."""
-        key = (num_boxes, device)
-        if key not in self._grids:
+        if num_boxes not in self._grids:
             num_anchors = self.model.num_anchors
             side = math.isqrt(num_boxes // num_anchors)
             maps = cosine_window(side, side), central_positions(side, self.center_size)
-            self._grids[key] = tuple(
-                m.reshape(-1).repeat_interleave(num_anchors).to(device) for m in maps
-            )
-        return self._grids[key]
+            self._grids[num_boxes] = tuple(m.numpy().repeat(num_anchors) for m in maps)
+        return self._grids[num_boxes]

@@ -9,6 +9,7 @@ import torch
 from fvcore.common.registry import Registry
 
 from ..data.transforms import SubwindowTransform, target_rect
+from ..modeling.fuse import fuse_for_inference
 from .geometry import clip_box, smooth_size
 
 __all__ = [
@@ -153,7 +154,7 @@ class SiameseTracker:
         pad_value = cv2.mean(image)[:3]
         rect = target_rect(box, self.template_size, self.template_size, self.context)
         crop = self._crop(image, rect, self.template_size, pad_value)
-        kernels = tuple(self.model.template(crop[None]))
+        kernels = tuple(self.model.template(self._tensor([crop])))
         return TargetState(kernels, box, 1.0, "init", pad_value)
 
     def step(self, image: np.ndarray, state: TargetState) -> TargetState:
@@ -195,7 +196,7 @@ class SiameseTracker:
         rects = [rect(s) for s in states]
         per_pixel = [(r[2] - r[0]) / size for r in rects]  # frame pixels per crop pixel
         sizes = [(s.box[2:] - s.box[:2]) / p for s, p in zip(states, per_pixel)]
-        matches = self._match(kernels, torch.stack(crops), sizes, lost)
+        matches = self._match(kernels, self._tensor(crops), sizes, lost)
         return [
             self._next_state(s, image.shape[:2], r[:2], p, m)
             for s, r, p, m in zip(states, rects, per_pixel, matches)
@@ -238,10 +239,14 @@ class SiameseTracker:
         """Weight of the cosine window."""
         return LOST_WINDOW_INFLUENCE if lost else self.window_influence
 
-    def _crop(self, image, rect, size, pad_value) -> torch.Tensor:
-        """(3, size, size) uint8 tensor on the model's device."""
-        crop = SubwindowTransform(rect, (size, size), image.shape[:2], pad_value).apply_image(image)
-        return torch.from_numpy(crop).permute(2, 0, 1).to(self.model.device)
+    @staticmethod
+    def _crop(image, rect, size, pad_value) -> np.ndarray:
+        """(size, size, 3) uint8."""
+        return SubwindowTransform(rect, (size, size), image.shape[:2], pad_value).apply_image(image)
+
+    def _tensor(self, crops: List[np.ndarray]) -> torch.Tensor:
+        """(N, 3, S, S) uint8 on the model's device, its memory in the order of the crops."""
+        return torch.from_numpy(np.stack(crops)).to(self.model.device).permute(0, 3, 1, 2)
 
     # ----------------------------------------------------------------- shell
     def init(self, image: np.ndarray, box: Sequence[float]) -> None:
@@ -263,7 +268,8 @@ class SiameseTracker:
 
 
 def build_siamese_tracker(cfg, model) -> SiameseTracker:
-    """The tracker of MODEL.META_ARCHITECTURE for a network in eval mode.
+    """The tracker of MODEL.META_ARCHITECTURE, with a copy of a network made for inference: what
+    becomes of the network later does not change the tracker.
 
     Raises:
         ValueError: there is none for it.
@@ -272,7 +278,7 @@ def build_siamese_tracker(cfg, model) -> SiameseTracker:
     if name not in TRACKER_REGISTRY:
         known = ", ".join(sorted(n for n, _ in TRACKER_REGISTRY))
         raise ValueError(f"no {name} for MODEL.META_ARCHITECTURE; registered trackers: {known}")
-    return TRACKER_REGISTRY.get(name)(cfg, model)
+    return TRACKER_REGISTRY.get(name)(cfg, fuse_for_inference(model))
 
 
 def _check_image(image) -> None:

@@ -66,6 +66,30 @@ def test_zero_deltas_are_the_anchors():
     assert (middle[0, 2] - middle[0, 0]).item() == pytest.approx(64 * math.sqrt(2), rel=1e-5)
 
 
+def test_boxes_are_those_of_the_transform():
+    rpn = make().eval()
+    rpn.box2box_transform = Box2BoxTransform(weights=(10.0, 5.0, 2.0, 1.0))
+    rpn.delta_weights.copy_(torch.tensor([10.0, 5.0, 2.0, 1.0]))
+    anchors = rpn.anchor_generator([torch.zeros(1, 2, 3, 3)], 255)
+    deltas = 8 * torch.randn(2, 18, 4)  # sizes beyond the clamp, too
+    boxes = rpn._decode(anchors, [deltas])
+    for boxes_i, deltas_i in zip(boxes, deltas):
+        expected = rpn.box2box_transform.apply_deltas(deltas_i, anchors[0].tensor)
+        assert torch.allclose(boxes_i, expected, rtol=1e-5, atol=1e-3)
+
+
+def test_anchors_of_inference_serve_training():
+    rpn = make()
+    kernels = [k.detach() for k in rpn.template(features(1, 6))]
+    with torch.inference_mode():
+        first = rpn.eval()(kernels, features(side=8), 255)[0]
+        assert rpn(kernels, features(side=7), 255)[0].shape != first.shape
+    with EventStorage():
+        losses = rpn.train()(kernels, features(side=8), 255, [truth(CENTRE)])[2]
+    sum(losses.values()).backward()
+    assert rpn.rpn_head.loc.head[1].weight.grad is not None
+
+
 def test_labels_at_most_16_of_64_and_by_overlap():
     rpn = make()
     anchors = rpn.anchor_generator([torch.zeros(1, 2, 17, 17)], 255)

@@ -1,4 +1,4 @@
-import importlib.util
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -9,17 +9,16 @@ import pytest
 
 from sot.data.datasets import cache
 
-TOOL = Path(__file__).resolve().parents[2] / "tools" / "benchmark.py"
+TOOLS = Path(__file__).resolve().parents[2] / "tools"
 
 
 @pytest.fixture
 def benchmark(monkeypatch):
-    spec = importlib.util.spec_from_file_location("benchmark", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    for name, value in {"NUM_PICTURES": 2, "NUM_TRACKS": 6, "NUM_FRAMES": 9}.items():
-        monkeypatch.setattr(module, name, value)
-    monkeypatch.setattr(module, "NUM_PASSES", 1)
+    monkeypatch.syspath_prepend(TOOLS)
+    module = importlib.import_module("benchmark")
+    small = {"NUM_PICTURES": 2, "NUM_TRACKS": 6, "NUM_FRAMES": 9, "NUM_PASSES": 1}
+    for name, value in small.items():
+        monkeypatch.setattr(f"benchmark_tasks.data.{name}", value)
     threads = cv2.getNumThreads()
     yield module
     cv2.setNumThreads(threads)
@@ -56,8 +55,9 @@ def test_made_sets_one_line_each(benchmark, monkeypatch, capsys):
 
 
 def test_targets_of_the_made_sets(benchmark, monkeypatch, tmp_path):
-    monkeypatch.setattr(benchmark, "NUM_TRACKS", 400)
-    tracks = benchmark.make_tracks("photo_640x480", str(tmp_path), np.random.default_rng(0))
+    data = importlib.import_module("benchmark_tasks.data")
+    monkeypatch.setattr(data, "NUM_TRACKS", 400)
+    tracks = data.make_tracks("photo_640x480", str(tmp_path), np.random.default_rng(0))
     boxes = np.concatenate([t["boxes"] for t in tracks])
     assert boxes.min() >= 0 and boxes[:, 2].max() <= 640 and boxes[:, 3].max() <= 480
     w, h = (boxes[:, 2:] - boxes[:, :2]).T
@@ -92,10 +92,91 @@ def test_index(benchmark, monkeypatch, capsys):
     monkeypatch.setattr(cache, "KEEP_AFTER", 0.0)
     sizes = {"INDEX_TRACKS": 20, "INDEX_BOXES": 600, "PAIRS_PER_WORKER": 100}
     for name, value in sizes.items():
-        monkeypatch.setattr(benchmark, name, value)
+        monkeypatch.setattr(f"benchmark_tasks.index.{name}", value)
     code, (result,), _ = run(benchmark, monkeypatch, capsys, "--task", "index")
     assert code == 0
     assert (result["tracks"], result["boxes"]) == (20, 600)
     assert result["seconds_from_files"] >= 0 and result["seconds_from_cache"] >= 0
     assert set(result["private_mb_of_a_worker"]) == {"1", "8"}
     assert 0 < result["growth_mb_per_worker"] < 100
+
+
+COMPACT = [
+    *("MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", "", "MODEL.COMPACT.CHANNELS", "[8, 8, 16, 16]"),
+    *("SOLVER.AMP.ENABLED", "False", "DATALOADER.NUM_WORKERS", "0"),
+]
+
+
+def test_track(benchmark, monkeypatch, capsys):
+    args = ("--task", "track", "--num-frames", "4", "--passes", "2", "--targets", "1", "3")
+    args = (*args, "--opencv", "MIL", "--threads", "1", *COMPACT)
+    code, (one, three, mil), err = run(benchmark, monkeypatch, capsys, *args)
+    assert code == 0, err
+    assert (one["targets"], three["targets"]) == (1, 3)
+    for result in (one, three):
+        assert result["tracker"] == "SiamRPN" and result["threads"] == {"opencv": 1, "torch": 1}
+        assert result["parameters"] > 10_000 and result["weights_mb"] is None
+        assert list(result["share"]) == ["crop", "network", "decode"]
+        assert all(v > 0 for v in result["share"].values())
+        assert sum(result["share"].values()) == pytest.approx(1, abs=0.002)
+    for result in (one, three, mil):
+        assert result["fps"] == pytest.approx(1000 / result["median_ms"], rel=0.01, abs=0.005)
+        p10, p90, p99 = (result["percentiles_ms"][p] for p in ("10", "90", "99"))
+        assert p10 <= result["median_ms"] <= p90 <= p99
+        assert (result["clip"], result["frames"], result["size"]) == ("synthetic", 4, [640, 480])
+    assert three["median_ms"] > one["median_ms"]
+    assert mil["tracker"] == "OpenCV MIL"
+    assert mil["ours_times_its_fps"] == pytest.approx(one["fps"] / mil["fps"], rel=0.01)
+
+
+def test_track_on_own_frames(benchmark, monkeypatch, capsys, tmp_path):
+    (tmp_path / "a" / "img").mkdir(parents=True)
+    for i in range(3):
+        cv2.imwrite(str(tmp_path / f"a/img/{i}.png"), np.full((90, 120, 3), 90 + i, np.uint8))
+    (tmp_path / "a" / "groundtruth_rect.txt").write_text("40,30,20,20\n" * 3)
+    args = ("--task", "track", "--passes", "1", *COMPACT)
+    data = ("DATASETS.TEST", f"('folder:{tmp_path}',)")
+    code, (result,), err = run(benchmark, monkeypatch, capsys, *args, *data)
+    assert code == 0, err
+    assert (result["clip"], result["frames"], result["size"]) == ("a", 3, [120, 90])
+
+
+def test_median_of_the_steps(benchmark):
+    describe = importlib.import_module("benchmark_tasks.track").describe
+    result = describe(np.array([0.001, 0.004, 0.002, 0.100, 0.003]))
+    assert (result["median_ms"], result["fps"]) == (3.0, 333.33)
+    assert result["percentiles_ms"] == {"10": 1.4, "90": 61.6, "99": 96.16}
+
+
+@pytest.mark.parametrize(
+    "args, message",
+    [
+        (["--opencv", "Nano", "--threads", "1"], "model files of Nano"),
+        (["--num-frames", "1"], "1 frames: no step"),
+    ],
+)
+def test_track_that_cannot_be_run(benchmark, monkeypatch, capsys, args, message):
+    code, results, err = run(benchmark, monkeypatch, capsys, "--task", "track", *args, *COMPACT)
+    assert code == 1 and not results
+    assert err.startswith("error: ") and message in err
+
+
+def test_train(benchmark, monkeypatch, capsys):
+    args = ("--task", "train", "--num-iters", "3", "--warmup", "1", "--threads", "1")
+    opts = (*COMPACT, "SOLVER.IMS_PER_BATCH", "2")
+    code, (result,), err = run(benchmark, monkeypatch, capsys, *args, *opts)
+    assert code == 0, err
+    assert result["data"] == ["video_720p_80kb"]
+    assert (result["iterations"], result["pairs_per_iteration"]) == (3, 2)
+    rate = 2000 / result["ms_per_iteration"]
+    assert result["pairs_per_second"] == pytest.approx(rate, rel=0.01, abs=0.005)
+    assert 0 < result["data_share"] < 1
+    assert result["peak_memory_mb"]["process"] > 50 and result["peak_memory_mb"]["gpu"] is None
+    assert (result["device"], result["precision"]) == ("cpu", "float32")
+    assert result["trained_parameters"] > 10_000
+
+
+def test_only_positive_numbers(benchmark, monkeypatch, capsys):
+    with pytest.raises(SystemExit):
+        run(benchmark, monkeypatch, capsys, "--task", "track", "--threads", "0")
+    assert "0 is not positive" in capsys.readouterr().err

@@ -2,7 +2,6 @@ import math
 
 import numpy as np
 import pytest
-import torch
 
 from sot.tracking.geometry import (
     central_positions,
@@ -31,9 +30,9 @@ def test_central_positions():
 
 
 def test_penalty_by_hand():
-    previous = torch.tensor([10.0, 10.0])
+    previous = np.array([10.0, 10.0])
     # same; twice as large; half as large; 20 x 10 (overall sqrt(35 * 25) against 20)
-    sizes = torch.tensor([[10.0, 10], [20, 20], [5, 5], [20, 10]])
+    sizes = np.array([[10.0, 10], [20, 20], [5, 5], [20, 10]])
     overall = math.sqrt(35 * 25) / 20
     expected = [1, math.exp(-0.1), math.exp(-0.1), math.exp(-0.1 * (2 * overall - 1))]
     assert change_penalty(sizes, previous, 0.1).tolist() == pytest.approx(expected)
@@ -53,7 +52,5 @@ def test_clip_box():
 
 
 def test_penalty_of_a_box_without_a_size_is_a_number():
-    penalty = change_penalty(
-        torch.tensor([[0.0, 0.0], [0.0, 5.0]]), torch.tensor([10.0, 10.0]), 0.1
-    )
+    penalty = change_penalty(np.array([[0.0, 0.0], [0.0, 5.0]]), np.array([10.0, 10.0]), 0.1)
     assert penalty.tolist() == [0.0, 0.0]

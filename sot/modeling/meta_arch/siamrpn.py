@@ -1,5 +1,6 @@
 """SiamRPN, and by configuration SiamRPN++."""
 
+import math
 from typing import Dict, List, Tuple
 
 import torch
@@ -38,6 +39,11 @@ class SiamRPN(SiameseNetwork):
         """A, the anchors of each position of the response map."""
         return self.proposal_generator.anchor_generator.num_anchors[0]
 
+    @property
+    def stride(self) -> int:
+        """Of the response map, in crop pixels."""
+        return self.proposal_generator.anchor_generator.strides[0]
+
     def template(self, crops: torch.Tensor) -> List[torch.Tensor]:
         """Kernels of N targets, batch first, from template crops (N, 3, 127, 127)."""
         return self.proposal_generator.template(self.features(crops, is_template=True))
@@ -61,13 +67,18 @@ class SiamRPN(SiameseNetwork):
         features = self.features(crops, is_template=False)
         return self.proposal_generator(kernels, features, crops.shape[-1], gt_instances)[2]
 
-    def inference(self, kernels, crops) -> List[Dict[str, Instances]]:
-        """The best box of each pair: ``[{"instances": Instances(pred_boxes, scores)}]``."""
-        boxes, scores = self.detect(kernels, crops)
+    def inference(self, kernels, crops) -> List[Dict]:
+        """The best box of each pair, and the best logit of each position:
+        ``[{"instances": Instances(pred_boxes, scores), "response": (H, W)}]``."""
+        features = self.features(crops, is_template=False)
+        boxes, logits, _ = self.proposal_generator(kernels, features, crops.shape[-1])
+        side = math.isqrt(logits.shape[1] // self.num_anchors)
+        responses = logits.unflatten(1, (side, side, -1)).amax(dim=3)
         results = []
-        for boxes_i, scores_i in zip(boxes, scores):
-            best = scores_i.argmax(dim=0, keepdim=True)
+        for boxes_i, logits_i, response in zip(boxes, logits, responses):
+            best = logits_i.argmax(dim=0, keepdim=True)
             instances = Instances(tuple(crops.shape[-2:]))
-            instances.pred_boxes, instances.scores = Boxes(boxes_i[best]), scores_i[best]
-            results.append({"instances": instances})
+            instances.pred_boxes = Boxes(boxes_i[best])
+            instances.scores = logits_i[best].sigmoid()
+            results.append({"instances": instances, "response": response})
         return results

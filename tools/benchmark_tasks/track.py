@@ -1,0 +1,121 @@
+"""Whole tracking steps."""
+
+import functools
+import os
+import time
+
+import numpy as np
+import torch
+from detectron2.utils.file_io import PathManager
+
+from sot.api import build_model
+from sot.config import resolve_device
+from sot.data import SubwindowTransform, get_tracks
+from sot.data.datasets.synthetic import SyntheticFrames
+from sot.modeling import SiameseNetwork, SiameseRPN
+from sot.modeling.meta_arch import siamfc
+from sot.tracking import SiameseTracker, build_siamese_tracker
+from sot.tracking.opencv import OpenCVTracker, make_opencv_tracker
+
+from .timing import timed
+
+CLIP_SIZE = (480, 640)  # of the made clip
+# What is not listed is decoding: from the network's outputs to boxes, and the choice among them.
+PARTS = (
+    ("crop", SubwindowTransform, "apply_image"),
+    ("crop", SiameseTracker, "_tensor"),
+    ("network", SiameseNetwork, "features"),
+    ("network", SiameseRPN, "predict"),
+    ("network", siamfc, "xcorr"),
+)
+
+
+def benchmark_track(cfg, args):
+    """Yield one result for each number of targets, then one for each tracker of OpenCV."""
+    name, images, box = load_clip(cfg, args)
+    cfg = cfg.clone()
+    cfg.MODEL.DEVICE = resolve_device(cfg.MODEL.DEVICE)
+    model = build_model(cfg)
+    ours = build_siamese_tracker(cfg, model)
+    runs = {}  # of each tracker what takes a step, and what makes the state to start from
+    for n in args.targets:
+        runs[n] = ours.step_all, lambda n=n: [ours.start(images[0], box)] * n
+    for kind in args.opencv:
+        tracker = OpenCVTracker(functools.partial(make_opencv_tracker, kind, args.model[kind]))
+        runs[kind] = tracker.step, functools.partial(tracker.start, images[0], box)
+
+    # in turns, so that a disturbance meets all of them; of each the fastest pass counts
+    passes = [
+        {key: follow(step, start(), images[1:]) for key, (step, start) in runs.items()}
+        for _ in range(args.passes)
+    ]
+    best = {key: describe(min((p[key] for p in passes), key=np.median)) for key in runs}
+    clip = {"clip": name, "frames": len(images), "size": list(images[0].shape[1::-1])}
+    for n in args.targets:
+        yield {
+            "tracker": cfg.MODEL.META_ARCHITECTURE,
+            "targets": n,
+            **best[n],
+            "share": shares(*runs[n], images[1:]),
+            "parameters": sum(p.numel() for p in model.parameters()),
+            "weights_mb": size_of_weights(cfg.MODEL.WEIGHTS),
+            "device": cfg.MODEL.DEVICE,
+            **clip,
+        }
+    for kind in args.opencv:
+        ratio = round(best[args.targets[0]]["fps"] / best[kind]["fps"], 3)
+        yield {"tracker": f"OpenCV {kind}", **best[kind], "ours_times_its_fps": ratio, **clip}
+
+
+def load_clip(cfg, args):
+    """Name, images and first box of the first sequence of DATASETS.TEST, if that was given, else of
+    a made one. The images are in memory: reading them does not count."""
+    if "DATASETS.TEST" in args.opts:
+        track = get_tracks(cfg.DATASETS.TEST[0])[0]
+        name, frames, box = track["name"], track["frames"], track["boxes"][0]
+    else:
+        frames = SyntheticFrames(args.seed, args.num_frames, CLIP_SIZE)
+        name, box = "synthetic", frames.annotation()[0][0]
+    if len(frames) < 2:
+        raise ValueError(f"{name} has {len(frames)} frames: no step to time")
+    return name, [frames[i] for i in range(min(len(frames), args.num_frames))], box
+
+
+def follow(step, state, images) -> np.ndarray:
+    """Seconds of each step."""
+    seconds = []
+    for image in images:
+        begin = time.perf_counter()
+        state = step(image, state)
+        seconds.append(time.perf_counter() - begin)
+    return np.array(seconds)
+
+
+def describe(seconds: np.ndarray) -> dict:
+    p10, median, p90, p99 = np.percentile(1000 * seconds, (10, 50, 90, 99))
+    return {
+        "median_ms": round(median, 3),
+        "fps": round(1000 / median, 2),
+        "percentiles_ms": {"10": round(p10, 3), "90": round(p90, 3), "99": round(p99, 3)},
+    }
+
+
+def shares(step, start, images) -> dict:
+    """Of the time of the steps, by part; in a pass of its own, as looking at the clock takes time,
+    and on a GPU waiting for it."""
+    spent, state = {"crop": 0.0, "network": 0.0}, start()
+    with timed(PARTS, spent, _clock):
+        total = follow(step, state, images).sum()
+    spent["decode"] = total - sum(spent.values())
+    return {part: round(value / total, 3) for part, value in spent.items()}
+
+
+def _clock() -> float:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def size_of_weights(path: str):
+    """MB of the file, None without one."""
+    return round(os.path.getsize(PathManager.get_local_path(path)) / 1e6, 2) if path else None
