@@ -38,7 +38,7 @@ $(STAMP): requirements.txt setup.py tools/install_detectron2.py
 	@echo "The environment is ready: $(VENV)"
 
 demo: setup
-	$(PY) demo/track_video.py --config-file configs/SiamRPN/siamrpn_compact.yaml \
+	$(PY) demo/track_video.py --config-file configs/SiamRPN/siamrpn_lite.yaml \
 		--input demo/clip.mp4 --init-box "$$(head -n 1 demo/clip_groundtruth.txt)" \
 		--gt demo/clip_groundtruth.txt --output output/demo
 

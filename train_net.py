@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 r"""Train or evaluate a tracker.
 
-    python train_net.py --config-file configs/SiamRPN/siamrpn_compact.yaml [--resume]
+    python train_net.py --config-file configs/SiamRPN/siamrpn_lite.yaml [--resume]
     python train_net.py --config-file ... --eval-only [--resume] MODEL.WEIGHTS model.pth \
         DATASETS.TEST "('folder:DIR',)"
 
@@ -106,7 +106,7 @@ if __name__ == "__main__":
         help="seconds after which a process that waits for the others gives up (default: 1800); "
         "one that waits for the others' test sequences needs as long as they take",
     )
-    parser.set_defaults(config_file="SiamRPN/siamrpn_compact.yaml", dist_url="auto")
+    parser.set_defaults(config_file="SiamRPN/siamrpn_lite.yaml", dist_url="auto")
     arguments = parser.parse_args()
     with one_line_errors():
         config = load_config(arguments)

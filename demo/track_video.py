@@ -27,7 +27,7 @@ from sot.data.datasets import make_track, read_boxes
 from sot.data.video import open_source
 from sot.visualization import Window
 
-DEFAULT_CONFIG = "SiamRPN/siamrpn_compact.yaml"
+DEFAULT_CONFIG = "SiamRPN/siamrpn_lite.yaml"
 FAILED, USAGE, INCOMPLETE, INTERRUPTED = 1, 2, 3, 130  # exit codes
 BAR_FORMAT = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}{postfix}]"
 

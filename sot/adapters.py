@@ -3,7 +3,7 @@
 GOT-10k's toolkit (github.com/got-10k/toolkit), whose experiments take `Got10kTracker`:
 
     from got10k.experiments import ExperimentGOT10k
-    tracker = Got10kTracker(sot.build_tracker("SiamRPN/siamrpn_compact.yaml"), "ours")
+    tracker = Got10kTracker(sot.build_tracker("SiamRPN/siamrpn_lite.yaml"), "ours")
     ExperimentGOT10k("data/GOT-10k", subset="val").run(tracker)
 
 And code that has a tracker of OpenCV's, which `OpenCVStyleTracker` can take the place of.

@@ -197,7 +197,7 @@ def load_config(config, opts=()) -> CN:
 
     Args:
         config (str or Path): a yaml file, or the name of one that comes with the project,
-            such as ``"SiamRPN/siamrpn_compact.yaml"``.
+            such as ``"SiamRPN/siamrpn_lite.yaml"``.
         opts (sequence): ``KEY VALUE KEY VALUE ...``.
 
     Raises:

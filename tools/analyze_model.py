@@ -2,7 +2,7 @@
 """
 Size, cost and geometry of the networks, as a markdown table and as JSON:
 
-    python tools/analyze_model.py --config-file SiamRPN/siamrpn_compact.yaml
+    python tools/analyze_model.py --config-file SiamRPN/siamrpn_lite.yaml
     python tools/analyze_model.py --all --json models.json INPUT.SEARCH_SIZE_TEST 255
 
 Parameters are in millions, of backbone, neck and head. The template pass runs once for each target,
@@ -37,7 +37,8 @@ UNCOUNTED = {
     "aten::" + name
     for name in (
         "add add_ sub sub_ rsub mul mul_ div div_ exp sigmoid softmax mean sum hardtanh hardtanh_ "
-        "clamp_max clamp_min relu6 max_pool2d meshgrid lift_fresh unflatten repeat_interleave alias"
+        "clamp_max clamp_min relu6 max_pool2d meshgrid lift_fresh unflatten repeat "
+        "repeat_interleave alias"
     ).split()
 }
 

@@ -2,11 +2,11 @@
 """
 Measure speed; one JSON object a line says what was measured and on what.
 
-    python tools/benchmark.py --task track --config-file SiamRPN/siamrpn_compact.yaml --threads 2
+    python tools/benchmark.py --task track --config-file SiamRPN/siamrpn_lite.yaml --threads 2
     python tools/benchmark.py --task track --targets 1 10 --opencv MIL CSRT --threads 2 \\
         DATASETS.TEST "('folder:DIR',)"
     python tools/benchmark.py --task train --config-file C SOLVER.IMS_PER_BATCH 8
-    python tools/benchmark.py --task data --config-file configs/SiamRPN/siamrpn_compact.yaml
+    python tools/benchmark.py --task data --config-file configs/SiamRPN/siamrpn_lite.yaml
     python tools/benchmark.py --task data --config-file C DATASETS.TRAIN "('folder:PATH',)"
     python tools/benchmark.py --task index
 
@@ -80,7 +80,7 @@ def parse_args():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--task", required=True, choices=sorted(TASKS))
-    parser.add_argument("--config-file", default="SiamRPN/siamrpn_compact.yaml", metavar="FILE")
+    parser.add_argument("--config-file", default="SiamRPN/siamrpn_lite.yaml", metavar="FILE")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--threads", type=_positive, help="of PyTorch and OpenCV; by default PyTorch's choice "

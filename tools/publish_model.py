@@ -3,9 +3,9 @@
 Strip a training checkpoint to its weights (their average, if it was trained with SOLVER.EMA) in
 half precision, named by their hash:
 
-    python tools/publish_model.py output/model_final.pth weights/siamrpn_compact
+    python tools/publish_model.py output/model_final.pth weights/siamrpn_lite
 
-writes weights/siamrpn_compact_<first 8 digits of the file's SHA-256>.pth, for MODEL.WEIGHTS.
+writes weights/siamrpn_lite_<first 8 digits of the file's SHA-256>.pth, for MODEL.WEIGHTS.
 """
 
 import argparse

@@ -4,7 +4,7 @@ Run trackers of OpenCV over a data set, to compare with; and ours beside them, w
 
     python tools/run_baseline.py --dataset otb2015 --trackers MIL KCF CSRT MOSSE --output output
     python tools/run_baseline.py --dataset folder:DIR --trackers MIL KCF CSRT --output output \\
-        --config-file SiamRPN/siamrpn_compact.yaml --report output/report
+        --config-file SiamRPN/siamrpn_lite.yaml --report output/report
     python tools/run_baseline.py --dataset folder:DIR --trackers ViT --output output \\
         --model ViT.net=object_tracking_vittrack_2023sep.onnx
 

@@ -2,7 +2,7 @@
 r"""
 Draw what the network sees in training, and where the targets lie in its search crops:
 
-    python tools/visualize_pairs.py --config-file configs/SiamRPN/siamrpn_compact.yaml \
+    python tools/visualize_pairs.py --config-file configs/SiamRPN/siamrpn_lite.yaml \
         --output output/pairs DATASETS.TRAIN "('coco:photos:photos.json', 'folder:videos')"
 
 OUTPUT/pairs.png       template and search crop of the first pairs that a training run with this
@@ -195,7 +195,7 @@ def parse_args(argv=None):
     )
     parser.add_argument(
         "--config-file",
-        default="SiamRPN/siamrpn_compact.yaml",
+        default="SiamRPN/siamrpn_lite.yaml",
         help="yaml file, or name in configs/ (%(default)s)",
     )
     parser.add_argument("--output", required=True, help="folder for the two pictures")

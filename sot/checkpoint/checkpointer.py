@@ -81,7 +81,12 @@ class SOTCheckpointer(DetectionCheckpointer):
         if self._weights_only:
             return ""
         name = os.path.basename(path)
-        others = [f for f in self.get_all_checkpoint_files() if os.path.basename(f) != name]
+        # not model_best, which holds weights alone
+        others = [
+            f
+            for f in self.get_all_checkpoint_files()
+            if os.path.basename(f) != name and not f.endswith("model_best.pth")
+        ]
         if not others:
             return f"; there is no other checkpoint in {self.save_dir}"
         newest = os.path.basename(max(others, key=os.path.getmtime))

@@ -249,6 +249,7 @@ class TestLastCheckpointIsUnusable:
         for i in range(3):
             checkpointer.save(f"model_{i:07d}", iteration=i)
             os.utime(tmp_path / f"model_{i:07d}.pth", (i, i))
+        torch.save({"model": Net().state_dict()}, tmp_path / "model_best.pth")  # the newest file
         return tmp_path
 
     def make(self, folder):

@@ -56,11 +56,6 @@ EFFICIENTNET_LITE0 = (
 FROZEN_CHUNK = 4
 
 
-def _relu6(x):
-    # nobody else has the output of a convolution
-    return F.relu6(x, inplace=not torch.is_grad_enabled())
-
-
 def _conv(in_channels, out_channels, kernel_size, norm, activation=None, **kwargs) -> Conv2d:
     conv = Conv2d(
         in_channels,
@@ -91,13 +86,13 @@ class InvertedResidual(CNNBlockBase):
         super().__init__(in_channels, out_channels, stride)
         self.residual = stride == 1 and in_channels == out_channels
         hidden = in_channels * (expansion or 1)
-        self.expand = _conv(in_channels, hidden, 1, norm, _relu6) if expansion else nn.Identity()
+        self.expand = _conv(in_channels, hidden, 1, norm, F.relu6) if expansion else nn.Identity()
         self.depthwise = _conv(
             hidden,
             hidden,
             kernel_size,
             norm,
-            _relu6,
+            F.relu6,
             stride=stride,
             padding=kernel_size // 2 - 1 if stride > 1 else dilation * (kernel_size // 2),
             dilation=dilation,
@@ -144,7 +139,7 @@ class InvertedResidualNet(Backbone):
         self._out_features = list(out_features)
         self._out_feature_strides, self._out_feature_channels = {}, {}
         channels, total_stride, last_dilation = stem_channels, 2, 1
-        self.layer0 = _conv(3, channels, 3, norm, _relu6, stride=2)
+        self.layer0 = _conv(3, channels, 3, norm, F.relu6, stride=2)
         self.layer_names = names[: max(map(names.index, out_features)) + 1]
         for name, layer in zip(self.layer_names, layers):
             blocks = []
