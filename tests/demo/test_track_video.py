@@ -134,7 +134,7 @@ class TestFiles:
         }
         assert len(result["boxes"]) == 10
         assert result["source"] == str(clip)
-        assert result["config"] == "SiamRPN/siamrpn_compact.yaml"
+        assert result["config"] == "SiamRPN/siamrpn_lite.yaml"
         assert result["opts"] == ["TEST.TRACKER.PENALTY_K", "0.1"]
         assert (result["fps"], result["width"], result["height"]) == (10.0, 64, 48)
         assert (result["frames"], result["skipped"], result["interrupted"]) == (10, [], False)
