@@ -6,12 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
-from detectron2.engine import HookBase
 from detectron2.evaluation import verify_results
+from training_runs import train, write_sequences
 
 from sot.api import build_model
 from sot.config import load_config
@@ -28,17 +27,7 @@ CONFIG = "quick_schedules/siamrpn_compact_instant_test.yaml"
 def sequences(tmp_path_factory):
     """Two sequences of a bright square on noise."""
     root = tmp_path_factory.mktemp("sequences")
-    rng = np.random.default_rng(0)
-    for name in ("a", "b"):
-        (root / name / "img").mkdir(parents=True)
-        rows = []
-        for i in range(6):
-            image = rng.integers(0, 120, (90, 120, 3), np.uint8)
-            x, y = 30 + 4 * i, 25 + 2 * i
-            image[y : y + 20, x : x + 24] = (40, 220, 240)
-            cv2.imwrite(str(root / name / "img" / f"{i + 1:04d}.png"), image)
-            rows.append(f"{x},{y},24,20")
-        (root / name / "groundtruth_rect.txt").write_text("\n".join(rows) + "\n")
+    write_sequences(root, a=6, b=6)
     return root
 
 
@@ -50,29 +39,6 @@ def config(sequences, output, *opts):
         *("SOLVER.MAX_ITER", 6, "SOLVER.IMS_PER_BATCH", 2, "SOLVER.CHECKPOINT_PERIOD", 3),
     ]
     return load_config(CONFIG, [*base, *opts])
-
-
-class Record(HookBase):
-    def __init__(self, stop_at=None):
-        self.losses, self.stop_at = [], stop_at
-
-    def after_step(self):
-        self.losses.append(self.trainer.storage.latest()["total_loss"][0])
-        if self.trainer.iter + 1 == self.stop_at:
-            raise InterruptedError
-
-
-def train(cfg, resume=False, stop_at=None):
-    Path(cfg.OUTPUT_DIR).mkdir(exist_ok=True)
-    torch.manual_seed(cfg.SEED)  # default_setup does so for train_net.py
-    trainer, record = Trainer(cfg), Record(stop_at)
-    trainer.register_hooks([record])
-    trainer.resume_or_load(resume)
-    try:
-        trainer.train()
-    except InterruptedError:
-        pass
-    return record.losses, trainer
 
 
 @pytest.mark.parametrize("amp", [False, True])

@@ -1,38 +1,14 @@
-from pathlib import Path
-
-import cv2
-import numpy as np
 import pytest
-import torch
-from detectron2.engine import HookBase
+from training_runs import train, write_sequences
 
 from sot.config import load_config
-from sot.engine import Trainer
-
-
-class Record(HookBase):
-    def __init__(self, stop_at):
-        self.losses, self.stop_at = [], stop_at
-
-    def after_step(self):
-        self.losses.append(self.trainer.storage.latest()["total_loss"][0])
-        if self.trainer.iter + 1 == self.stop_at:
-            raise InterruptedError
 
 
 @pytest.fixture(scope="session")
 def square_on_noise(tmp_path_factory):
     """Folder of one sequence of a bright square on noise."""
     root = tmp_path_factory.mktemp("sequences")
-    (root / "a" / "img").mkdir(parents=True)
-    rng, rows = np.random.default_rng(0), []
-    for i in range(6):
-        image = rng.integers(0, 120, (90, 120, 3), np.uint8)
-        x, y = 30 + 4 * i, 25 + 2 * i
-        image[y : y + 20, x : x + 24] = (40, 220, 240)
-        cv2.imwrite(str(root / "a" / "img" / f"{i + 1:04d}.png"), image)
-        rows.append(f"{x},{y},24,20")
-    (root / "a" / "groundtruth_rect.txt").write_text("\n".join(rows) + "\n")
+    write_sequences(root, a=6)
     return root
 
 
@@ -51,15 +27,6 @@ def tiny_run(square_on_noise, tmp_path):
             *("MODEL.COMPACT.CHANNELS", [4, 4, 8, 8], "MODEL.SIAMESE.HEAD_CHANNELS", 8),
         ]
         cfg = load_config("quick_schedules/siamrpn_compact_instant_test.yaml", [*base, *opts])
-        Path(cfg.OUTPUT_DIR).mkdir(exist_ok=True)
-        torch.manual_seed(cfg.SEED)  # default_setup does so for train_net.py
-        trainer, record = Trainer(cfg), Record(stop_at)
-        trainer.register_hooks([record])
-        trainer.resume_or_load(resume)
-        try:
-            trainer.train()
-        except InterruptedError:
-            pass
-        return record.losses, trainer
+        return train(cfg, resume, stop_at)
 
     return run

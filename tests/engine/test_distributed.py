@@ -7,14 +7,13 @@ import sys
 import time
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 import torch
 import torch.multiprocessing as mp
 from detectron2.engine import HookBase
 from detectron2.utils import comm
 from detectron2.utils.events import EventStorage
+from training_runs import write_sequences
 
 from sot.api import build_model
 from sot.config import load_config
@@ -30,21 +29,6 @@ CASES = {
     "SiamFC": (*EXACT, "MODEL.META_ARCHITECTURE", "SiamFC"),
     "bfloat16": (*EXACT, "SOLVER.AMP.ENABLED", True),
 }
-
-
-def write_sequences(root):
-    """Three sequences of a bright square on noise."""
-    rng = np.random.default_rng(0)
-    for name, length in (("a", 4), ("b", 3), ("c", 3)):
-        (root / name / "img").mkdir(parents=True)
-        rows = []
-        for i in range(length):
-            image = rng.integers(0, 120, (90, 120, 3), np.uint8)
-            x, y = 30 + 4 * i, 25 + 2 * i
-            image[y : y + 20, x : x + 24] = (40, 220, 240)
-            cv2.imwrite(str(root / name / "img" / f"{i + 1:04d}.png"), image)
-            rows.append(f"{x},{y},24,20")
-        (root / name / "groundtruth_rect.txt").write_text("\n".join(rows) + "\n")
 
 
 def options(root, output):
@@ -127,7 +111,7 @@ def work(root):
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("distributed")
-    write_sequences(root / "data")
+    write_sequences(root / "data", a=4, b=3, c=3)
     return root
 
 
