@@ -71,7 +71,9 @@ def test_bfloat16_on_cpu_gives_nearly_the_same_loss(sequences, tmp_path, monkeyp
     (exact,), _ = train(config(sequences, tmp_path / "f", *opts))
     (bf16,), trainer = train(config(sequences, tmp_path / "b", *opts, "SOLVER.AMP.ENABLED", True))
     assert bf16 == pytest.approx(exact, rel=0.05) and bf16 != exact
+    weights = [p for p in trainer.model.parameters() if p.dim() == 4]
     assert all(p.dtype == torch.float32 for p in trainer.model.parameters())
+    assert all(p.is_contiguous(memory_format=torch.channels_last) for p in weights)
 
 
 def test_it_learns_two_pairs(sequences, tmp_path):

@@ -50,6 +50,9 @@ class Trainer(DefaultTrainer):
         if torch.device(cfg.MODEL.DEVICE).type == "cpu":
             keep_freed_memory()
         model = self.build_model(cfg)
+        if dtype == torch.bfloat16 and torch.device(cfg.MODEL.DEVICE).type == "cpu":
+            # with contiguous ones a bfloat16 convolution converts its input and output each time
+            model = model.to(memory_format=torch.channels_last)
         optimizer = self.build_optimizer(cfg, model)
         # device_ids are for inputs, which the model itself moves; None is right on a CPU too
         ddp_model = create_ddp_model(model, device_ids=None, broadcast_buffers=False)

@@ -132,6 +132,17 @@ class TestFrozenLayers:
         one_by_one = torch.cat([net(part)["layer4"] for part in x.split(1)])
         torch.testing.assert_close(together, one_by_one, rtol=1e-4, atol=1e-4)
 
+    @pytest.mark.parametrize("chunk", [1, 4])
+    def test_training_folds_the_norms_of_the_weights_there_are(self, chunk, monkeypatch):
+        monkeypatch.setattr(mobilenet, "FROZEN_CHUNK", chunk)
+        net, _ = load(build("MODEL.BACKBONE.FREEZE_AT", 5))
+        x = torch.randn(3, 3, 63, 63)
+        for _ in range(2):
+            expected = net.eval()(x)["layer4"]
+            in_training = net.train()(x)["layer4"]
+            torch.testing.assert_close(in_training, expected, rtol=1e-4, atol=1e-4)
+            net.layer0.weight.data.mul_(0.5)  # other weights, as from a checkpoint
+
     def test_only_the_others_learn(self):
         net = build("MODEL.BACKBONE.FREEZE_AT", 4).train()
         net(torch.randn(2, 3, 63, 63))["layer4"].sum().backward()

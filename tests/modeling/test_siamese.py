@@ -30,9 +30,17 @@ LITE = [
 ]
 
 
-@pytest.mark.parametrize("opts, plain", [([], True), (LITE, False)])
-def test_only_dense_networks_train_on_contiguous_crops(opts, plain):
-    model, crops = build(*opts), torch.zeros(2, 3, 16, 16, dtype=torch.uint8)
+@pytest.mark.parametrize(
+    "opts, weights, plain",
+    [
+        ([], torch.contiguous_format, True),
+        ([], torch.channels_last, False),
+        (LITE, torch.contiguous_format, False),
+    ],
+)
+def test_only_dense_networks_train_on_contiguous_crops(opts, weights, plain):
+    model = build(*opts).to(memory_format=weights)
+    crops = torch.zeros(2, 3, 16, 16, dtype=torch.uint8)
     assert model._normalize(crops).is_contiguous(memory_format=torch.channels_last)
     assert model.train()._normalize(crops).is_contiguous() == plain
 

@@ -8,6 +8,8 @@ from detectron2.layers import CNNBlockBase, Conv2d, FrozenBatchNorm2d, ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY, Backbone
 from torch import nn
 
+from ..fuse import fuse_for_inference
+
 __all__ = [
     "EfficientNetLite",
     "InvertedResidual",
@@ -175,18 +177,16 @@ class InvertedResidualNet(Backbone):
         names = ("layer0", *self.layer_names)
         chunked, others = names[: self._num_chunked], names[self._num_chunked :]
         if chunked:
+            frozen = nn.Sequential(*(getattr(self, name) for name in chunked))
+            if self.training:  # folded anew each time, as weights may be loaded in between
+                frozen = fuse_for_inference(frozen)
             with torch.no_grad():
-                x = torch.cat([self._run(chunked, part) for part in x.split(FROZEN_CHUNK)])
+                x = torch.cat([frozen(part) for part in x.split(FROZEN_CHUNK)])
         for name in others:
             x = getattr(self, name)(x)
             if name in self._out_features:
                 outputs[name] = x
         return outputs
-
-    def _run(self, names, x):
-        for name in names:
-            x = getattr(self, name)(x)
-        return x
 
 
 class MobileNetV2(InvertedResidualNet):
