@@ -8,26 +8,17 @@ detection with the template branch pruned).
 from typing import List, Sequence, Tuple
 
 import torch
+import torch.nn.functional as F
 from detectron2.config import configurable
-from detectron2.layers import Conv2d, ShapeSpec, get_norm
+from detectron2.layers import Conv2d, ShapeSpec
 from detectron2.modeling.anchor_generator import build_anchor_generator
 from detectron2.modeling.proposal_generator import RPN_HEAD_REGISTRY
 from torch import nn
 
+from .layers import conv_norm
 from .xcorr import xcorr, xcorr_depthwise
 
 __all__ = ["DepthwiseRPNHead", "MultiLevelRPNHead", "UpChannelRPNHead"]
-
-
-def _conv_norm_relu(in_channels, out_channels, kernel_size, norm):
-    return Conv2d(
-        in_channels,
-        out_channels,
-        kernel_size,
-        bias=False,
-        norm=get_norm(norm, out_channels),
-        activation=nn.functional.relu,
-    )
 
 
 class _DepthwiseBranch(nn.Module):
@@ -35,10 +26,10 @@ class _DepthwiseBranch(nn.Module):
 
     def __init__(self, in_channels: int, channels: int, out_channels: int, norm: str):
         super().__init__()
-        self.conv_kernel = _conv_norm_relu(in_channels, channels, 3, norm)
-        self.conv_search = _conv_norm_relu(in_channels, channels, 3, norm)
+        self.conv_kernel = conv_norm(in_channels, channels, 3, norm, F.relu)
+        self.conv_search = conv_norm(in_channels, channels, 3, norm, F.relu)
         self.head = nn.Sequential(
-            _conv_norm_relu(channels, channels, 1, norm), Conv2d(channels, out_channels, 1)
+            conv_norm(channels, channels, 1, norm, F.relu), Conv2d(channels, out_channels, 1)
         )
 
     def forward(self, kernel: torch.Tensor, x: torch.Tensor) -> torch.Tensor:

@@ -1,10 +1,14 @@
 """Crop-inside-residual networks (Zhang and Peng, Deeper and Wider Siamese Networks, CVPR 2019)."""
 
+from functools import partial
+
 import fvcore.nn.weight_init as weight_init
 import torch
 import torch.nn.functional as F
-from detectron2.layers import CNNBlockBase, Conv2d, ShapeSpec, get_norm
+from detectron2.layers import CNNBlockBase, ShapeSpec, get_norm
 from detectron2.modeling import BACKBONE_REGISTRY, ResNet
+
+from ..layers import conv_norm
 
 __all__ = [
     "CIInceptionUnit",
@@ -16,18 +20,7 @@ __all__ = [
 ]
 
 
-def _conv(in_channels, out_channels, kernel_size=1, *, norm, activation=F.relu, **kwargs):
-    kwargs.setdefault("bias", False)
-    conv = Conv2d(
-        in_channels,
-        out_channels,
-        kernel_size,
-        norm=get_norm(norm, out_channels),
-        activation=activation,
-        **kwargs,
-    )
-    weight_init.c2_msra_fill(conv)
-    return conv
+_conv = partial(conv_norm, activation=F.relu, init=weight_init.c2_msra_fill)
 
 
 def _crop(x: torch.Tensor) -> torch.Tensor:
@@ -56,7 +49,7 @@ class CIRStem(CNNBlockBase):
             raise ValueError(f"the pooling of the stem (MODEL.CIR.STEM_POOL) is 2 or 3, not {pool}")
         super().__init__(3, out_channels, stride=4 if pool else 2)
         self.pool = pool
-        self.conv1 = _conv(3, out_channels, 7, stride=2, bias=bias, norm=norm)
+        self.conv1 = _conv(3, out_channels, 7, norm, stride=2, bias=bias)
 
     def forward(self, x):
         """(N, 3, H, W) -> (N, C, h, w); 30 for 127, 62 for 255, 66 for 271 with pooling."""
@@ -120,13 +113,13 @@ class CIRUnit(_CropInsideUnit):
         """
         super().__init__(in_channels, out_channels, stride=stride, relu=relu)
         wide = bottleneck_channels * widening
-        self.conv1 = _conv(in_channels, bottleneck_channels, norm=norm)
-        self.conv2 = _conv(bottleneck_channels, wide, 3, groups=num_groups, norm=norm)
-        self.conv3 = _conv(wide, out_channels, norm=norm, activation=None)
+        self.conv1 = _conv(in_channels, bottleneck_channels, 1, norm)
+        self.conv2 = _conv(bottleneck_channels, wide, 3, norm, groups=num_groups)
+        self.conv3 = _conv(wide, out_channels, 1, norm, activation=None)
         self.shortcut = self.norm = None
         if in_channels != out_channels:
             shortcut_norm = "" if norm_after else norm
-            self.shortcut = _conv(in_channels, out_channels, norm=shortcut_norm, activation=None)
+            self.shortcut = _conv(in_channels, out_channels, 1, shortcut_norm, activation=None)
         if norm_after:
             self.norm = get_norm(norm, out_channels)
 
@@ -158,10 +151,10 @@ class CIInceptionUnit(_CropInsideUnit):
         """
         super().__init__(in_channels, out_channels, stride=stride, relu=relu)
         mid = bottleneck_channels
-        self.conv1 = _conv(in_channels, mid, norm=norm)
-        self.conv2 = _conv(mid, mid, 3, norm=norm)
-        self.conv3 = _conv(mid, out_channels - mid, norm=norm, activation=None)
-        self.branch1x1 = _conv(in_channels, mid, norm=norm, activation=None)
+        self.conv1 = _conv(in_channels, mid, 1, norm)
+        self.conv2 = _conv(mid, mid, 3, norm)
+        self.conv3 = _conv(mid, out_channels - mid, 1, norm, activation=None)
+        self.branch1x1 = _conv(in_channels, mid, 1, norm, activation=None)
 
     def transform(self, x):
         branch3x3 = self.conv3(self.conv2(self.conv1(x)))

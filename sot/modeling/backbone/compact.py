@@ -1,26 +1,19 @@
 """A small backbone for real-time tracking on a CPU."""
 
+from functools import partial
+
 import fvcore.nn.weight_init as weight_init
 import torch.nn.functional as F
-from detectron2.layers import CNNBlockBase, Conv2d, ShapeSpec, get_norm
+from detectron2.layers import CNNBlockBase, ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY, Backbone
 from torch import nn
+
+from ..layers import conv_norm
 
 __all__ = ["CompactCIRNet", "CropInsideBlock", "build_compact_backbone"]
 
 
-def _conv3x3(in_channels, out_channels, stride, norm, activation=F.relu):
-    conv = Conv2d(
-        in_channels,
-        out_channels,
-        3,
-        stride=stride,
-        bias=False,
-        norm=get_norm(norm, out_channels),
-        activation=activation,
-    )
-    weight_init.c2_msra_fill(conv)
-    return conv
+_conv = partial(conv_norm, activation=F.relu, init=weight_init.c2_msra_fill)
 
 
 class CropInsideBlock(CNNBlockBase):
@@ -32,8 +25,8 @@ class CropInsideBlock(CNNBlockBase):
 
     def __init__(self, channels: int, norm: str):
         super().__init__(channels, channels, stride=1)
-        self.conv1 = _conv3x3(channels, channels, 1, norm)
-        self.conv2 = _conv3x3(channels, channels, 1, norm, activation=None)
+        self.conv1 = _conv(channels, channels, 3, norm)
+        self.conv2 = _conv(channels, channels, 3, norm, activation=None)
 
     def forward(self, x):
         """(N, C, H, W) -> (N, C, H - 4, W - 4)."""
@@ -57,8 +50,8 @@ class CompactCIRNet(Backbone):
         """
         super().__init__()
         c1, c2, c3, c4 = channels
-        self.stem = nn.Sequential(_conv3x3(3, c1, 2, norm), _conv3x3(c1, c2, 2, norm))
-        self.stage = nn.Sequential(_conv3x3(c2, c3, 1, norm), _conv3x3(c3, c4, 2, norm))
+        self.stem = nn.Sequential(_conv(3, c1, 3, norm, stride=2), _conv(c1, c2, 3, norm, stride=2))
+        self.stage = nn.Sequential(_conv(c2, c3, 3, norm), _conv(c3, c4, 3, norm, stride=2))
         self.blocks = nn.Sequential(*[CropInsideBlock(c4, norm) for _ in range(num_blocks)])
         self._out_features = ["blocks"]
         self._out_feature_strides = {"blocks": 8}

@@ -1,14 +1,16 @@
 """Light backbones of inverted residuals: MobileNetV2 as in SiamRPN++, and EfficientNet-Lite0."""
 
+from functools import partial
 from typing import NamedTuple, Sequence
 
 import torch
 import torch.nn.functional as F
-from detectron2.layers import CNNBlockBase, Conv2d, FrozenBatchNorm2d, ShapeSpec, get_norm
+from detectron2.layers import CNNBlockBase, FrozenBatchNorm2d, ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY, Backbone
 from torch import nn
 
 from ..fuse import fuse_for_inference
+from ..layers import conv_norm
 
 __all__ = [
     "EfficientNetLite",
@@ -58,19 +60,12 @@ EFFICIENTNET_LITE0 = (
 FROZEN_CHUNK = 4
 
 
-def _conv(in_channels, out_channels, kernel_size, norm, activation=None, **kwargs) -> Conv2d:
-    conv = Conv2d(
-        in_channels,
-        out_channels,
-        kernel_size,
-        bias=False,
-        norm=get_norm(norm, out_channels),
-        activation=activation,
-        **kwargs,
-    )
+def _fill(conv: nn.Conv2d) -> None:
     # the fan-out that torch computes for a depthwise convolution counts all channels
     nn.init.kaiming_normal_(conv.weight, mode="fan_in", nonlinearity="relu")
-    return conv
+
+
+_conv = partial(conv_norm, init=_fill)
 
 
 class InvertedResidual(CNNBlockBase):

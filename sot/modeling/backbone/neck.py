@@ -3,8 +3,10 @@
 from typing import Dict, Optional, Sequence
 
 import torch
-from detectron2.layers import Conv2d, ShapeSpec, get_norm
+from detectron2.layers import ShapeSpec
 from torch import nn
+
+from ..layers import conv_norm
 
 __all__ = ["AdjustNeck", "build_neck"]
 
@@ -43,9 +45,7 @@ class AdjustNeck(nn.Module):
         self.adjust = nn.ModuleDict()
         self._output_shape = dict(input_shape)
         for (name, shape), width in zip(input_shape.items(), channels):
-            self.adjust[name] = Conv2d(
-                shape.channels, width, 1, bias=False, norm=get_norm(norm, width)
-            )
+            self.adjust[name] = conv_norm(shape.channels, width, 1, norm)
             self._output_shape[name] = ShapeSpec(channels=width, stride=shape.stride)
 
     def output_shape(self) -> Dict[str, ShapeSpec]:

@@ -1,9 +1,11 @@
 """ResNet with total stride 8, the backbone of SiamRPN++: detectron2's, where it can be."""
 
 import fvcore.nn.weight_init as weight_init
-from detectron2.layers import Conv2d, ShapeSpec, get_norm
+from detectron2.layers import Conv2d, ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY
 from detectron2.modeling.backbone.resnet import BasicBlock, BasicStem, BottleneckBlock, ResNet
+
+from ..layers import conv_norm
 
 __all__ = [
     "AtrousBasicBlock",
@@ -37,16 +39,9 @@ def _shortcut(block, stride: int, dilation: int, norm):
     if block.shortcut is None or (stride == 1 and dilation == 1):
         return block.shortcut
     entry_dilation = _entry_dilation(block.in_channels, block.out_channels, dilation)
-    conv = Conv2d(
-        block.in_channels,
-        block.out_channels,
-        3,
-        stride=stride,
-        bias=False,
-        norm=get_norm(norm, block.out_channels),
-    )
+    fill = weight_init.c2_msra_fill
+    conv = conv_norm(block.in_channels, block.out_channels, 3, norm, stride=stride, init=fill)
     _set_window(conv, stride, entry_dilation)
-    weight_init.c2_msra_fill(conv)
     return conv
 
 

@@ -1,0 +1,40 @@
+"""Layers that backbones, neck and heads are made of."""
+
+from typing import Callable, Optional
+
+from detectron2.layers import Conv2d, get_norm
+
+__all__ = ["conv_norm"]
+
+
+def conv_norm(
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int,
+    norm: str,
+    activation: Optional[Callable] = None,
+    *,
+    init: Optional[Callable] = None,
+    bias: bool = False,
+    **kwargs,
+) -> Conv2d:
+    """Convolution, norm and activation as one module.
+
+    Args:
+        in_channels, out_channels, kernel_size, bias, kwargs: of the convolution.
+        norm: a name of detectron2.layers.get_norm.
+        activation: function of a tensor.
+        init: function that fills the convolution, in place of torch's own initialisation.
+    """
+    conv = Conv2d(
+        in_channels,
+        out_channels,
+        kernel_size,
+        bias=bias,
+        norm=get_norm(norm, out_channels),
+        activation=activation,
+        **kwargs,
+    )
+    if init is not None:
+        init(conv)
+    return conv
