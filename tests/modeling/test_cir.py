@@ -1,6 +1,3 @@
-import importlib.util
-from pathlib import Path
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,6 +6,7 @@ from detectron2.layers import FrozenBatchNorm2d, ShapeSpec
 from detectron2.modeling import build_resnet_backbone
 from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import EventStorage
+from tool_modules import load_tool
 
 from sot.api import build_model
 from sot.config import list_configs, load_config
@@ -20,17 +18,13 @@ from sot.modeling.backbone.cir import (
     make_cir_network,
 )
 
-TOOL = Path(__file__).resolve().parents[2] / "tools" / "analyze_model.py"
 CONFIGS = [c for c in list_configs() if c.startswith("SiamDW/")]
 QUICK = "SiamDW/siamfc_ciresnet22.yaml"
 
 
 @pytest.fixture(scope="module")
 def receptive_fields():
-    spec = importlib.util.spec_from_file_location("analyze_model", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.receptive_fields
+    return load_tool("analyze_model").receptive_fields
 
 
 def slow_but(config):

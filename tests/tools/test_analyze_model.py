@@ -1,6 +1,4 @@
-import importlib.util
 import json
-from pathlib import Path
 
 import pytest
 import torch
@@ -8,21 +6,18 @@ import torch.nn.functional as F
 from detectron2.config import get_cfg
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import Backbone, build_backbone
+from tool_modules import load_tool
 from torch import nn
 
 from sot.config import add_sot_config, list_configs, load_config
 from sot.modeling import AlexNet, CompactCIRNet, SiamFC, xcorr, xcorr_depthwise
 
-TOOL = Path(__file__).resolve().parents[2] / "tools" / "analyze_model.py"
 COMPACT = "SiamRPN/siamrpn_compact.yaml"
 
 
 @pytest.fixture(scope="module")
 def tool():
-    spec = importlib.util.spec_from_file_location("analyze_model", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool("analyze_model")
 
 
 class Zigzag(nn.Module):

@@ -1,4 +1,3 @@
-import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -6,20 +5,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from tool_modules import load_tool
 
 from sot.visualization import VideoWriter
 
-TOOL = Path(__file__).resolve().parents[2] / "tools" / "check_dataset.py"
 LENGTH = 6
 PICTURE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
 
 
 @pytest.fixture(scope="module")
 def tool():
-    spec = importlib.util.spec_from_file_location("check_dataset", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool("check_dataset")
 
 
 @pytest.fixture

@@ -1,17 +1,17 @@
 import pickle
 import runpy
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 import torchvision
 from detectron2.modeling import build_model
+from tool_modules import TOOLS
 
 from sot.checkpoint import SOTCheckpointer
 from sot.config import load_config
 
-TOOL = Path(__file__).resolve().parents[2] / "tools" / "convert_pretrained.py"
+TOOL = TOOLS / "convert_pretrained.py"
 CONFIG = "SiamRPN/siamrpn_alex_dw.yaml"
 TORCHVISIONS = ["MODEL.ALEXNET.CHANNELS", "[64, 192, 384, 256, 256]"]
 

@@ -4,21 +4,11 @@ import io
 import subprocess
 import sys
 import tarfile
-from pathlib import Path
 
 import pytest
+from tool_modules import TOOLS, load_tool
 
-TOOL = Path(__file__).parents[2] / "tools" / "install_detectron2.py"
-
-
-def load_tool():
-    spec = importlib.util.spec_from_file_location("install_detectron2", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-tool = load_tool()
+tool = load_tool("install_detectron2")
 
 SETUP = """\
 import torch
@@ -171,7 +161,7 @@ class TestCommand:
     def run(self, modules):
         """Run the tool where only the standard library and the folder `modules` can be imported."""
         return subprocess.run(
-            [sys.executable, "-S", str(TOOL)],
+            [sys.executable, "-S", str(TOOLS / "install_detectron2.py")],
             env={"PYTHONPATH": str(modules)},
             capture_output=True,
             text=True,

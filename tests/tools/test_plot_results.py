@@ -1,20 +1,14 @@
-import importlib.util
 import json
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-
-TOOL = Path(__file__).resolve().parents[2] / "tools" / "plot_results.py"
+from tool_modules import load_tool
 
 
 @pytest.fixture(scope="module")
 def tool():
-    spec = importlib.util.spec_from_file_location("plot_results", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool("plot_results")
 
 
 @pytest.fixture

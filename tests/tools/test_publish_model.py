@@ -1,21 +1,15 @@
 import hashlib
-import importlib.util
-from pathlib import Path
 
 import pytest
 import torch
+from tool_modules import load_tool
 
 from sot.checkpoint.checkpointer import read_checkpoint
-
-TOOL = Path(__file__).resolve().parents[2] / "tools" / "publish_model.py"
 
 
 @pytest.fixture(scope="module")
 def publish():
-    spec = importlib.util.spec_from_file_location("publish_model", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.publish
+    return load_tool("publish_model").publish
 
 
 def test_keeps_the_weights_only_in_half_precision_under_their_hash(publish, tmp_path):

@@ -1,19 +1,14 @@
-import importlib.util
 import json
-from pathlib import Path
 
 import cv2
 import pytest
 from baseline_fakes import Fake, image, make_fake
-
-TOOL = Path(__file__).resolve().parents[2] / "tools" / "run_baseline.py"
+from tool_modules import load_tool
 
 
 @pytest.fixture
 def tool(monkeypatch):
-    spec = importlib.util.spec_from_file_location("run_baseline", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_tool("run_baseline")
     # it would go on writing to the output that is captured of one test
     monkeypatch.setattr(module, "setup_logger", lambda name: None)
     monkeypatch.setattr(module, "make_opencv_tracker", make_fake)

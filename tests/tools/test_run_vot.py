@@ -1,15 +1,13 @@
-import importlib.util
 import json
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
+from tool_modules import load_tool
 
 from sot.data.datasets import make_track
 
-TOOL = Path(__file__).resolve().parents[2] / "tools" / "run_vot.py"
 CONFIG = "SiamRPN/siamrpn_compact.yaml"
 BOXES = [[10, 10, 20, 20]] * 3 + [[60, 10, 10, 10]] * 9  # the target jumps away
 
@@ -28,9 +26,7 @@ class Fixed:
 
 @pytest.fixture
 def tool(monkeypatch):
-    spec = importlib.util.spec_from_file_location("run_vot", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_tool("run_vot")
     # it would go on writing to the output that is captured of one test
     monkeypatch.setattr(module, "setup_logger", lambda name: None)
     monkeypatch.setattr(module, "make_opencv_tracker", lambda name, models: Fixed())

@@ -1,24 +1,18 @@
-import importlib.util
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
 import torch
 from detectron2.structures import Boxes, Instances
+from tool_modules import load_tool
 
 from sot import load_config
 
-TOOL = Path(__file__).resolve().parents[2] / "tools" / "visualize_pairs.py"
 ANCHORS, POSITIONS = "SiamRPN/siamrpn_compact.yaml", "SiamFC/siamfc_alex.yaml"
 
 
 @pytest.fixture(scope="module")
 def tool():
-    spec = importlib.util.spec_from_file_location("visualize_pairs", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool("visualize_pairs")
 
 
 @pytest.fixture

@@ -1,27 +1,23 @@
 import configparser
-import importlib.util
 import os
 import subprocess
 import sys
 import types
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from tool_modules import TOOLS, load_tool
 
 import sot
 
-TOOL = Path(__file__).resolve().parents[2] / "tools" / "vot_tracker.py"
+TOOL = TOOLS / "vot_tracker.py"
 CONFIG = "SiamRPN/siamrpn_compact.yaml"
 
 
 @pytest.fixture
 def tool():
-    spec = importlib.util.spec_from_file_location("vot_tracker", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool("vot_tracker")
 
 
 @pytest.fixture
