@@ -13,11 +13,12 @@ import numpy as np
 from ..data import get_tracks
 from ..data.datasets.tracks import TrackList
 from .attributes import find_attributes, read_attributes
+from .metrics import frames_per_second
 from .protocols import Protocol, get_protocol
 from .results import ResultProblem, SequenceResult, read_results
 from .vot_protocols import VOTProtocol
 
-__all__ = ["Comparison", "TrackerScores", "compare", "frames_per_second"]
+__all__ = ["Comparison", "TrackerScores", "compare"]
 
 logger = logging.getLogger(__name__)
 
@@ -202,16 +203,6 @@ def _score(result: SequenceResult, track: Dict, protocol: Protocol, restarted: b
             "not know"
         )
     return protocol.score_runs(result.runs, track)
-
-
-def frames_per_second(times: Optional[np.ndarray]) -> Optional[float]:
-    """1 / median of the times (T,) in seconds; the first, of the start, is left out, as are those
-    that are not positive. None if nothing is left."""
-    if times is None:
-        return None
-    times = np.asarray(times, dtype=np.float64)[1:]
-    times = times[np.isfinite(times) & (times > 0)]
-    return float(1 / np.median(times)) if len(times) else None
 
 
 def _recorded_speeds(folder: Path) -> Dict[str, float]:

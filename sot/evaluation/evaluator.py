@@ -13,7 +13,7 @@ from detectron2.utils import comm
 from tabulate import tabulate
 
 from ..data import get_tracks
-from .metrics import is_present
+from .metrics import frames_per_second, is_present
 from .protocols import get_protocol
 from .writers import ResultWriter, file_name, write_text
 
@@ -140,8 +140,9 @@ class SOTEvaluator(DatasetEvaluator):
         Args:
             inputs: track dicts; only the names are looked at.
             outputs: for each of them `name`, `boxes` (T, 4) XYXY, `times` (T,) in seconds and
-                `skipped`, the frames that could not be read; optionally `scores` (T,) and
-                `status` (T strings). Or `name` and `error`, where the tracker failed.
+                `skipped`, the frames that could not be read, whose times are 0; optionally
+                `scores` (T,) and `status` (T strings). Or `name` and `error`, where the tracker
+                failed.
 
         Raises:
             ValueError: an unknown sequence, one that was seen before, or one whose number of
@@ -234,9 +235,11 @@ class SOTEvaluator(DatasetEvaluator):
         track = self._tracks[name]
         output = self._files.read(track)
         present = is_present(track["boxes"]) & track["visible"]
+        # where no frame but the first was tracked, all there is to go by is the start
+        start = 1 / max(float(output["times"][0]), 1e-9)
         return {
             "scores": self._protocol.score(output["boxes"], track, output["scores"]),
-            "fps": _frames_per_second(output["times"], output["skipped"]),
+            "fps": frames_per_second(output["times"]) or start,
             "frames": len(present),
             "absent": int((~present).sum()),
             "skipped": len(output["skipped"]),
@@ -268,9 +271,3 @@ def _flat(result: Dict) -> Dict:
     hidden = ("curves", "per_frame", "frames_scored")
     scores = {k: v for k, v in result["scores"].items() if k not in hidden}
     return {**scores, **{k: v for k, v in result.items() if k != "scores"}}
-
-
-def _frames_per_second(times: np.ndarray, skipped: List[int]) -> float:
-    """From the median over the frames that were read; the first, if there are more, is left out."""
-    times = np.delete(np.asarray(times, dtype=np.float64), skipped)
-    return 1 / max(float(np.median(times[1:] if len(times) > 1 else times)), 1e-9)

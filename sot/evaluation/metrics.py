@@ -17,6 +17,8 @@ Sources: [OTB] Wu, Lim, Yang: Object Tracking Benchmark, PAMI 2015, and its MATL
 [GOT] Huang, Zhao, Huang: GOT-10k, PAMI 2019; [TN] Mueller et al.: TrackingNet, ECCV 2018.
 """
 
+from typing import Optional
+
 import numpy as np
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "SUCCESS_THRESHOLDS",
     "average_overlap",
     "center_error",
+    "frames_per_second",
     "iou_xyxy",
     "is_present",
     "mean_area",
@@ -189,6 +192,17 @@ def average_overlap(pred: np.ndarray, gt: np.ndarray) -> float:
     """
     ious = _present_ious(pred, gt)
     return float(ious.mean()) if len(ious) else float("nan")
+
+
+def frames_per_second(times: Optional[np.ndarray]) -> Optional[float]:
+    """1 / median of the times (T,) in seconds; the first, of the start, is left out, as are those
+    that are not positive: a frame that was not tracked (it could not be read, or was passed over
+    after a failure) has the time 0. None if nothing is left."""
+    if times is None:
+        return None
+    times = np.asarray(times, dtype=np.float64)[1:]
+    times = times[np.isfinite(times) & (times > 0)]
+    return float(1 / np.median(times)) if len(times) else None
 
 
 def _present_ious(pred, gt) -> np.ndarray:

@@ -10,8 +10,9 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from sot.data.datasets.tracks import make_track
 from sot.data.frames import FrameError
-from sot.evaluation.comparison import compare, frames_per_second
+from sot.evaluation.comparison import compare
 from sot.evaluation.html_page import Cell, table
+from sot.evaluation.metrics import frames_per_second
 from sot.evaluation.plots import curve_plot, speed_plot, style
 from sot.evaluation.report import write_report
 from sot.evaluation.worst import worst_sequences
