@@ -1,34 +1,16 @@
 """What a camera, a codec and other objects do to a target, as augmentations of a crop."""
 
-from typing import Optional, Tuple
+from typing import Tuple
 
 import cv2
 import numpy as np
-from detectron2.data.transforms import Augmentation, ColorTransform, NoOpTransform
-from fvcore.transforms.transform import Transform
+
+from .transforms import WithProbability
 
 __all__ = ["Compression", "LowResolution", "Occlusion", "SensorNoise"]
 
 
-class _WithProbability(Augmentation):
-    """A change of pixels that moves nothing, with probability ``prob``."""
-
-    def get_transform(self, image: np.ndarray, boxes: Optional[np.ndarray] = None) -> Transform:
-        """
-        Args:
-            image: (H, W, 3) uint8.
-            boxes: (1, 4) XYXY of the target, for those that ask for it.
-        """
-        if np.random.uniform() >= self.prob:
-            return NoOpTransform()
-        return ColorTransform(self.draw(image.shape[:2], boxes))
-
-    def draw(self, size: Tuple[int, int], boxes: Optional[np.ndarray]):
-        """A random function from an image of ``size`` (H, W) to one like it."""
-        raise NotImplementedError
-
-
-class LowResolution(_WithProbability):
+class LowResolution(WithProbability):
     """The detail of a smaller picture: shrunk and enlarged again."""
 
     def __init__(self, prob: float, max_factor: float = 4.0):
@@ -51,7 +33,7 @@ class LowResolution(_WithProbability):
         return apply
 
 
-class Compression(_WithProbability):
+class Compression(WithProbability):
     """The blocks of a JPEG of low quality."""
 
     def __init__(self, prob: float, quality: Tuple[int, int] = (10, 60)):
@@ -73,7 +55,7 @@ class Compression(_WithProbability):
         return apply
 
 
-class SensorNoise(_WithProbability):
+class SensorNoise(WithProbability):
     """Gaussian noise, the same in all channels."""
 
     def __init__(self, prob: float, max_sigma: float = 15.0):
@@ -99,7 +81,7 @@ class SensorNoise(_WithProbability):
         return apply
 
 
-class Occlusion(_WithProbability):
+class Occlusion(WithProbability):
     """Another part of the picture covers part of the target. The box stays that of the whole
     target, as in the annotations of tracking sequences."""
 

@@ -20,6 +20,7 @@ __all__ = [
     "SubwindowTransform",
     "TargetCrop",
     "WarpTransform",
+    "WithProbability",
     "color_transform",
     "context_side",
     "gray_transform",
@@ -271,7 +272,25 @@ def gray_transform() -> ColorTransform:
     return color_transform(_GRAY)
 
 
-class ColorJitter(Augmentation):
+class WithProbability(Augmentation):
+    """A change of pixels that moves nothing, with probability ``prob``."""
+
+    def get_transform(self, image: np.ndarray, boxes: Optional[np.ndarray] = None) -> Transform:
+        """
+        Args:
+            image: (H, W, 3) uint8.
+            boxes: (1, 4) XYXY of the target, for those that ask for it.
+        """
+        if np.random.uniform() >= self.prob:
+            return NoOpTransform()
+        return ColorTransform(self.draw(image.shape[:2], boxes))
+
+    def draw(self, size: Tuple[int, int], boxes: Optional[np.ndarray]):
+        """A random function from an image of ``size`` (H, W) to one like it."""
+        raise NotImplementedError
+
+
+class ColorJitter(WithProbability):
     """Random brightness, contrast, saturation and white balance, at once."""
 
     def __init__(self, prob=1.0, brightness=0.15, contrast=0.25, saturation=0.4, balance=0.08):
@@ -283,9 +302,7 @@ class ColorJitter(Augmentation):
         super().__init__()
         self._init(locals())
 
-    def get_transform(self, image: np.ndarray) -> Transform:
-        if np.random.uniform() >= self.prob:
-            return NoOpTransform()
+    def draw(self, size, boxes=None):
         contrast = 1 + np.random.uniform(-self.contrast, self.contrast)
         saturation = 1 + np.random.uniform(-self.saturation, self.saturation)
         balance = 1 + np.random.uniform(-self.balance, self.balance, 3)
@@ -295,10 +312,10 @@ class ColorJitter(Augmentation):
         matrix[:, :3] *= contrast * balance[:, None]
         # contrast about the middle gray, so that it does not change the brightness
         matrix[:, 3] = 127.5 * (1 - contrast) + offset
-        return color_transform(matrix)
+        return lambda img: cv2.transform(img, matrix)
 
 
-class MotionBlur(Augmentation):
+class MotionBlur(WithProbability):
     """Blur along a line of random direction."""
 
     def __init__(self, prob: float, max_length: int = 15):
@@ -310,9 +327,7 @@ class MotionBlur(Augmentation):
         super().__init__()
         self._init(locals())
 
-    def get_transform(self, image: np.ndarray) -> Transform:
-        if np.random.uniform() >= self.prob:
-            return NoOpTransform()
+    def draw(self, size, boxes=None):
         reach = int(np.random.randint(1, self.max_length // 2 + 1))
         angle = np.random.uniform(0, np.pi)
         x, y = round(reach * np.cos(angle)), round(reach * np.sin(angle))
@@ -320,4 +335,4 @@ class MotionBlur(Augmentation):
         kernel = np.zeros((2 * y + 1, 2 * abs(x) + 1), np.float32)
         cv2.line(kernel, (abs(x) - x, 0), (abs(x) + x, 2 * y), 1.0)
         kernel /= kernel.sum()
-        return ColorTransform(lambda img: cv2.filter2D(img, -1, kernel))
+        return lambda img: cv2.filter2D(img, -1, kernel)
