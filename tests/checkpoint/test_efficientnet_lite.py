@@ -128,6 +128,8 @@ class TestFrozenLayers:
     def test_chunks_change_nothing(self):
         net, _ = load(build("MODEL.BACKBONE.FREEZE_AT", 4))
         x = torch.randn(mobilenet.FROZEN_CHUNK + 2, 3, 63, 63)
+        for module in net.train().layer4.modules():
+            module.training = False  # its norms' statistics would be those of the batch
         together = net(x)["layer4"]
         one_by_one = torch.cat([net(part)["layer4"] for part in x.split(1)])
         torch.testing.assert_close(together, one_by_one, rtol=1e-4, atol=1e-4)
@@ -159,11 +161,14 @@ class TestFrozenLayers:
 
     def test_features_of_frozen_layers(self):
         outs = ["MODEL.MOBILENET.OUT_FEATURES", ["layer2", "layer4"]]
-        some, _ = load(build("MODEL.BACKBONE.FREEZE_AT", 4, *outs))
+        frozen, _ = load(build("MODEL.BACKBONE.FREEZE_AT", 5, *outs))
         none, _ = load(build(*outs))
         x = torch.randn(5, 3, 63, 63)
+        in_training = frozen.train()(x)
+        assert set(in_training) == {"layer2", "layer4"}
         for name, feature in none(x).items():
-            torch.testing.assert_close(some(x)[name], feature, rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(in_training[name], feature, rtol=1e-4, atol=1e-4)
+            assert not in_training[name].requires_grad
 
 
 def test_refuses_unknown_layers():

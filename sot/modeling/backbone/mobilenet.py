@@ -1,7 +1,7 @@
 """Light backbones of inverted residuals: MobileNetV2 as in SiamRPN++, and EfficientNet-Lite0."""
 
 from functools import partial
-from typing import NamedTuple, Sequence
+from typing import Dict, NamedTuple, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -157,31 +157,38 @@ class InvertedResidualNet(Backbone):
             last_dilation = layer.dilation
             self._out_feature_strides[name] = total_stride
             self._out_feature_channels[name] = channels
-        frozen = ("layer0", *self.layer_names)[:freeze_at]
-        for name in frozen:
+        self._frozen_names = ("layer0", *self.layer_names)[:freeze_at]
+        for name in self._frozen_names:
             layer = getattr(self, name).requires_grad_(False)
             FrozenBatchNorm2d.convert_frozen_batchnorm(layer)
-        # those whose outputs only the next layer needs
-        self._num_chunked = next(
-            (i for i, name in enumerate(frozen) if name in out_features), len(frozen)
-        )
 
     def forward(self, x):
         """{name: (N, C, h, w)} for the out_features, from (N, 3, H, W)."""
+        layers = {name: getattr(self, name) for name in ("layer0", *self.layer_names)}
         outputs = {}
-        names = ("layer0", *self.layer_names)
-        chunked, others = names[: self._num_chunked], names[self._num_chunked :]
-        if chunked:
-            frozen = nn.Sequential(*(getattr(self, name) for name in chunked))
-            if self.training:  # folded anew each time, as weights may be loaded in between
-                frozen = fuse_for_inference(frozen)
-            with torch.no_grad():
-                x = torch.cat([frozen(part) for part in x.split(FROZEN_CHUNK)])
-        for name in others:
-            x = getattr(self, name)(x)
+        if self.training and self._frozen_names:
+            frozen = {name: layers.pop(name) for name in self._frozen_names}
+            x, outputs = self._run_frozen(frozen, x)
+        outputs.update(self._run(layers, x)[1])
+        return outputs
+
+    def _run(self, layers: Dict[str, nn.Module], x):
+        """What comes out of layers in a row, and the out_features on the way."""
+        outputs = {}
+        for name, layer in layers.items():
+            x = layer(x)
             if name in self._out_features:
                 outputs[name] = x
-        return outputs
+        return x, outputs
+
+    @torch.no_grad()
+    def _run_frozen(self, layers: Dict[str, nn.Module], x):
+        """As _run, a few images at a time, with the norms folded into the convolutions: anew each
+        time, as other weights may be loaded in between."""
+        layers = dict(zip(layers, fuse_for_inference(nn.ModuleList(layers.values()))))
+        parts = [self._run(layers, part) for part in x.split(FROZEN_CHUNK)]
+        x = torch.cat([part for part, _ in parts])
+        return x, {k: torch.cat([outputs[k] for _, outputs in parts]) for k in parts[0][1]}
 
 
 class MobileNetV2(InvertedResidualNet):

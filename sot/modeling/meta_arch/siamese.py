@@ -69,9 +69,10 @@ class SiameseNetwork(nn.Module):
         rows = crops.to(self.device).permute(0, 2, 3, 1).reshape(n, h, w * c)
         mean, std = (p.flatten().repeat(w) for p in (self.pixel_mean, self.pixel_std))
         crops = ((rows.float() - mean) / std).view(n, h, w, c).permute(0, 3, 1, 2)
-        weight = next(self.backbone.parameters())
-        plain = self.dense and self.device.type == "cpu" and weight.is_contiguous()
-        return crops.contiguous() if self.training and plain else crops
+        if not (self.training and self.dense and self.device.type == "cpu"):
+            return crops
+        plain = all(p.is_contiguous() for p in self.backbone.parameters())
+        return crops.contiguous() if plain else crops
 
     def forward(self, batched_inputs: List[Dict]):
         """
