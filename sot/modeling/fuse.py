@@ -1,7 +1,7 @@
 """A network for inference alone: the same outputs for less work."""
 
 import copy
-from typing import List, Sequence, Tuple
+from typing import Callable, List, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -23,19 +23,18 @@ def fuse_for_inference(model: nn.Module) -> nn.Module:
     """A copy of a network that gives the same outputs in eval mode, but for rounding, faster.
 
     Batch norms become part of the convolutions that they follow (those of detectron2's Conv2d),
-    activations work in place, the two branches of a DepthwiseRPNHead run as one, and the weights
-    lie in memory as channels_last. The copy has other parameters than the network: checkpoints
-    are of the network. Modules that this does not know stay as they are.
+    activations work in place, the two branches of a DepthwiseRPNHead run as one, 1x1 convolutions
+    are products of matrices, and the weights lie in memory as channels_last. The copy has other
+    parameters than the network: checkpoints are of the network. Modules that this does not know
+    stay as they are.
     """
     model = copy.deepcopy(model).eval().requires_grad_(False)
     for module in model.modules():
         if isinstance(module, Conv2d):
             _fold_norm(module)
             module.activation = IN_PLACE.get(module.activation, module.activation)
-    for parent in list(model.modules()):
-        for name, child in parent.named_children():
-            if isinstance(child, DepthwiseRPNHead) and child.cls.conv_search.norm is None:
-                parent.add_module(name, _JoinedHead(child))
+    _replace(model, _can_be_joined, _JoinedHead)
+    _replace(model, _is_pointwise, _Pointwise)
     return model.to(memory_format=torch.channels_last)
 
 
@@ -53,6 +52,44 @@ def _fold_norm(conv: Conv2d) -> None:
         norm.bias,
     )
     conv.norm = None
+
+
+def _replace(
+    model: nn.Module,
+    condition: Callable[[nn.Module], bool],
+    make: Callable[[nn.Module], nn.Module],
+) -> None:
+    for parent in list(model.modules()):
+        for name, child in parent.named_children():
+            if condition(child):
+                parent.add_module(name, make(child))
+
+
+def _can_be_joined(module: nn.Module) -> bool:
+    return isinstance(module, DepthwiseRPNHead) and module.cls.conv_search.norm is None
+
+
+def _is_pointwise(module: nn.Module) -> bool:
+    if not isinstance(module, Conv2d) or module.norm is not None:
+        return False
+    geometry = (module.kernel_size, module.stride, module.padding, module.groups)
+    return geometry == ((1, 1), (1, 1), (0, 0), 1)
+
+
+class _Pointwise(nn.Module):
+    """A 1x1 convolution as the product of matrices that it is: on a CPU, for one image, oneDNN's
+    convolutions of few channels take several times as long."""
+
+    def __init__(self, conv: Conv2d):
+        super().__init__()
+        self.weight = nn.Parameter(conv.weight.flatten(1), requires_grad=False)
+        self.bias = conv.bias
+        self.activation = conv.activation
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        # channels_last in memory, so that both permutations are views
+        out = F.linear(x.permute(0, 2, 3, 1), self.weight, self.bias).permute(0, 3, 1, 2)
+        return out if self.activation is None else self.activation(out)
 
 
 class _JoinedHead(nn.Module):

@@ -82,6 +82,14 @@ def test_outputs_are_those_of_the_network(family):
         assert (a - b).abs().max() < 1e-10 * a.abs().max()
 
 
+def test_pointwise_convolutions_are_products_of_matrices():
+    model = build(*FAMILIES["mobilenet"])
+    pointwise = [m for m in model.modules() if getattr(m, "kernel_size", None) == (1, 1)]
+    fused = fuse_for_inference(model)
+    left = [m for m in fused.modules() if getattr(m, "kernel_size", None) == (1, 1)]
+    assert len(pointwise) > 30 and not left
+
+
 def test_network_is_left_alone():
     model = build(*FAMILIES["depthwise"]).train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
