@@ -19,7 +19,6 @@ Several processes share each batch of SOLVER.IMS_PER_BATCH pairs:
 See GETTING_STARTED.md for data sets and further options.
 """
 
-import logging
 import sys
 
 import sot  # isort: skip  (first, since it silences a warning of detectron2's import)
@@ -89,10 +88,6 @@ def run(cfg, args):
     trainer = Trainer(cfg)
     with same_on_all_ranks():
         trainer.resume_or_load(resume=args.resume)
-    if trainer.start_iter >= trainer.max_iter:
-        done = f"all {trainer.max_iter} iterations are done"
-        logging.getLogger("sot").info(f"{cfg.OUTPUT_DIR}: {done}; --eval-only evaluates")
-        return
     trainer.train()
 
 

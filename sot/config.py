@@ -215,12 +215,8 @@ def merge_opts(cfg: CN, opts) -> CN:
     """Override keys of ``cfg`` in place by ``KEY VALUE KEY VALUE ...``, and return it.
 
     Raises:
-        ValueError: a key that does not exist or a value of the wrong type; the message names it. Or
-            an option of the program is among them.
+        ValueError: a key that does not exist or a value of the wrong type; the message names it.
     """
-    options = [o for o in opts if str(o).startswith("--")]
-    if options:
-        raise ValueError(f"{', '.join(options)}: options go before the first KEY VALUE")
     _checked(cfg.merge_from_list, list(opts), source="the command line")
     return cfg
 

@@ -19,11 +19,6 @@ def test_key_typo_is_named():
         load_config("SiamRPN/siamrpn_compact.yaml", ["MODEL.SIAMESE.NORMM", "BN"])
 
 
-def test_option_behind_the_keys_is_told_apart():
-    with pytest.raises(ValueError, match="--resume: options go before the first KEY VALUE"):
-        load_config("SiamRPN/siamrpn_compact.yaml", ["MODEL.SIAMESE.NORM", "BN", "--resume"])
-
-
 def test_value_of_wrong_type_is_named(tmp_path):
     path = tmp_path / "bad.yaml"
     path.write_text("INPUT:\n  TEMPLATE_SIZE: 'large'\n")

@@ -5,9 +5,7 @@ import os
 import shutil
 from typing import IO, Iterator
 
-__all__ = ["PARTIAL", "atomic_write"]
-
-PARTIAL = ".partial"  # ending of a file that is being written, or was when the machine went down
+__all__ = ["atomic_write"]
 
 
 @contextlib.contextmanager
@@ -20,14 +18,13 @@ def atomic_write(path: str, mode: str = "wb") -> Iterator[IO]:
     Raises:
         OSError: the file cannot be written; names it, the reason and the free space.
     """
-    partial = path + PARTIAL
+    partial = f"{path}.partial"
     try:
         with open(partial, mode) as f:
             yield f
             f.flush()
             os.fsync(f.fileno())
         os.replace(partial, path)
-        _sync_folder(os.path.dirname(path) or ".")
     except BaseException as error:
         with contextlib.suppress(OSError):
             os.remove(partial)
@@ -41,13 +38,3 @@ def atomic_write(path: str, mode: str = "wb") -> Iterator[IO]:
             f"could not write {path} ({free:.0f} MB are free there): {reason}: earlier checkpoints "
             "are intact; make room and go on with --resume"
         ) from error
-
-
-def _sync_folder(folder: str) -> None:
-    """So that the file's name is on the disk too, where a folder can be opened (not on Windows)."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

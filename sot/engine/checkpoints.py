@@ -10,9 +10,7 @@ import yaml
 from detectron2.checkpoint import Checkpointer
 from detectron2.config import CfgNode
 from detectron2.engine.hooks import PeriodicCheckpointer
-from detectron2.utils import comm
 
-from ..checkpoint.atomic import PARTIAL
 from ..checkpoint.pysot import first_of
 
 __all__ = ["LastCheckpoints", "check_output_dir", "optimizer_mismatch"]
@@ -20,7 +18,7 @@ __all__ = ["LastCheckpoints", "check_output_dir", "optimizer_mismatch"]
 
 class LastCheckpoints(PeriodicCheckpointer):
     """Periodic checkpoints of which the last ones stay, those of before a resume counted.
-    model_final and model_best stay in any case. What a crash has left half written goes."""
+    model_final, model_best and the checkpoints of another run stay in any case."""
 
     def __init__(self, checkpointer: Checkpointer, period: int, keep: int):
         """
@@ -33,11 +31,6 @@ class LastCheckpoints(PeriodicCheckpointer):
 
     def before_train(self):
         super().before_train()
-        folder = self.checkpointer.save_dir
-        if comm.is_main_process() and os.path.isdir(folder):
-            for name in os.listdir(folder):
-                if name.endswith(PARTIAL):
-                    os.remove(os.path.join(folder, name))
         if self.max_to_keep is None:
             return
         earlier = {}

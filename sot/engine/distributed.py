@@ -2,10 +2,8 @@
 
 import contextlib
 import os
-import signal
 import sys
 import tempfile
-import threading
 from datetime import timedelta
 from typing import Callable, Optional
 
@@ -76,44 +74,24 @@ def launch(
     with tempfile.TemporaryDirectory() as folder:
         url = f"file://{folder}/rendezvous" if dist_url == "auto" else dist_url
         try:
-            with _signals_go_to_children():
-                if use_gpus:
-                    launch_on_gpus(
-                        *(main_func, num_processes, num_machines, machine_rank, url, args),
-                        timeout=timedelta(seconds=timeout),
-                    )
-                else:
-                    first_rank = machine_rank * num_processes
-                    job = (first_rank, world_size, num_processes, url, timeout, main_func, args)
-                    mp.spawn(_cpu_process, args=job, nprocs=num_processes)
+            if use_gpus:
+                launch_on_gpus(
+                    *(main_func, num_processes, num_machines, machine_rank, url, args),
+                    timeout=timedelta(seconds=timeout),
+                )
+            else:
+                first_rank = machine_rank * num_processes
+                job = (first_rank, world_size, num_processes, url, timeout, main_func, args)
+                mp.spawn(_cpu_process, args=job, nprocs=num_processes)
         except mp.ProcessExitedException as e:
             # one that ended by itself has told why
             killed = f"error: process {e.error_index} was ended by {e.signal_name}"
             sys.exit(killed if e.signal_name else e.exit_code)
-
-
-@contextlib.contextmanager
-def _signals_go_to_children():
-    """For a ``with`` block that waits for children: SIGINT and SIGTERM are theirs to obey, as they
-    may have a checkpoint to write, and this process ends as they do."""
-
-    def pass_on(number, _frame):
-        children = mp.active_children()
-        for child in children:
-            os.kill(child.pid, number)
-        if not children:
-            sys.exit(128 + number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield  # Python lets only the main thread handle signals
-        return
-    numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) != signal.SIG_IGN]
-    handlers = {number: signal.signal(number, pass_on) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+        except KeyboardInterrupt:
+            # a terminal sends it to all processes, and these may have a checkpoint to write
+            for process in mp.active_children():
+                process.join()
+            sys.exit(130)
 
 
 def _cpu_process(

@@ -4,7 +4,6 @@ import logging
 import os
 import signal
 import threading
-import time
 
 from detectron2.engine import HookBase
 from detectron2.utils import comm
@@ -12,15 +11,12 @@ from fvcore.common.checkpoint import Checkpointer
 
 __all__ = ["StopOnSignal"]
 
-REPEATED_WITHIN = 1.0  # seconds
-
 
 class StopOnSignal(HookBase):
     """
     SIGINT (Ctrl-C) and SIGTERM (clusters, before they end a job) stop the training after the
     iteration at hand: with a checkpoint named as the periodic ones, and with the exit code that a
-    shell gives for the signal (130, 143). A second signal has its usual effect at once; not so the
-    same one within a second, as a terminal's Ctrl-C comes directly and through a launcher.
+    shell gives for the signal (130, 143). A second signal has its usual effect at once.
 
     Of several processes one may get the signal or all: they stop together. Belongs behind the other
     hooks, so that all they do in an iteration is done.
@@ -29,7 +25,6 @@ class StopOnSignal(HookBase):
     def __init__(self, checkpointer: Checkpointer):
         self.checkpointer = checkpointer
         self.received = 0  # number of the signal
-        self._when = 0.0
         self._stopping = False
         self._handlers = {}
 
@@ -41,13 +36,8 @@ class StopOnSignal(HookBase):
                 self._handlers[number] = signal.signal(number, self._receive)
 
     def _receive(self, number, _frame):
-        if self.received == number and time.monotonic() - self._when < REPEATED_WITHIN:
-            return
-        if self.received:
-            self._restore()
-            signal.raise_signal(number)
-            return
-        self.received, self._when = number, time.monotonic()
+        self.received = number
+        self._restore()
         # not by print or a logger: their locks may be held by what was interrupted
         name = signal.Signals(number).name
         os.write(2, f"\n{name}: stops after this iteration; once more: at once\n".encode())
@@ -67,8 +57,8 @@ class StopOnSignal(HookBase):
         self.checkpointer.save(name, iteration=iteration)
         logging.getLogger(__name__).info(
             f"Stopped by {signal.Signals(received).name} after iteration {iteration}, with the "
-            f"checkpoint {name} in {self.checkpointer.save_dir}: the same command with --resume, "
-            "before any KEY VALUE, goes on from there"
+            f"checkpoint {name} in {self.checkpointer.save_dir}: the same command with --resume "
+            "goes on from there"
         )
         raise SystemExit(128 + received)
 

@@ -2,7 +2,6 @@
 
 import logging
 import time
-from math import isfinite
 from typing import Dict, List, Optional
 
 import torch
@@ -12,7 +11,6 @@ from detectron2.engine import SimpleTrainer
 from detectron2.utils import comm
 
 from .distributed import raise_on_all_ranks
-from .hooks import gradient_norm
 from .precision import cpu_has_bfloat16
 
 try:
@@ -48,7 +46,7 @@ def amp_dtype(cfg: CfgNode) -> Optional[torch.dtype]:
 
 class CheckedTrainer(SimpleTrainer):
     """SimpleTrainer with mixed precision on any device (detectron2's AMPTrainer is for CUDA), which
-    stops all ranks before the optimizer's step if the loss of one, or a gradient, is not finite."""
+    stops all ranks before the optimizer's step if the loss of one is not finite."""
 
     def __init__(self, model, data_loader, optimizer, dtype: Optional[torch.dtype] = None):
         """
@@ -64,8 +62,7 @@ class CheckedTrainer(SimpleTrainer):
     def run_step(self):
         """
         Raises:
-            FloatingPointError: on all ranks; names the pairs of the first rank whose loss is bad,
-                or all pairs where a gradient alone is.
+            FloatingPointError: on all ranks; names the pairs of the first rank whose loss is bad.
         """
         start = time.perf_counter()
         data = next(self._data_loader_iter)
@@ -85,16 +82,17 @@ class CheckedTrainer(SimpleTrainer):
         bad_anywhere = bad.clone()
         if comm.get_world_size() > 1:
             dist.all_reduce(bad_anywhere)
-        if bad_anywhere:
+        if not bad_anywhere:
+            return
+        error = None
+        if bad:
             shown = ", ".join(f"{k} {v:g}" for k, v in zip(losses, values.tolist()))
-            where = f"at iteration {self.iter} on rank {comm.get_rank()} ({shown})"
-            text = f"the loss is not finite {where}, for the pairs: {'; '.join(_names(data))}"
-            raise_on_all_ranks(FloatingPointError(text) if bad else None)
-        # the scaler of float16 finds these itself, and leaves out the step
-        elif not self.grad_scaler.is_enabled() and not isfinite(gradient_norm(self.optimizer)):
-            names = [name for of_rank in comm.all_gather(_names(data)) for name in of_rank]
-            text = f"the gradients are not finite at iteration {self.iter}, while the losses are"
-            raise_on_all_ranks(FloatingPointError(f"{text}, for the pairs: {'; '.join(names)}"))
+            pairs = "; ".join(pair.get("name", "without a name") for pair in data)
+            error = FloatingPointError(
+                f"the loss is not finite at iteration {self.iter} on rank {comm.get_rank()} "
+                f"({shown}), for the pairs: {pairs}"
+            )
+        raise_on_all_ranks(error)
 
     def state_dict(self):
         state = super().state_dict()
@@ -106,7 +104,3 @@ class CheckedTrainer(SimpleTrainer):
         super().load_state_dict(state_dict)
         if self.grad_scaler.is_enabled() and "grad_scaler" in state_dict:
             self.grad_scaler.load_state_dict(state_dict["grad_scaler"])
-
-
-def _names(pairs: List[Dict]) -> List[str]:
-    return [pair.get("name", "without a name") for pair in pairs]
