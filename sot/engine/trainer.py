@@ -130,6 +130,15 @@ class Trainer(DefaultTrainer):
         super().load_state_dict(state_dict)
         self._trainer.load_state_dict(state_dict["_trainer"])
 
+    def train(self):
+        if 0 < self.max_iter <= self.start_iter:
+            logging.getLogger(__name__).info(
+                f"Nothing to do: {self.start_iter} iterations are done, SOLVER.MAX_ITER is "
+                f"{self.max_iter}; --eval-only evaluates a checkpoint"
+            )
+            return None
+        return super().train()
+
     def resume_or_load(self, resume=True):
         super().resume_or_load(resume)
         self.data_loader.skip_to(self.start_iter)

@@ -217,6 +217,8 @@ def test_resumed_across_unfreezing_and_with_an_average(clip, tmp_path, optimizer
     losses, (_, b) = [values for values, _ in parts], parts[-1]
     assert [len(values) for values in losses] == [2, 2, 1]
     assert sum(losses, []) == pytest.approx(whole, rel=1e-6) and len(set(whole)) == 5
+    nothing, c = train_for_real(cfg)  # it is finished
+    assert nothing == [] and getattr(c, "storage", None) is None
     for ours, theirs in ((a.model, b.model), (a.average, b.average)):
         for (name, p), q in zip(ours.state_dict().items(), theirs.state_dict().values()):
             assert torch.allclose(p.float(), q.float(), atol=1e-6), name
