@@ -4,6 +4,7 @@ Everything not listed here is a detectron2 key with detectron2's meaning.
 """
 
 import logging
+import re
 from pathlib import Path
 
 import torch
@@ -215,8 +216,12 @@ def merge_opts(cfg: CN, opts) -> CN:
     """Override keys of ``cfg`` in place by ``KEY VALUE KEY VALUE ...``, and return it.
 
     Raises:
-        ValueError: a key that does not exist or a value of the wrong type; the message names it.
+        ValueError: a key that does not exist or a value of the wrong type; the message names it. Or
+            an option among them, which argparse hands on with all that follows the first KEY.
     """
+    late = [str(o) for o in opts if re.match("--[a-z]", str(o))]
+    if late:
+        raise ValueError(f"options such as {late[0]} go before the KEY VALUE pairs")
     _checked(cfg.merge_from_list, list(opts), source="the command line")
     return cfg
 

@@ -19,6 +19,11 @@ def test_key_typo_is_named():
         load_config("SiamRPN/siamrpn_compact.yaml", ["MODEL.SIAMESE.NORMM", "BN"])
 
 
+def test_option_behind_the_pairs_is_named():
+    with pytest.raises(ValueError, match="such as --resume go before the KEY VALUE pairs"):
+        load_config("SiamRPN/siamrpn_compact.yaml", ["SEED", "-1", "--resume"])
+
+
 def test_value_of_wrong_type_is_named(tmp_path):
     path = tmp_path / "bad.yaml"
     path.write_text("INPUT:\n  TEMPLATE_SIZE: 'large'\n")

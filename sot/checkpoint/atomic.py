@@ -1,11 +1,33 @@
 """Files of a training that are written whole or not at all."""
 
 import contextlib
+import glob
 import os
 import shutil
 from typing import IO, Iterator
 
-__all__ = ["atomic_write"]
+__all__ = ["atomic_write", "remove_partial_files"]
+
+
+PARTIAL = ".partial"
+
+
+def remove_partial_files(folder: str) -> None:
+    """Remove what a killed process has left of files that it was writing. Nobody else may be
+    writing there."""
+    for path in glob.glob(os.path.join(glob.escape(folder), f"*{PARTIAL}")):
+        with contextlib.suppress(OSError):
+            os.remove(path)
+
+
+def _sync_folder(folder: str) -> None:
+    """Put the new name of a file on the disk too, where the system can."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 @contextlib.contextmanager
@@ -18,13 +40,14 @@ def atomic_write(path: str, mode: str = "wb") -> Iterator[IO]:
     Raises:
         OSError: the file cannot be written; names it, the reason and the free space.
     """
-    partial = f"{path}.partial"
+    partial = f"{path}{PARTIAL}"
     try:
         with open(partial, mode) as f:
             yield f
             f.flush()
             os.fsync(f.fileno())
         os.replace(partial, path)
+        _sync_folder(os.path.dirname(path) or ".")
     except BaseException as error:
         with contextlib.suppress(OSError):
             os.remove(partial)

@@ -11,6 +11,7 @@ from detectron2.checkpoint import Checkpointer
 from detectron2.config import CfgNode
 from detectron2.engine.hooks import PeriodicCheckpointer
 
+from ..checkpoint.atomic import remove_partial_files
 from ..checkpoint.pysot import first_of
 
 __all__ = ["LastCheckpoints", "check_output_dir", "optimizer_mismatch"]
@@ -18,7 +19,8 @@ __all__ = ["LastCheckpoints", "check_output_dir", "optimizer_mismatch"]
 
 class LastCheckpoints(PeriodicCheckpointer):
     """Periodic checkpoints of which the last ones stay, those of before a resume counted.
-    model_final, model_best and the checkpoints of another run stay in any case."""
+    model_final, model_best and the checkpoints of another run stay in any case; what a
+    killed run has left of a file that it was writing does not."""
 
     def __init__(self, checkpointer: Checkpointer, period: int, keep: int):
         """
@@ -31,6 +33,7 @@ class LastCheckpoints(PeriodicCheckpointer):
 
     def before_train(self):
         super().before_train()
+        remove_partial_files(self.checkpointer.save_dir)
         if self.max_to_keep is None:
             return
         earlier = {}

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import sys
 import tempfile
 from datetime import timedelta
@@ -13,6 +14,8 @@ import torch.multiprocessing as mp
 from detectron2.engine import launch as launch_on_gpus
 from detectron2.utils import comm
 from torch import nn
+
+from .signals import FirstSignal
 
 __all__ = [
     "broadcast_buffers",
@@ -37,7 +40,8 @@ def launch(
 
     Under torchrun, or whatever else sets RANK, LOCAL_RANK and WORLD_SIZE, this process is one of
     them. Else they are started here: on GPUs by detectron2's launch, on the CPU likewise but with
-    gloo (detectron2 0.6 refuses to).
+    gloo (detectron2 0.6 refuses to). SIGINT and SIGTERM to the launching process are passed on to
+    them; it waits for them to end. A second one ends all at once.
 
     Args:
         main_func: can be pickled.
@@ -71,6 +75,8 @@ def launch(
         return
     if num_machines > 1 and dist_url == "auto":
         raise ValueError("--num-machines needs --dist-url tcp://HOST:PORT, with machine 0's HOST")
+    forwarded = FirstSignal(_forward)
+    forwarded.catch()
     with tempfile.TemporaryDirectory() as folder:
         url = f"file://{folder}/rendezvous" if dist_url == "auto" else dist_url
         try:
@@ -84,14 +90,23 @@ def launch(
                 job = (first_rank, world_size, num_processes, url, timeout, main_func, args)
                 mp.spawn(_cpu_process, args=job, nprocs=num_processes)
         except mp.ProcessExitedException as e:
+            if forwarded.received and e.signal_name:
+                sys.exit(128 + forwarded.received)
             # one that ended by itself has told why
             killed = f"error: process {e.error_index} was ended by {e.signal_name}"
             sys.exit(killed if e.signal_name else e.exit_code)
-        except KeyboardInterrupt:
-            # a terminal sends it to all processes, and these may have a checkpoint to write
+        except KeyboardInterrupt:  # the second signal
             for process in mp.active_children():
-                process.join()
+                process.kill()
             sys.exit(130)
+        finally:
+            forwarded.restore()
+
+
+def _forward(number: int) -> None:
+    for process in mp.active_children():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, number)
 
 
 def _cpu_process(
@@ -172,6 +187,8 @@ def one_line_errors():
             comm.synchronize()  # the first that leaves takes the others along
         sys.exit(1)
     except KeyboardInterrupt:
+        if mp.parent_process():  # which may pass on what a terminal has sent
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         sys.exit(130)  # as a shell has it
 
 

@@ -12,6 +12,14 @@ from detectron2.utils import comm
 from detectron2.utils.events import EventWriter, get_event_storage
 from torch import nn
 
+try:
+    from torch.nn.utils import get_total_norm
+except ImportError:  # torch before 2.6
+
+    def get_total_norm(grads):
+        return torch.stack([torch.linalg.vector_norm(g) for g in grads]).norm()
+
+
 from ..checkpoint import SOTCheckpointer
 from ..checkpoint.atomic import atomic_write
 
@@ -94,10 +102,11 @@ class WatchTraining(HookBase):
 
 
 def gradient_norm(optimizer: torch.optim.Optimizer) -> float:
-    """L2 norm of the gradients of all parameters, taken as one vector."""
-    grads = (p.grad for group in optimizer.param_groups for p in group["params"])
-    norms = [torch.linalg.vector_norm(g.detach().float()) for g in grads if g is not None]
-    return torch.stack(norms).norm().item() if norms else 0.0
+    """L2 norm of the gradients of all parameters, taken as one vector; those whose learning rate
+    is 0 do not count."""
+    learning = (p for group in optimizer.param_groups if group["lr"] for p in group["params"])
+    grads = [p.grad for p in learning if p.grad is not None]
+    return get_total_norm(grads).item() if grads else 0.0
 
 
 def learning_rates(optimizer: torch.optim.Optimizer) -> Dict[str, float]:

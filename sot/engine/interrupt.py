@@ -3,11 +3,13 @@
 import logging
 import os
 import signal
-import threading
+from typing import Iterable, Iterator
 
 from detectron2.engine import HookBase
 from detectron2.utils import comm
 from fvcore.common.checkpoint import Checkpointer
+
+from .signals import FirstSignal
 
 __all__ = ["StopOnSignal"]
 
@@ -15,8 +17,9 @@ __all__ = ["StopOnSignal"]
 class StopOnSignal(HookBase):
     """
     SIGINT (Ctrl-C) and SIGTERM (clusters, before they end a job) stop the training after the
-    iteration at hand: with a checkpoint named as the periodic ones, and with the exit code that a
-    shell gives for the signal (130, 143). A second signal has its usual effect at once.
+    iteration at hand, or the evaluation after the sequence at hand: with a checkpoint named as the
+    periodic ones, and with the exit code that a shell gives for the signal (130, 143). A second
+    signal has its usual effect at once.
 
     Of several processes one may get the signal or all: they stop together. Belongs behind the other
     hooks, so that all they do in an iteration is done.
@@ -24,45 +27,67 @@ class StopOnSignal(HookBase):
 
     def __init__(self, checkpointer: Checkpointer):
         self.checkpointer = checkpointer
-        self.received = 0  # number of the signal
         self._stopping = False
-        self._handlers = {}
+        self._signal = FirstSignal(self._tell)
 
-    def before_train(self):
-        if threading.current_thread() is not threading.main_thread():
-            return  # Python lets only the main thread handle signals
-        for number in (signal.SIGINT, signal.SIGTERM):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # a shell's background job
-                self._handlers[number] = signal.signal(number, self._receive)
-
-    def _receive(self, number, _frame):
-        self.received = number
-        self._restore()
+    @staticmethod
+    def _tell(number):
         # not by print or a logger: their locks may be held by what was interrupted
         name = signal.Signals(number).name
-        os.write(2, f"\n{name}: stops after this iteration; once more: at once\n".encode())
+        text = f"\n{name}: stops after this iteration or sequence; once more: at once\n"
+        os.write(2, text.encode())
 
-    def _restore(self):
-        while self._handlers:
-            number, handler = self._handlers.popitem()
-            signal.signal(number, handler or signal.SIG_DFL)
+    def before_train(self):
+        self._signal.catch()
 
     def after_step(self):
-        received = max(comm.all_gather(self.received))
-        iteration = self.trainer.iter
-        if not received or iteration + 1 == self.trainer.max_iter:  # which ends by itself
+        if self.trainer.iter + 1 < self.trainer.max_iter:  # the last one ends by itself
+            self._stop_if_received()
+
+    def stoppable(self, sequences: Iterable) -> "_Stoppable":
+        """The sequences of an evaluation on this rank, until there is a signal. All ranks iterate
+        over theirs, and stop together."""
+        return _Stoppable(sequences, self)
+
+    def _stop_if_received(self):
+        received = max(comm.all_gather(self._signal.received))
+        if not received:
             return
         self._stopping = True
-        name = f"model_{iteration:07d}"
-        self.checkpointer.save(name, iteration=iteration)
-        logging.getLogger(__name__).info(
-            f"Stopped by {signal.Signals(received).name} after iteration {iteration}, with the "
-            f"checkpoint {name} in {self.checkpointer.save_dir}: the same command with --resume "
-            "goes on from there"
-        )
+        iteration, logger = self.trainer.iter, logging.getLogger(__name__)
+        name = signal.Signals(received).name
+        if iteration + 1 < self.trainer.max_iter:
+            checkpoint = f"model_{iteration:07d}"
+            self.checkpointer.save(checkpoint, iteration=iteration)
+            logger.info(
+                f"Stopped by {name} after iteration {iteration}, with the checkpoint {checkpoint} "
+                f"in {self.checkpointer.save_dir}: the same command with --resume goes on from "
+                "there"
+            )
+        else:
+            logger.info(
+                f"Stopped by {name} in the last evaluation: the training is complete, model_final "
+                f"is in {self.checkpointer.save_dir}; --eval-only evaluates it"
+            )
+            self.after_train()  # which the exception keeps from its turn
         raise SystemExit(128 + received)
 
     def after_train(self):
-        self._restore()
+        self._signal.restore()
         if self._stopping:
             comm.synchronize()  # launchers kill the others once the first process is gone
+
+
+class _Stoppable:
+    def __init__(self, sequences: Iterable, stop: StopOnSignal):
+        self.sequences, self.stop = sequences, stop
+
+    def __len__(self) -> int:
+        return len(self.sequences)
+
+    def __iter__(self) -> Iterator:
+        for sequence in self.sequences:
+            yield sequence
+            if self.stop._signal.received:
+                break
+        self.stop._stop_if_received()

@@ -1,6 +1,7 @@
 """One iteration of training."""
 
 import logging
+import math
 import time
 from typing import Dict, List, Optional
 
@@ -11,6 +12,7 @@ from detectron2.engine import SimpleTrainer
 from detectron2.utils import comm
 
 from .distributed import raise_on_all_ranks
+from .hooks import gradient_norm
 from .precision import cpu_has_bfloat16
 
 try:
@@ -46,7 +48,7 @@ def amp_dtype(cfg: CfgNode) -> Optional[torch.dtype]:
 
 class CheckedTrainer(SimpleTrainer):
     """SimpleTrainer with mixed precision on any device (detectron2's AMPTrainer is for CUDA), which
-    stops all ranks before the optimizer's step if the loss of one is not finite."""
+    stops all ranks before the optimizer's step if the loss of one or the gradient is not finite."""
 
     def __init__(self, model, data_loader, optimizer, dtype: Optional[torch.dtype] = None):
         """
@@ -62,7 +64,8 @@ class CheckedTrainer(SimpleTrainer):
     def run_step(self):
         """
         Raises:
-            FloatingPointError: on all ranks; names the pairs of the first rank whose loss is bad.
+            FloatingPointError: on all ranks; names the pairs of the first rank whose loss is bad,
+                or those of all ranks if only the gradient is.
         """
         start = time.perf_counter()
         data = next(self._data_loader_iter)
@@ -71,12 +74,13 @@ class CheckedTrainer(SimpleTrainer):
             losses = self.model(data)
         self.optimizer.zero_grad()
         self.grad_scaler.scale(sum(losses.values())).backward()
-        self._check(losses, data)
+        self._check_losses(losses, data)
+        self._check_gradient(data)
         self._write_metrics(losses, data_time)
         self.grad_scaler.step(self.optimizer)
         self.grad_scaler.update()
 
-    def _check(self, losses: Dict[str, torch.Tensor], data: List[Dict]) -> None:
+    def _check_losses(self, losses: Dict[str, torch.Tensor], data: List[Dict]) -> None:
         values = torch.stack([v.detach().float() for v in losses.values()])
         bad = 1 - values.isfinite().all().float()
         bad_anywhere = bad.clone()
@@ -87,12 +91,25 @@ class CheckedTrainer(SimpleTrainer):
         error = None
         if bad:
             shown = ", ".join(f"{k} {v:g}" for k, v in zip(losses, values.tolist()))
-            pairs = "; ".join(pair.get("name", "without a name") for pair in data)
             error = FloatingPointError(
                 f"the loss is not finite at iteration {self.iter} on rank {comm.get_rank()} "
-                f"({shown}), for the pairs: {pairs}"
+                f"({shown}), for the pairs: {_names(data)}"
             )
         raise_on_all_ranks(error)
+
+    def _check_gradient(self, data: List[Dict]) -> None:
+        if self.grad_scaler.is_enabled():  # which leaves such a step out and tries a smaller scale
+            return
+        norm = gradient_norm(self.optimizer)  # the same on all ranks
+        if math.isfinite(norm):
+            return
+        pairs = "; ".join(comm.all_gather(_names(data)))
+        raise_on_all_ranks(
+            FloatingPointError(
+                f"the gradient is not finite at iteration {self.iter} (norm {norm:g}), though the "
+                f"losses are, for the pairs: {pairs}"
+            )
+        )
 
     def state_dict(self):
         state = super().state_dict()
@@ -104,3 +121,7 @@ class CheckedTrainer(SimpleTrainer):
         super().load_state_dict(state_dict)
         if self.grad_scaler.is_enabled() and "grad_scaler" in state_dict:
             self.grad_scaler.load_state_dict(state_dict["grad_scaler"])
+
+
+def _names(data: List[Dict]) -> str:
+    return "; ".join(pair.get("name", "without a name") for pair in data)

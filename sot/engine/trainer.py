@@ -87,18 +87,20 @@ class Trainer(DefaultTrainer):
             model = self.checkpointer.model  # not wrapped
             self.average = WeightAverage(model, self.cfg.SOLVER.EMA.DECAY)
             self.checkpointer.add_checkpointable("ema", self.average)
-            evaluation = EvalHook(self.cfg.TEST.EVAL_PERIOD, self._evaluate_average)
-            hooks = [evaluation if isinstance(h, EvalHook) else h for h in hooks]
             hooks.insert(1, AverageWeights(self.average, model))  # before checkpoints are written
         if comm.is_main_process():
             self._add_watchers(hooks)
         period, keep = self.cfg.SOLVER.CHECKPOINT_PERIOD, self.cfg.SOLVER.CHECKPOINT_KEEP
         periodic = LastCheckpoints(self.checkpointer, period, keep)
         hooks = [periodic if isinstance(h, PeriodicCheckpointer) else h for h in hooks]
-        return [*hooks, StopOnSignal(self.checkpointer)]
+        evaluation = EvalHook(self.cfg.TEST.EVAL_PERIOD, self._evaluate)
+        hooks = [evaluation if isinstance(h, EvalHook) else h for h in hooks]
+        self._stop = StopOnSignal(self.checkpointer)
+        return [*hooks, self._stop]
 
-    def _evaluate_average(self):
-        self._last_eval_results = self.test(self.cfg, self.average.module)
+    def _evaluate(self):
+        model = self.average.module if self.cfg.SOLVER.EMA.ENABLED else self.model
+        self._last_eval_results = self.test(self.cfg, model, stoppable=self._stop.stoppable)
         return self._last_eval_results
 
     def _add_watchers(self, hooks):
@@ -128,6 +130,15 @@ class Trainer(DefaultTrainer):
         super().load_state_dict(state_dict)
         self._trainer.load_state_dict(state_dict["_trainer"])
 
+    def train(self):
+        if 0 < self.max_iter <= self.start_iter:
+            logging.getLogger(__name__).info(
+                f"Nothing to do: {self.start_iter} iterations are done, SOLVER.MAX_ITER is "
+                f"{self.max_iter}; --eval-only evaluates a checkpoint"
+            )
+            return None
+        return super().train()
+
     def resume_or_load(self, resume=True):
         super().resume_or_load(resume)
         self.data_loader.skip_to(self.start_iter)
@@ -153,7 +164,7 @@ class Trainer(DefaultTrainer):
         return SOTEvaluator(dataset_name, os.path.join(cfg.OUTPUT_DIR, "inference"))
 
     @classmethod
-    def test(cls, cfg, model, evaluators=None, resume=False):
+    def test(cls, cfg, model, evaluators=None, resume=False, stoppable=None):
         """
         One-pass evaluation on DATASETS.TEST.
 
@@ -162,6 +173,7 @@ class Trainer(DefaultTrainer):
             evaluators: a SOTEvaluator for each test set; by default those of build_evaluator.
             resume: sequences that the same tracker has finished are not tracked again: same
                 weights, settings and data, and their files are in the folder of results.
+            stoppable: makes a loader one that signals stop: StopOnSignal's.
 
         Returns:
             ``{"ope": {...}}``, or ``{"<set>/ope": {...}, ...}`` of several sets (detectron2 would
@@ -182,6 +194,8 @@ class Trainer(DefaultTrainer):
         for name, prefix, evaluator in zip(names, prefixes, evaluators):
             finished = evaluator.begin(fingerprint, resume)
             loader = cls.build_test_loader(cfg, name, finished)
+            if stoppable:
+                loader = stoppable(loader)
             for task, measures in inference_on_dataset(tracker, loader, evaluator).items():
                 results[prefix + task] = measures
         if results:

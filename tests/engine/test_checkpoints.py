@@ -49,6 +49,10 @@ class TestLastCheckpoints:
         assert self.train(tmp_path, 0, 6, keep=0) == "012345"
         assert self.train(tmp_path, 6, 7, keep=2) == "56"
 
+    def test_halves_of_a_killed_run_go(self, tmp_path):
+        (tmp_path / "model_0000007.pth.partial").touch()
+        assert self.train(tmp_path, 0, 2, keep=0) == "01"
+
     def test_another_run_in_the_same_folder_loses_only_what_is_overwritten(self, tmp_path):
         assert self.train(tmp_path, 0, 6, keep=0) == "012345"
         assert self.train(tmp_path, 0, 3, keep=2) == "12345"

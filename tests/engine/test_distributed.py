@@ -91,6 +91,28 @@ def spoiled_run(root):
     return {"message": str(e.value), "pairs": pairs, "same": same, "iteration": trainer.iter}
 
 
+def spoiled_gradient(root):
+    """The gradient of one weight is not finite on the last rank in iteration 1."""
+    trainer = make_trainer(root, "gradient")
+    model = trainer.checkpointer.model
+    seen = []
+
+    def spoil(grad):
+        return (
+            grad / 0 if trainer.iter == 1 and comm.get_rank() == comm.get_world_size() - 1 else grad
+        )
+
+    next(p for p in model.parameters() if p.requires_grad).register_hook(spoil)
+    note = HookBase()
+    note.before_step = lambda: seen.append([p.detach().clone() for p in model.parameters()])
+    trainer.register_hooks([note])
+    with pytest.raises(FloatingPointError) as e:
+        trainer.train()
+    same = all(map(torch.equal, seen[1], model.parameters()))
+    pairs = [trainer.data_loader.dataset[4 + k]["name"] for k in range(4)]
+    return {"message": str(e.value), "pairs": pairs, "same": same, "iteration": trainer.iter}
+
+
 def error_of_rank_1():
     with pytest.raises(FileNotFoundError) as e, same_on_all_ranks():
         if comm.get_rank() == 1:
@@ -103,6 +125,7 @@ def work(root):
     out = {case: first_step(root, case) for case in CASES}
     out["evaluation"] = evaluate(root, "two")
     out["spoiled"] = spoiled_run(root)
+    out["gradient"] = spoiled_gradient(root)
     out["error"] = error_of_rank_1()
     out["local"] = comm.get_local_rank(), comm.get_local_size()
     torch.save(out, root / f"rank{comm.get_rank()}.pt")
@@ -172,6 +195,16 @@ def test_a_bad_loss_stops_all_ranks_before_the_weights_change(ranks):
     assert first["message"].endswith(f"for the pairs: {pairs[1]}; {pairs[3]}")
     assert " frame " in pairs[1]
     assert first["same"] and second["same"] and first["iteration"] == second["iteration"] == 1
+
+
+def test_a_bad_gradient_stops_all_ranks_before_the_weights_change(root, ranks):
+    alone = spoiled_gradient(root)
+    for found in (alone, *(rank["gradient"] for rank in ranks)):
+        assert found["same"] and found["iteration"] == 1
+        assert "gradient is not finite at iteration 1 (norm " in found["message"]
+        a, b, c, d = found["pairs"]  # of ranks 0, 1, 0, 1, or all of rank 0
+        order = (a, b, c, d) if found is alone else (a, c, b, d)
+        assert found["message"].endswith(f"for the pairs: {'; '.join(order)}")
 
 
 def test_an_error_of_one_rank_is_raised_on_all(ranks):

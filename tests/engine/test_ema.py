@@ -111,7 +111,9 @@ class TestTraining:
     def evaluated(self, monkeypatch):
         """Models that the trainer evaluates."""
         models = []
-        monkeypatch.setattr(Trainer, "test", lambda cls, cfg, model: models.append(model) or {})
+        monkeypatch.setattr(
+            Trainer, "test", lambda cls, cfg, model, **_: models.append(model) or {}
+        )
         return models
 
     def test_evaluates_and_saves_the_average(self, tiny_run, evaluated):

@@ -227,7 +227,7 @@ class TestTrainer:
     def scripted(self, monkeypatch):
         results = iter(self.RESULTS)
         monkeypatch.setattr(
-            Trainer, "test", lambda cls, cfg, model: {"ope": {"success_auc": next(results)}}
+            Trainer, "test", lambda cls, cfg, model, **_: {"ope": {"success_auc": next(results)}}
         )
 
     def test_scalars(self, tiny_run, scripted):

@@ -1,6 +1,7 @@
 """Stopping by signals, on a network of one weight; and for real on the command line."""
 
 import functools
+import itertools
 import multiprocessing
 import os
 import signal
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from detectron2.engine import HookBase, SimpleTrainer
+from detectron2.utils import comm
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -22,6 +24,7 @@ from sot.checkpoint import SOTCheckpointer
 from sot.config import load_config
 from sot.data.build import _prepare_worker
 from sot.engine import Trainer
+from sot.engine.distributed import one_line_errors
 from sot.engine.interrupt import StopOnSignal
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,7 +51,7 @@ def _handlers():
     assert after == usual
 
 
-def train(folder, signals=None, iterations=6):
+def train(folder, signals=None, iterations=6, evaluation=None):
     model = nn.Linear(1, 1)
 
     class Net(nn.Module):
@@ -60,9 +63,13 @@ def train(folder, signals=None, iterations=6):
             return {"loss": self.layer(x).square().mean()}
 
     net = Net()
-    trainer = SimpleTrainer(net, [torch.ones(1, 1)] * 9, torch.optim.SGD(net.parameters(), 0.1))
+    trainer = SimpleTrainer(
+        net, itertools.repeat(torch.ones(1, 1)), torch.optim.SGD(net.parameters(), 0.1)
+    )
     checkpointer = SOTCheckpointer(net, str(folder))
-    trainer.register_hooks([Kill(signals or {}), StopOnSignal(checkpointer)])
+    stop = StopOnSignal(checkpointer)
+    trainer.register_hooks([Kill(signals or {}), *([evaluation] if evaluation else []), stop])
+    trainer.stop = stop
     trainer.train(0, iterations)
     return trainer
 
@@ -82,6 +89,44 @@ def test_second_signal_stops_at_once(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path, {3: [signal.SIGTERM, signal.SIGINT]})
     assert os.listdir(tmp_path) == []
+
+
+def test_repeated_signal_counts_once(tmp_path):
+    """A terminal and the launcher, or `timeout`, may both send it."""
+    with pytest.raises(SystemExit):
+        train(tmp_path, {3: [signal.SIGINT, signal.SIGINT]})
+    assert (tmp_path / "last_checkpoint").read_text() == "model_0000003.pth"
+
+
+class Evaluation(HookBase):
+    """Of five sequences, after iteration 2 or in the end; a signal comes in the second one."""
+
+    def __init__(self, final):
+        self.final, self.done = final, []
+
+    def evaluate(self):
+        for sequence in self.trainer.stop.stoppable(range(5)):
+            if sequence == 1:
+                os.kill(os.getpid(), signal.SIGINT)
+            self.done.append(sequence)
+
+    def after_step(self):
+        if self.trainer.iter == 2 and not self.final:
+            self.evaluate()
+
+    def after_train(self):
+        if self.final:
+            self.evaluate()
+
+
+@pytest.mark.parametrize("final", [False, True])
+def test_signal_in_an_evaluation(tmp_path, final):
+    evaluation = Evaluation(final)
+    with pytest.raises(SystemExit) as stop:
+        train(tmp_path, evaluation=evaluation)
+    assert stop.value.code == 130 and evaluation.done == [0, 1]
+    # model_final is there, written by another hook
+    assert (tmp_path / "model_0000002.pth").is_file() != final
 
 
 def test_signal_in_the_last_iteration_changes_nothing(tmp_path):
@@ -172,6 +217,8 @@ def test_resumed_across_unfreezing_and_with_an_average(clip, tmp_path, optimizer
     losses, (_, b) = [values for values, _ in parts], parts[-1]
     assert [len(values) for values in losses] == [2, 2, 1]
     assert sum(losses, []) == pytest.approx(whole, rel=1e-6) and len(set(whole)) == 5
+    nothing, c = train_for_real(cfg)  # it is finished
+    assert nothing == [] and getattr(c, "storage", None) is None
     for ours, theirs in ((a.model, b.model), (a.average, b.average)):
         for (name, p), q in zip(ours.state_dict().items(), theirs.state_dict().values()):
             assert torch.allclose(p.float(), q.float(), atol=1e-6), name
@@ -261,3 +308,51 @@ def test_signal_to_the_trainer_and_its_workers(clip, tmp_path):
     iteration = int(last[len("model_") : -len(".pth")])
     assert f"after iteration {iteration}" in out
     assert torch.load(tmp_path / last)["iteration"] == iteration
+
+
+class Announce(HookBase):
+    def __init__(self, folder):
+        self.folder = folder
+
+    def before_step(self):
+        (self.folder / f"rank{comm.get_rank()}").touch()
+
+
+def train_until_signal(folder):
+    with one_line_errors():
+        train(folder, iterations=10**9, evaluation=Announce(folder))
+
+
+@pytest.mark.parametrize(
+    "number, to_all", [(signal.SIGINT, False), (signal.SIGINT, True), (signal.SIGTERM, False)]
+)
+def test_signal_to_the_launcher(tmp_path, number, to_all):
+    """Alone, or (Ctrl-C in a terminal) to its processes too."""
+    code = f"""if True:
+        import pathlib
+        from test_interrupt import train_until_signal
+        from sot.engine.distributed import launch
+        launch(train_until_signal, "cpu", 2, args=(pathlib.Path({str(tmp_path)!r}),))
+        """
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parent,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # a group of its own
+    )
+    deadline = time.monotonic() + 150
+    try:
+        while not all((tmp_path / f"rank{rank}").exists() for rank in (0, 1)):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        (os.killpg if to_all else os.kill)(process.pid, number)
+        _, err = process.communicate(timeout=100)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 128 + number, err[-3000:]
+    assert "Traceback" not in err
+    last = (tmp_path / "last_checkpoint").read_text()
+    assert torch.load(tmp_path / last)["iteration"] == int(last[len("model_") : -len(".pth")])
