@@ -20,6 +20,8 @@ See GETTING_STARTED.md for data sets and further options.
 """
 
 import contextlib
+import errno
+import logging
 import os
 import sys
 
@@ -119,9 +121,25 @@ def run(cfg, args):
     trainer.train()
 
 
+@contextlib.contextmanager
+def full_disk_names(folder):
+    """For a ``with`` block: an error of a full disk that names no file, as of logs and metrics,
+    says where to make room."""
+    try:
+        yield
+    except OSError as e:
+        if e.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) and not e.filename:
+            e.strerror += (
+                f", most likely where {os.path.abspath(folder)} (OUTPUT_DIR) is: make room, or "
+                "give another OUTPUT_DIR; --resume goes on from the last checkpoint"
+            )
+        raise
+
+
 def main(cfg, args):
     """In each process."""
-    with one_line_errors():
+    logging.raiseExceptions = False  # else a full disk makes each line of the log a traceback
+    with one_line_errors(), full_disk_names(cfg.OUTPUT_DIR):
         run(cfg, args)
 
 

@@ -256,3 +256,15 @@ def test_start_that_is_refused_leaves_the_earlier_config(tmp_path):
     assert done.returncode == 1 and "gone.pth" in done.stderr
     assert (tmp_path / "config.yaml").read_text() == "MODEL: {}\n"
     assert not list(tmp_path.glob("config.yaml.*"))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux")
+def test_full_disk_is_one_line_that_says_where(sequences, tmp_path):
+    for name in ("metrics.json", "log.txt"):
+        (tmp_path / name).symlink_to("/dev/full")
+    data = ("DATASETS.TRAIN", f"('folder:{sequences}',)", "SOLVER.MAX_ITER", 5)
+    opts = ("TEST.EVAL_PERIOD", 0, "SOLVER.IMS_PER_BATCH", 2, "OUTPUT_DIR", tmp_path)
+    done = command("--config-file", CONFIG, *data, *opts)
+    assert done.returncode == 1
+    assert f"error: [Errno 28] No space left on device, most likely where {tmp_path}" in done.stderr
+    assert "Traceback" not in done.stderr and "--- Logging error ---" not in done.stderr
