@@ -19,6 +19,10 @@ Several processes share each batch of SOLVER.IMS_PER_BATCH pairs:
 See GETTING_STARTED.md for data sets and further options.
 """
 
+import contextlib
+import errno
+import logging
+import os
 import sys
 
 import sot  # isort: skip  (first, since it silences a warning of detectron2's import)
@@ -28,6 +32,7 @@ from detectron2.evaluation import verify_results
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
+from sot.checkpoint.atomic import atomic_write
 from sot.config import find_config, resolve_device
 from sot.data import build_siamese_test_loader
 from sot.engine import Trainer
@@ -68,17 +73,41 @@ def check_test_sets(cfg, args):
             raise ValueError("--eval-only needs trained weights: set MODEL.WEIGHTS")
 
 
+def set_up(cfg, args):
+    """As default_setup, but the config.yaml of an earlier run in OUTPUT_DIR stays: this one may yet
+    be refused, and config.yaml is what --resume compares with."""
+    file = os.path.join(cfg.OUTPUT_DIR, "config.yaml")
+    earlier = file + ".earlier"
+    if comm.is_main_process():
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(file, earlier)
+    try:
+        default_setup(cfg, args)
+    finally:
+        if comm.is_main_process():
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(earlier, file)
+
+
+def save_config(cfg):
+    """To be called once the run has started well."""
+    if comm.is_main_process():
+        with atomic_write(os.path.join(cfg.OUTPUT_DIR, "config.yaml"), "w") as f:
+            f.write(cfg.dump())
+
+
 def run(cfg, args):
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="sot")
     if comm.is_main_process() and not args.eval_only:
         check_output_dir(cfg, args.resume)
-    default_setup(cfg, args)
+    set_up(cfg, args)
     with same_on_all_ranks():
         check_test_sets(cfg, args)
     if args.eval_only:
         with same_on_all_ranks():
             model = sot.build_model(cfg)
         results = Trainer.test(cfg, model, resume=args.resume)
+        save_config(cfg)
         if comm.is_main_process():
             verify_results(cfg, results)
         failed = sum(measures.get("failed_sequences", 0) for measures in results.values())
@@ -88,12 +117,29 @@ def run(cfg, args):
     trainer = Trainer(cfg)
     with same_on_all_ranks():
         trainer.resume_or_load(resume=args.resume)
+    save_config(cfg)
     trainer.train()
+
+
+@contextlib.contextmanager
+def full_disk_names(folder):
+    """For a ``with`` block: an error of a full disk that names no file, as of logs and metrics,
+    says where to make room."""
+    try:
+        yield
+    except OSError as e:
+        if e.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) and not e.filename:
+            e.strerror += (
+                f", most likely where {os.path.abspath(folder)} (OUTPUT_DIR) is: make room, or "
+                "give another OUTPUT_DIR; --resume goes on from the last checkpoint"
+            )
+        raise
 
 
 def main(cfg, args):
     """In each process."""
-    with one_line_errors():
+    logging.raiseExceptions = False  # else a full disk makes each line of the log a traceback
+    with one_line_errors(), full_disk_names(cfg.OUTPUT_DIR):
         run(cfg, args)
 
 

@@ -247,3 +247,14 @@ def test_overfits_two_pairs(name, narrow, opts):
     losses = train(model, training_pairs(cfg), optimizer, steps=25)
     # anchors are drawn anew at each step: not the last one alone
     assert np.mean(losses[-5:]) < 0.5 * losses[0], losses
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_data_mix_fits_the_training_sets_and_the_schedule(name):
+    """Photographs are tracks of one frame, so many that without numbers they would be most."""
+    cfg = load_config(name)
+    sizes = cfg.DATASETS.TRAIN_EPOCH_SIZE
+    if sizes:
+        assert len(sizes) == len(cfg.DATASETS.TRAIN) and sum(sizes) == 600000
+    else:
+        assert "coco_2017_train" not in cfg.DATASETS.TRAIN or len(cfg.DATASETS.TRAIN) == 1

@@ -192,8 +192,10 @@ def command(*args):
 def test_command_line_trains_evaluates_and_evaluates_again(sequences, tmp_path):
     name = f"('folder:{sequences}',)"
     common = ("DATASETS.TRAIN", name, "DATASETS.TEST", name, "OUTPUT_DIR", tmp_path)
+    (tmp_path / "config.yaml").write_text("of an earlier run")
     done = command("--config-file", CONFIG, *common, "SOLVER.MAX_ITER", 3, "TEST.EVAL_PERIOD", 3)
     assert done.returncode == 0, done.stderr[-2000:]
+    assert "MAX_ITER: 3\n" in (tmp_path / "config.yaml").read_text()
     results = tmp_path / "inference" / f"folder_{sequences.name}"
     during = json.loads((results / "metrics.json").read_text())["ope"]
     for file in results.iterdir():
@@ -246,3 +248,23 @@ def test_bad_input_is_one_line(tmp_path, args, message):
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("error: ") and message in last
     assert "Traceback" not in done.stderr
+
+
+def test_start_that_is_refused_leaves_the_earlier_config(tmp_path):
+    (tmp_path / "config.yaml").write_text("MODEL: {}\n")
+    done = command("--config-file", CONFIG, "OUTPUT_DIR", tmp_path, "MODEL.WEIGHTS", "gone.pth")
+    assert done.returncode == 1 and "gone.pth" in done.stderr
+    assert (tmp_path / "config.yaml").read_text() == "MODEL: {}\n"
+    assert not list(tmp_path.glob("config.yaml.*"))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux")
+def test_full_disk_is_one_line_that_says_where(sequences, tmp_path):
+    for name in ("metrics.json", "log.txt"):
+        (tmp_path / name).symlink_to("/dev/full")
+    data = ("DATASETS.TRAIN", f"('folder:{sequences}',)", "SOLVER.MAX_ITER", 5)
+    opts = ("TEST.EVAL_PERIOD", 0, "SOLVER.IMS_PER_BATCH", 2, "OUTPUT_DIR", tmp_path)
+    done = command("--config-file", CONFIG, *data, *opts)
+    assert done.returncode == 1
+    assert f"error: [Errno 28] No space left on device, most likely where {tmp_path}" in done.stderr
+    assert "Traceback" not in done.stderr and "--- Logging error ---" not in done.stderr

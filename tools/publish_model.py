@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from sot.checkpoint.atomic import atomic_write
 from sot.checkpoint.checkpointer import averaged_weights, read_checkpoint
 
 
@@ -36,7 +37,8 @@ def publish(source: str, stem: str) -> Path:
     torch.save({"model": weights}, content)
     digest = hashlib.sha256(content.getvalue()).hexdigest()[:8]
     path = Path(f"{stem}_{digest}.pth")
-    path.write_bytes(content.getvalue())
+    with atomic_write(str(path)) as f:
+        f.write(content.getvalue())
     return path
 
 

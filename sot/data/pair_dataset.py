@@ -137,6 +137,7 @@ def _one_each(key: str, values: Sequence, count: int, default) -> list:
     if len(values) != count or not all(v > 0 or v == default for v in values):
         sign = "positive" if default else "non-negative"
         raise ValueError(
-            f"{key} must hold one {sign} number for each of the {count} training sets, got {values}"
+            f"{key} must hold one {sign} number for each of the {count} training sets, got "
+            f'{values}; beside another DATASETS.TRAIN set it too, for instance to "()"'
         )
     return values

@@ -102,11 +102,21 @@ def _members(groups: List[Dict[str, Any]]) -> str:
 
 
 def _changes(file: str, cfg: CfgNode) -> List[str]:
-    """ "KEY: old -> new" for the keys that both know; none if there is no such file."""
+    """ "KEY: old -> new" for the keys that both know; none if there is no such file, or a damaged
+    one, which is logged."""
     if not os.path.isfile(file):
         return []
-    with open(file) as f:
-        before = _flat(yaml.safe_load(f))
+    try:
+        with open(file) as f:
+            content = yaml.safe_load(f)
+    except (yaml.YAMLError, UnicodeDecodeError):
+        content = None
+    if not isinstance(content, dict):
+        logging.getLogger(__name__).warning(
+            f"{file} is damaged: whether the run was begun with another config is not known"
+        )
+        return []
+    before = _flat(content)
     now = _flat(yaml.safe_load(cfg.dump()))
     return [
         f"{key}: {before[key]} -> {value}"

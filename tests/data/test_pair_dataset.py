@@ -113,5 +113,5 @@ def test_bad_frame_ranges_and_epoch_sizes():
         PairDataset([VIDEOS, STILLS], frame_ranges=[100])
     with pytest.raises(ValueError, match="FRAME_RANGE"):
         PairDataset([VIDEOS], frame_ranges=[0])
-    with pytest.raises(ValueError, match="TRAIN_EPOCH_SIZE must hold one non-negative"):
+    with pytest.raises(ValueError, match=r'TRAIN_EPOCH_SIZE .* one non-negative .* "\(\)"$'):
         PairDataset([VIDEOS], epoch_sizes=[-1])

@@ -98,6 +98,12 @@ class TestOutputDir:
         cfg.MODEL.NEW_KEY = 3
         assert self.warnings(caplog, cfg, resume=True) == []
 
+    @pytest.mark.parametrize("content", [b"", b"MODEL: [1,", b"words", b"\xff\xfe\x00"])
+    def test_damaged_config_in_the_folder(self, folder, caplog, content):
+        (folder / "config.yaml").write_bytes(content)
+        (text,) = self.warnings(caplog, self.config(folder), resume=True)
+        assert text.startswith(f"{folder}/config.yaml is damaged")
+
     def test_no_config_in_the_folder(self, folder, caplog):
         (folder / "config.yaml").unlink()
         assert self.warnings(caplog, self.config(folder), resume=True) == []

@@ -42,11 +42,18 @@ def benchmark_data(cfg, args):
     for name in PICTURES:
         with made_set(name, args.seed) as kb_per_file:
             case = cfg.clone()
-            case.merge_from_list(["DATASETS.TRAIN", (name,)])
+            use_made_set(case, name)
             if name.startswith("photo"):
                 case.DATALOADER.NEGATIVE_PAIR_FRACTION = 0.0
             result = time_pairs(case, args.num_pairs)
         yield {"data": [name], "kb_per_file": kb_per_file, **result}
+
+
+def use_made_set(cfg, name: str) -> None:
+    """Train on that set alone: lists with a value for each training set are of the config's own."""
+    cfg.DATASETS.TRAIN = (name,)
+    for key in ("TRAIN_REPEAT_FACTOR", "TRAIN_EPOCH_SIZE", "FRAME_RANGE"):
+        cfg.DATASETS[key] = ()
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from sot.config import resolve_device
 from sot.engine import Trainer
 from sot.engine.train_loop import amp_dtype
 
-from .data import made_set
+from .data import made_set, use_made_set
 from .timing import peak_memory_mb
 
 MADE_SET = "video_720p_80kb"
@@ -44,10 +44,7 @@ def benchmark_train(cfg, args):
         cfg.OUTPUT_DIR = stack.enter_context(tempfile.TemporaryDirectory())
         if "DATASETS.TRAIN" not in args.opts:
             stack.enter_context(made_set(MADE_SET, args.seed))
-            # recipes' lists with a value for each training set are of other sets
-            cfg.DATASETS.TRAIN = (MADE_SET,)
-            for key in ("TRAIN_REPEAT_FACTOR", "TRAIN_EPOCH_SIZE", "FRAME_RANGE"):
-                cfg.DATASETS[key] = ()
+            use_made_set(cfg, MADE_SET)
         # standard output is for results: where nobody listens, the trainer sets up its log
         logging.getLogger("detectron2").setLevel(logging.INFO)
         trainer, watch = Trainer(cfg), Watch()

@@ -17,7 +17,7 @@ from ..frames import FrameError, ImageFrames, read_frame
 from .synthetic_texture import Outline, fit_unit_box
 from .tracks import TrackList
 
-__all__ = ["CutOut", "CutOuts", "cut_out_fields", "find_outline"]
+__all__ = ["CutOut", "CutOuts", "cut_out_fields", "find_outline", "is_polygon"]
 
 MIN_SIDE = 20  # pixels of a box that is worth cutting out
 MAX_ASPECT = 5.0
@@ -38,8 +38,9 @@ def cut_out_fields(image: Dict, annotation: Dict) -> Dict:
         (1, 64, 2) of the largest polygon of ``segmentation``.
     """
     polygons, outline = annotation.get("segmentation"), NO_OUTLINE
-    if isinstance(polygons, list) and polygons:
-        parts = [np.asarray(p, dtype=np.float32).reshape(-1, 2) for p in polygons]
+    polygons = filter(is_polygon, polygons) if isinstance(polygons, list) else ()
+    parts = [np.asarray(p, dtype=np.float32).reshape(-1, 2) for p in polygons]
+    if parts:
         x, y, w, h = annotation["bbox"]
         outline = _pack_outline(max(parts, key=cv2.contourArea), np.array([x, y, x + w, y + h]))
     return {
@@ -47,6 +48,12 @@ def cut_out_fields(image: Dict, annotation: Dict) -> Dict:
         "image_size": np.array([[image.get("height") or 0, image.get("width") or 0]]),
         "outline": outline[None],
     }
+
+
+def is_polygon(points) -> bool:
+    """Whether x, y, x, y, ... are three points at least, as detectron2 wants them."""
+    is_list = isinstance(points, (list, tuple, np.ndarray))
+    return is_list and len(points) >= 6 and len(points) % 2 == 0
 
 
 def _pack_outline(polygon: np.ndarray, box: np.ndarray) -> np.ndarray:

@@ -2,8 +2,11 @@
 (``folder:PATH``, ``coco:IMAGES_DIR:ANNOTATIONS_JSON``, and ``composite:`` before either kind of
 photographs)."""
 
+import json
 import logging
+import os
 import re
+import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Callable, Dict, Iterable, Iterator, List, Optional, Tuple
@@ -18,7 +21,7 @@ from tqdm import tqdm
 from ..frames import ImageFrames, VideoFrames, find_frames
 from .cache import Source, cached_tracks
 from .composite import composite_tracks
-from .composite_cut import CutOuts, cut_out_fields
+from .composite_cut import CutOuts, cut_out_fields, is_polygon
 from .tracks import TrackList, make_track, read_boxes
 
 __all__ = ["get_tracks", "load_coco", "load_composite", "load_folder", "photograph_tracks"]
@@ -100,7 +103,10 @@ def load_composite(spec: str) -> TrackList:
     *counts, source = re.fullmatch(r"(?:(\d+)x(\d+):)?(?:coco:)?(.*)", spec, re.DOTALL).groups()
     number, length = (int(v or default) for v, default in zip(counts, COMPOSITE_TRACKS))
     if not number or not length:
-        raise ValueError(f"dataset {name!r}: {number} tracks of {length} frames are none")
+        raise ValueError(
+            f"dataset {name!r}: COUNT and LENGTH of composite:COUNTxLENGTH:... must be positive, "
+            f"got {number}x{length}"
+        )
     images, _, annotations = source.rpartition(":")
     coco = (images, annotations) if images else None
     if source in DatasetCatalog.list():
@@ -201,20 +207,51 @@ def load_coco(images_dir, annotations_json) -> TrackList:
 
 
 def _check_coco(images_dir, annotations_json) -> None:
-    if not Path(images_dir).is_dir():
-        raise FileNotFoundError(f"image folder {images_dir} does not exist")
-    if not Path(annotations_json).is_file():
-        raise FileNotFoundError(f"annotation file {annotations_json} does not exist")
+    images, annotations = Path(images_dir).absolute(), Path(annotations_json).absolute()
+    if not images.is_dir():
+        raise FileNotFoundError(f"image folder {images} does not exist{_hint(images)}")
+    if not annotations.is_file():
+        raise FileNotFoundError(f"annotation file {annotations} does not exist{_hint(annotations)}")
+
+
+def _hint(path: Path) -> str:
+    """Where detectron2 looks for its own data sets, if that is where the path leads."""
+    place = Path(os.environ.get("DETECTRON2_DATASETS", "datasets")).expanduser()
+    if place.absolute() not in path.parents:
+        return ""
+    return (
+        f"; data sets are looked for in $DETECTRON2_DATASETS ({place}): set it to the folder that "
+        f"holds {path.relative_to(place.absolute()).parts[0]}/, and see datasets/README.md"
+    )
 
 
 def _read_coco(
     images_dir: str, annotations_json: str, fields: Optional[Fields] = None
 ) -> List[Dict]:
     try:
-        images = load_coco_json(annotations_json, images_dir)
-    except (ValueError, KeyError, AssertionError) as e:
+        with tempfile.TemporaryDirectory() as folder:
+            images = load_coco_json(_with_sound_polygons(annotations_json, folder), images_dir)
+    except (AttributeError, TypeError, ValueError, KeyError, AssertionError) as e:
         raise ValueError(f"{annotations_json} is no COCO file: {type(e).__name__} {e}") from e
     return photograph_tracks(images, annotations_json, fields)
+
+
+def _with_sound_polygons(annotations_json: str, folder: str) -> str:
+    """The file; or, if it has polygons that are none, a copy in ``folder`` without them:
+    detectron2's loader leaves out objects that have no others, though their boxes are good."""
+    with open(annotations_json) as f:
+        content = json.load(f)
+    found_bad = False
+    for annotation in content.get("annotations", []):
+        polygons = annotation.get("segmentation")
+        if isinstance(polygons, list) and not all(map(is_polygon, polygons)):
+            annotation["segmentation"] = list(filter(is_polygon, polygons))
+            found_bad = True
+    if not found_bad:
+        return annotations_json
+    copy = Path(folder) / Path(annotations_json).name
+    copy.write_text(json.dumps(content))
+    return str(copy)
 
 
 def photograph_tracks(

@@ -37,6 +37,12 @@ class TestFields:
         assert (np.abs(outline).max(axis=1) == 127).all()
         assert fields(category_id=7)["category"].tolist() == [7]
 
+    @pytest.mark.parametrize("bad", [[], [1, 2, 3, 4], SQUARE[:-1], 7])
+    def test_part_that_is_no_polygon(self, bad):
+        assert not fields(segmentation=[bad])["outline"].any()
+        both = fields(segmentation=[bad, SQUARE])["outline"]
+        assert (both == fields(segmentation=[SQUARE])["outline"]).all()
+
     def test_the_largest_part_counts(self):
         sliver = [10, 20, 12, 20, 12, 60, 10, 60]
         both = fields(segmentation=[sliver, [14, 20, 30, 20, 30, 60, 14, 60]])["outline"][0]

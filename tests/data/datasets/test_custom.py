@@ -9,6 +9,8 @@ from detectron2.structures import BoxMode
 
 from sot.data import get_tracks
 from sot.data.datasets import load_coco, load_folder
+from sot.data.datasets.composite_cut import cut_out_fields
+from sot.data.datasets.custom import _read_coco
 
 
 def write_sequence(folder, boxes, num_frames, images="img"):
@@ -89,6 +91,32 @@ def test_coco_objects_are_tracks_of_one_frame(tmp_path, caplog):
     assert track["boxes"].tolist() == [[1, 2, 11, 22]] and len(track["frames"]) == 1
     assert track["frames"][0].shape == (40, 50, 3)
     assert "2 boxes" in caplog.text and "a.jpg#2, a.jpg#3" in caplog.text
+
+
+@pytest.mark.parametrize("segmentation", [[[]], [[1, 2, 3, 4, 5, 6, 7]], [[1, 2, 3, 4]], [7]])
+def test_boxes_without_a_sound_polygon_stay(tmp_path, segmentation):
+    sound = [[1, 2, 24, 2, 24, 30]]
+    path = write_coco(
+        tmp_path,
+        [
+            {"bbox": [1, 2, 23, 28], "iscrowd": 0, "segmentation": s}
+            for s in (segmentation, sound, [*segmentation, *sound])
+        ],
+    )
+    before = path.read_bytes()
+    assert len(get_tracks(f"coco:{tmp_path}:{path}")) == 3
+    tracks = _read_coco(str(tmp_path), str(path), cut_out_fields)
+    assert [bool(t["outline"].any()) for t in tracks] == [False, True, True]
+    assert path.read_bytes() == before
+
+
+def test_missing_set_of_detectron2_says_where_it_was_looked_for(tmp_path, monkeypatch):
+    monkeypatch.setenv("DETECTRON2_DATASETS", "sets")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError) as e:
+        load_coco("sets/coco/train2017", "sets/coco/a.json")
+    assert str(tmp_path / "sets/coco/train2017") in str(e.value)
+    assert "$DETECTRON2_DATASETS (sets)" in str(e.value) and "holds coco/" in str(e.value)
 
 
 def test_coco_missing_parts(tmp_path):
