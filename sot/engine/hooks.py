@@ -12,6 +12,9 @@ from detectron2.utils import comm
 from detectron2.utils.events import EventWriter, get_event_storage
 from torch import nn
 
+from ..checkpoint import SOTCheckpointer
+from ..checkpoint.atomic import atomic_write
+
 try:
     from torch.nn.utils import get_total_norm
 except ImportError:  # torch before 2.6
@@ -19,9 +22,6 @@ except ImportError:  # torch before 2.6
     def get_total_norm(grads):
         return torch.stack([torch.linalg.vector_norm(g) for g in grads]).norm()
 
-
-from ..checkpoint import SOTCheckpointer
-from ..checkpoint.atomic import atomic_write
 
 __all__ = ["BestCheckpointer", "ScalarPrinter", "SeedEachIteration", "WatchTraining"]
 
