@@ -77,8 +77,7 @@ def _is_pointwise(module: nn.Module) -> bool:
 
 
 class _Pointwise(nn.Module):
-    """A 1x1 convolution as the product of matrices that it is: on a CPU, for one image, oneDNN's
-    convolutions of few channels take several times as long."""
+    """A 1x1 convolution as the product of matrices that it is, which takes less time on a CPU."""
 
     def __init__(self, conv: Conv2d):
         super().__init__()
