@@ -107,6 +107,10 @@ def add_sot_config(cfg: CN) -> None:
     # SiamDW's networks: a name of CIR_NETWORKS in sot/modeling/backbone/cir.py; and the max pooling
     # of the stem: 2 as in the paper, or 3 as in the public code of CIResInception and CIResNeXt.
     _C.MODEL.CIR = CN({"NAME": "CIResNet-22", "STEM_POOL": 2})
+    # Soft targets of a trained tracker, beside those of the annotations (sot/engine/teacher.py).
+    # TEACHER: () for none; ("backbone.onnx", "head.onnx") of NanoTrack V3; or config and weights of
+    # a SiamRPN network of this project. WEIGHT: factor on the losses against the teacher.
+    _C.MODEL.DISTILL = CN({"TEACHER": (), "WEIGHT": 1.0})
     # Anchor shapes truncated to integers as in the weights published with PySOT
     # (104x32, 88x40, 64x64, 40x80, 32x96 for size 64 at stride 8).
     _C.MODEL.ANCHOR_GENERATOR.TRUNCATE = False

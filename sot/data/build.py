@@ -80,6 +80,10 @@ class PairLoader:
         self.num_workers = num_workers
         self.sampler = _SeriesSampler()
 
+    def wrap_mapper(self, wrap) -> None:
+        """Put ``wrap(mapper)`` in place of the mapper, until the first batch was asked for."""
+        self.dataset.mapper = wrap(self.dataset.mapper)
+
     def skip_to(self, iteration: int) -> None:
         """Make the first batch that of ``iteration``."""
         self.sampler.start = iteration * self.total_batch_size

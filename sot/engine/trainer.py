@@ -23,6 +23,7 @@ from .hooks import BestCheckpointer, ScalarPrinter, SeedEachIteration, WatchTrai
 from .interrupt import StopOnSignal
 from .memory import keep_freed_memory
 from .solver import StagedUnfreezing, build_siamese_lr_scheduler, build_siamese_optimizer
+from .teacher import TeacherMapper, build_teacher, search_positions
 from .train_loop import CheckedTrainer, amp_dtype
 from .vis import VisualizePairs
 
@@ -46,10 +47,15 @@ class Trainer(DefaultTrainer):
         self.cfg = cfg = self.auto_scale_workers(cfg, comm.get_world_size())
         with same_on_all_ranks():
             data_loader = self.build_train_loader(cfg)
+            teacher = build_teacher(cfg)
             dtype = amp_dtype(cfg)
         if torch.device(cfg.MODEL.DEVICE).type == "cpu":
             keep_freed_memory()
         model = self.build_model(cfg)
+        if teacher:
+            sizes = cfg.INPUT.TEMPLATE_SIZE, cfg.INPUT.SEARCH_SIZE_TRAIN
+            positions = search_positions(model, *sizes).cpu()
+            data_loader.wrap_mapper(lambda mapper: TeacherMapper(mapper, teacher, positions))
         if dtype == torch.bfloat16 and torch.device(cfg.MODEL.DEVICE).type == "cpu":
             # with contiguous ones a bfloat16 convolution converts its input and output each time
             model = model.to(memory_format=torch.channels_last)

@@ -15,6 +15,8 @@ from detectron2.utils import comm
 from detectron2.utils.events import get_event_storage
 from fvcore.nn import giou_loss, smooth_l1_loss
 
+from .distillation import distillation_losses
+
 __all__ = ["SiameseRPN"]
 
 
@@ -28,9 +30,14 @@ class SiameseRPN(RPN):
     """
 
     @configurable
-    def __init__(self, **kwargs):
-        """Arguments are those of detectron2's RPN."""
+    def __init__(self, *, distillation_weight: float = 1.0, **kwargs):
+        """
+        Args:
+            distillation_weight: factor on the losses against a teacher's soft targets.
+            kwargs: those of detectron2's RPN.
+        """
         super().__init__(**kwargs)
+        self.distillation_weight = distillation_weight
         if self.box_reg_loss_type not in ("smooth_l1", "giou"):
             raise ValueError(
                 "MODEL.RPN.BBOX_REG_LOSS_TYPE must be 'smooth_l1' or 'giou', "
@@ -48,6 +55,7 @@ class SiameseRPN(RPN):
         ret["anchor_matcher"] = Matcher(
             cfg.MODEL.RPN.IOU_THRESHOLDS, cfg.MODEL.RPN.IOU_LABELS, allow_low_quality_matches=False
         )
+        ret["distillation_weight"] = cfg.MODEL.DISTILL.WEIGHT
         return ret
 
     def template(self, features: Dict[str, torch.Tensor]) -> List[torch.Tensor]:
@@ -71,7 +79,8 @@ class SiameseRPN(RPN):
             features (dict[str, Tensor]): search features, (N, C, Hx, Wx) each.
             crop_size (int): side of the search crops.
             gt_instances (list[Instances]): for training, N items with one ``gt_boxes`` each and
-                ``gt_negative`` (bool): the box is another object than the template's.
+                ``gt_negative`` (bool): the box is another object than the template's; and, with
+                a teacher, ``gt_teacher`` (1, 5, H, W), see sot/modeling/distillation.py.
 
         Returns:
             Tensor: (N, R, 4) boxes, XYXY in crop pixels, neither clipped nor suppressed.
@@ -90,6 +99,8 @@ class SiameseRPN(RPN):
         if gt_instances is not None:
             gt_labels, gt_boxes = self.label_and_sample_anchors(anchors, gt_instances)
             losses = self.losses(anchors, logits, gt_labels, deltas, gt_boxes)
+            if gt_instances[0].has("gt_teacher"):
+                losses.update(self.teacher_losses(anchors, logits, deltas, gt_instances))
         boxes, logits = self._decode(anchors, deltas), cat(logits, dim=1)
         return boxes, logits, losses
 
@@ -167,3 +178,17 @@ class SiameseRPN(RPN):
             "loss_rpn_loc": (per_anchor * weight).sum() / num_images,
         }
         return {k: v * self.loss_weight.get(k, 1.0) for k, v in losses.items()}
+
+    def teacher_losses(self, anchors, logits, deltas, gt_instances) -> Dict[str, torch.Tensor]:
+        """``loss_teacher_cls`` and ``loss_teacher_loc``, in the balance of :meth:`losses`."""
+        losses = distillation_losses(
+            Boxes.cat(anchors).tensor,
+            cat(logits, dim=1),
+            cat(deltas, dim=1),
+            cat([x.gt_teacher for x in gt_instances]),
+            self.box2box_transform,
+        )
+        losses["loss_teacher_loc"] = losses["loss_teacher_loc"] * self.loss_weight.get(
+            "loss_rpn_loc", 1.0
+        )
+        return {k: v * self.distillation_weight for k, v in losses.items()}

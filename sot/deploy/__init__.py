@@ -1,0 +1,5 @@
+"""Networks that run outside of PyTorch."""
+
+from .nanotrack import NanoTrack
+
+__all__ = ["NanoTrack"]
