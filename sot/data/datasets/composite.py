@@ -1,193 +1,349 @@
-"""Sequences made from photographs: an object that is cut from one of them moves over another, among
-look-alikes and other objects, behind occluders, under a moving camera and changing light.
+"""Sequences made of cut-outs over real backgrounds: an object that is cut from a photograph moves
+over the frames of a video, or over another photograph, among look-alikes and other objects, behind
+occluders, and out of the frame.
 
-They move as the synthetic sequences do (see `synthetic_motion`), and are rendered like them when a
-frame is asked for: a frame is a pure function of the photographs, (seed, length, size) and its
-index. Coordinates are continuous pixels. The truth is exact: the bounds of the shape that was cut.
+A frame is made when it is asked for: a pure function of the data, (seed, length) and its index.
+Coordinates are continuous pixels: an H x W frame spans [0, W] x [0, H]. T is the number of frames,
+matrices (2, 3) map column vectors (x, y, 1).
 """
 
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Dict, Iterator, Tuple
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
-from detectron2.data import transforms as T
 
-from ..corruptions import Compression, LowResolution
 from ..frames import read_frame
 from ..transforms import SubwindowTransform
-from ..utils import numpy_seed
-from .composite_cut import CutOut, CutOuts
-from .synthetic import Scene, SyntheticFrames, paint_shadow
-from .synthetic_motion import Item, Plan, affine, arrange, camera_path, roam, wander
-from .synthetic_texture import sprite_mask, superellipse
+from .composite_cut import CutOuts, fill_outline, paint_cut_out
 
-__all__ = ["CompositeFrames", "composite_tracks"]
+__all__ = ["CompositeFrames", "Layer", "annotate", "composite_tracks"]
 
-SIZES = [(240, 320), (240, 426), (270, 360), (270, 480), (320, 240), (360, 480)]  # of frames
-TARGET_SIZE = (0.09, 0.4)  # root of its area, in short sides of the frame
+SIZES = [(240, 320), (240, 426), (270, 360), (270, 480), (320, 240)]  # of frames over photographs
+SHORT_SIDE = 240  # of the frames of a video that can be had smaller for less work, at least
+TARGET_SIZE = (0.05, 0.35)  # root of its box's area, in short sides of the frame
 MAX_ENLARGEMENT = 1.5  # of a cut-out
+MIN_VISIBLE = 0.25  # below this fraction of its area, the target counts as not visible
 
-_DAMAGE = T.AugmentationList([LowResolution(0.2, 3.0), Compression(0.3, (20, 70))])
+
+@dataclass
+class Layer:
+    """A cut-out, or a piece of the background in its shape, that moves over the background."""
+
+    number: int  # of the cut-out
+    pose: np.ndarray  # (T, 2, 3) units of the outline -> frame pixels
+    gain: Tuple[float, float, float] = (1.0, 1.0, 1.0)  # of blue, green and red
+    order: Tuple[int, int, int] = (0, 1, 2)  # of the colours
+    adapts: float = 0.0  # to the background's brightness: 0 not at all, 1 fully
+    piece: Optional[Tuple[float, float]] = None  # where in the frame a piece is from, 0 to 1
 
 
-def _mover(rng, cut_outs: CutOuts, number: int, length: int, size: Tuple[int, int]) -> Item:
-    """A cut-out that roams over the frame; its look is its number and the seed of its colours."""
-    cut_out = cut_outs[number]
-    outline = cut_out.outline or [superellipse((0, 0), (1, 1), rng.uniform(2.2, 6))]
-    half_size = (cut_out.box[2:] - cut_out.box[:2]) / 2
-    wanted = min(size) * np.exp(rng.uniform(*np.log(TARGET_SIZE))) / 2
-    half_size *= min(MAX_ENLARGEMENT, wanted / np.sqrt(half_size.prod()))
-    pose = roam(rng, half_size, length, size)
-    # seen from the side, roughly: a shear; and mirrored
-    shear = rng.choice([0.0, 0.2]) * wander(rng, length)[:, 0]
-    pose = pose @ affine(rng.choice([-1, 1]), shear, 0, 1, 0, 0)
-    return Item(outline, half_size, pose, (number, int(rng.integers(1 << 31))))
+def _drift(rng, length: int, dims: int = 1) -> np.ndarray:
+    """A smooth random path (T, dims) in [-1, 1]: three waves of 25 to 200 frames."""
+    period = np.exp(rng.uniform(*np.log([25, 200]), (3, 1, dims)))
+    phase = rng.uniform(0, 2 * np.pi, (3, 1, dims))
+    weight = rng.dirichlet(np.ones(3), dims).T[:, None]
+    return (weight * np.sin(2 * np.pi * np.arange(length)[:, None] / period + phase)).sum(axis=0)
+
+
+def _roam(rng, length: int, size: Tuple[int, int]) -> np.ndarray:
+    """Centres (T, 2) of something that moves about, in some sequences beyond the border; in the
+    first frame it is inside."""
+    margin = rng.choice([0.2, 0.1, -0.15], p=[0.5, 0.35, 0.15])
+    drift = _drift(rng, length, 2) * rng.choice([0.3, 1.0, 2.0])
+    angle = rng.uniform(-0.7, 0.7, 2) + drift - drift[0]
+    return np.array(size[::-1]) * (0.5 + (0.5 - margin) * np.sin(angle))
+
+
+def _pose(rng, center: np.ndarray, half: np.ndarray, limits: Sequence[float], turn: float):
+    """Poses (T, 2, 3) about the centres (T, 2): scale, aspect ratio and angle change gradually.
+
+    Args:
+        half: (2,) half of the sides, pixels.
+        limits: least and largest root of the area, pixels.
+        turn: largest angle, radians.
+    """
+    length, root = len(center), 2 * np.sqrt(half.prod())
+    scale = np.exp(rng.choice([0.1, 0.3, 0.6]) * _drift(rng, length))
+    scale = np.clip(scale, *(np.array(limits) / root))
+    stretch = np.exp(0.15 * _drift(rng, length))
+    half = half * scale * np.concatenate([stretch, 1 / stretch], axis=1)
+    half[:, 0] *= rng.choice([-1, 1])  # mirrored
+    angle = turn * _drift(rng, length)[:, 0]
+    cos, sin = np.cos(angle), np.sin(angle)
+    axes = np.stack([cos, -sin, sin, cos], axis=1).reshape(-1, 2, 2) * half[:, None]
+    return np.concatenate([axes, center[:, :, None]], axis=2)
+
+
+def _mover(rng, cut_outs: CutOuts, number: int, center: np.ndarray, short: int, root=None) -> Layer:
+    """A cut-out on a path of centres (T, 2), of a size about ``root`` (of its area), or any."""
+    sides = cut_outs.sides(number)
+    low, high = short * np.array(TARGET_SIZE)
+    high = max(low, min(high, MAX_ENLARGEMENT * np.sqrt(sides.prod())))
+    wanted = rng.uniform(low, high) if root is None else root
+    half = sides / 2 * np.clip(wanted, low, high) / np.sqrt(sides.prod())
+    pose = _pose(rng, center, half, (low, high), rng.choice([0.05, 0.25, 0.8]))
+    gain = np.exp(rng.choice([0.0, 0.15]) * rng.standard_normal(3))
+    return Layer(number, pose, tuple(gain), adapts=rng.uniform(0, 0.7))
+
+
+def _distractor(rng, cut_outs: CutOuts, target: Layer, size: Tuple[int, int]) -> Layer:
+    """A copy of the target in other colours, one of its kind, or another; near it or anywhere."""
+    kind = rng.choice(["copy", "alike", "any"], p=[0.3, 0.3, 0.4])
+    number = int(rng.integers(len(cut_outs)))
+    if kind != "any":
+        number = target.number if kind == "copy" else cut_outs.draw_alike(rng, target.number)
+    length, center = len(target.pose), target.pose[:, :, 2]
+    root = 2 * np.sqrt(np.abs(np.linalg.det(target.pose[:, :, :2]))).mean()
+    if rng.random() < 0.5:
+        center = center + root * (rng.uniform(-2.5, 2.5, 2) + _drift(rng, length, 2))
+    else:
+        center = _roam(rng, length, size)
+    root = None if kind == "any" else root * np.exp(rng.normal(0, 0.2))
+    layer = _mover(rng, cut_outs, number, center, min(size), root)
+    if kind == "copy" and rng.random() < 0.5:
+        layer.order = tuple(rng.permutation(3).tolist())
+    return layer
+
+
+def _occluder(rng, cut_outs: CutOuts, target: Layer) -> Layer:
+    """Something that hardly moves, and that the target passes behind."""
+    length = len(target.pose)
+    when = rng.integers(length // 6, max(length, length // 6 + 1))
+    at = target.pose[when]
+    root = 2 * np.sqrt(abs(np.linalg.det(at[:, :2])))
+    center = at[:, 2] + root * (rng.uniform(-0.4, 0.4, 2) + 0.3 * _drift(rng, length, 2))
+    half = root / 2 * rng.uniform(0.6, 1.5, 2)
+    if rng.random() < 0.4:  # a post
+        half[1] *= 3
+    pose = _pose(rng, center, half, (0, np.inf), 0.1)
+    piece = tuple(rng.uniform(0, 1, 2)) if rng.random() < 0.6 else None
+    return Layer(int(rng.integers(len(cut_outs))), pose, piece=piece)
+
+
+def _transform(pose: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """(T, 2, 3) applied to points (N, 2) or (T, N, 2) -> (T, N, 2)."""
+    return points @ pose[:, :, :2].transpose(0, 2, 1) + pose[:, None, :, 2]
+
+
+def _covers(cut_outs: CutOuts, layer: Layer, points: np.ndarray, frames=slice(None)) -> np.ndarray:
+    """Which of the points (T, N, 2), in frame pixels, the layer covers: bool (T, N)."""
+    mask = np.pad(fill_outline(cut_outs.outline(layer.number), (32, 32)) > 127, 1)
+    pose = layer.pose[frames]
+    points = (points - pose[:, None, :, 2]) @ np.linalg.inv(pose[:, :, :2]).transpose(0, 2, 1)
+    x, y = np.clip(np.floor(points * 16 + 17), 0, 33).astype(int).transpose(2, 0, 1)
+    return mask[y, x]
+
+
+def _inner_points(cut_outs: CutOuts, layer: Layer) -> np.ndarray:
+    """A grid of points (N, 2) inside the outline, in its units."""
+    y, x = np.nonzero(fill_outline(cut_outs.outline(layer.number), (16, 16)) > 127)
+    return (np.stack([x, y], axis=1) + 0.5) / 8 - 1
+
+
+def annotate(
+    cut_outs: CutOuts, target: Layer, above: List[Layer], size: Tuple[int, int]
+) -> Tuple[np.ndarray, np.ndarray]:
+    """
+    Returns:
+        boxes: float32 (T, 4) XYXY, the bounds of the target's whole outline, also where something
+            covers it and beyond the border; NaN where all of it is outside of the frame.
+        visible: bool (T,), at least MIN_VISIBLE of its area is inside and not covered.
+    """
+    limits = np.array(size[::-1])
+    points = _transform(target.pose, cut_outs.outline(target.number))
+    low, high = points.min(axis=1), points.max(axis=1)
+    boxes = np.concatenate([low, high], axis=1).astype(np.float32)
+    boxes[((high <= 0) | (low >= limits)).any(axis=1)] = np.nan
+    points = _transform(target.pose, _inner_points(cut_outs, target))
+    seen = ((points >= 0) & (points < limits)).all(axis=2)
+    for layer in above:
+        seen &= ~_covers(cut_outs, layer, points)
+    return boxes, (seen.mean(axis=1) >= MIN_VISIBLE) & np.isfinite(boxes[:, 0])
 
 
 @lru_cache(maxsize=64)
-def _make_plan(
-    cut_outs: CutOuts, target: int, seed: int, length: int, size: Tuple[int, int]
-) -> Plan:
-    """The geometry of a sequence, as make_plan of `synthetic_motion`."""
-    rng = np.random.default_rng([seed, 0])
-    camera = camera_path(rng, length, size)
-    item = _mover(rng, cut_outs, target, length, size)
-
-    def distractor():
-        kind = rng.choice(["copy", "alike", "any"], p=[0.15, 0.35, 0.5])
-        if kind == "any":
-            number = int(rng.integers(len(cut_outs)))
-        else:
-            number = target if kind == "copy" else cut_outs.draw_alike(rng, target)
-        return _mover(rng, cut_outs, number, length, size)
-
-    return arrange(rng, camera, item, distractor, size)
-
-
-def _paint_cut_out(cut_out: CutOut, item: Item) -> Tuple[np.ndarray, np.ndarray]:
-    """Sprite and alpha as of paint_sprite: what is in the box, in the item's outline and size."""
-    rng = np.random.default_rng(item.look[1])
-    alpha = sprite_mask(item.outline, item.half_size)
-    alpha = cv2.GaussianBlur(alpha, (0, 0), rng.uniform(0.3, 1.0))
-    sides = cut_out.box[2:] - cut_out.box[:2]
-    limit = max(1.0, (sides / 2 / item.half_size).min())
-    image, reduction = read_frame(cut_out.photograph, 0, limit)
-    center = (cut_out.box[:2] + cut_out.box[2:]) / 2
-    half = sides / 2 * (alpha.shape[::-1] / (2 * item.half_size))
-    rect = np.concatenate([center - half, center + half]) / reduction
-    color = SubwindowTransform(rect, alpha.shape, image.shape[:2]).apply_image(image)
-    color = _change_light(rng, color, rng.choice([0.0, 0.1, 0.2]))
-    color = cv2.multiply(color, cv2.cvtColor(alpha, cv2.COLOR_GRAY2BGR), scale=1 / 255)
-    return cv2.merge([color, alpha]), alpha
+def _arrange(frames: "CompositeFrames") -> Tuple[List[Layer], int]:
+    """All layers in the order in which they are drawn, and the target's place. Nothing hides the
+    target in the first frame, which gives it to a tracker."""
+    rng, size, cut_outs = np.random.default_rng([frames.seed, 0]), frames.size, frames.cut_outs
+    path = _roam(rng, len(frames), size)
+    target = _mover(rng, cut_outs, frames.target, path, min(size))
+    points = _transform(target.pose[:1], _inner_points(cut_outs, target))
+    below, above = [], []
+    for _ in range(rng.choice(5, p=[0.2, 0.25, 0.25, 0.2, 0.1])):
+        layer = _distractor(rng, cut_outs, target, size)
+        hides = _covers(cut_outs, layer, points, slice(1)).any()
+        (below if hides or rng.random() < 0.5 else above).append(layer)
+    for _ in range(rng.choice(3, p=[0.5, 0.35, 0.15])):
+        layer = _occluder(rng, cut_outs, target)
+        if not _covers(cut_outs, layer, points, slice(1)).any():
+            above.append(layer)
+    return below + [target] + above, len(below)
 
 
-def _change_light(rng, image: np.ndarray, amount: float) -> np.ndarray:
-    """Another exposure, and a lesser tint."""
-    gain = np.exp(amount * (rng.standard_normal() + 0.3 * rng.standard_normal(3)))
-    table = np.clip(np.outer(np.arange(256), gain), 0, 255).astype(np.uint8)
-    return cv2.LUT(image, table[None])
-
-
-def _paint_background(rng, cut_out: CutOut, shape: Tuple[int, int]) -> np.ndarray:
-    """A part of a photograph in another size, (H, W, 3) uint8; stretched a little where its
-    aspect ratio is another."""
-    part = rng.uniform(0.7, 1.0)
-    limit = part * min(np.divide(cut_out.photograph_size, shape))
-    image, _ = read_frame(cut_out.photograph, 0, max(1.0, limit))
-    sides = np.array(image.shape[1::-1], dtype=float)
-    scale = part * np.minimum(sides / shape[::-1], 1.4 * min(sides / shape[::-1]))
-    low = rng.uniform(0, 1, 2) * (sides - scale * shape[::-1])
-    rect = np.concatenate([low, low + scale * shape[::-1]])
-    background = SubwindowTransform(rect, shape, image.shape[:2]).apply_image(image)
-    return cv2.flip(background, 1) if rng.random() < 0.5 else background
-
-
-@lru_cache(maxsize=4)
-def _noise(sigma: int) -> np.ndarray:
-    """int8, larger than any frame."""
-    side = np.max(SIZES) + 32
-    noise = sigma * np.random.default_rng(0).standard_normal((side, side, 3), dtype=np.float32)
-    return np.rint(noise).astype(np.int8)
-
-
-@lru_cache(maxsize=4)
-def _make_scene(
-    cut_outs: CutOuts, target: int, seed: int, length: int, size: Tuple[int, int]
-) -> Scene:
-    rng = np.random.default_rng([seed, 1])
-    h, w = size
-    sprites, alphas, shadows = [], [], []
-    has_shadows = rng.random() < 0.3
-    for item in _make_plan(cut_outs, target, seed, length, size).items:
-        # an occluder's look is any number
-        sprite, alpha = _paint_cut_out(cut_outs[item.look[0] % len(cut_outs)], item)
-        sprites.append(sprite)
-        alphas.append(alpha)
-        shadows.append(paint_shadow(alpha) if has_shadows else None)
-    own = place = cut_outs[target]
-    while place.photograph.name(0) == own.photograph.name(0):
-        place = cut_outs[int(rng.integers(len(cut_outs)))]
-    margin = int(0.35 * min(size))
-    light = (128 + rng.choice([0, 20, 40]) * rng.uniform(-1, 1, (5, 6))).astype(np.uint8)
-    for scale, smooth in ((16, cv2.INTER_CUBIC), (1, cv2.INTER_LINEAR)):  # the first costs more
-        light = cv2.resize(light, (2 * w // scale, 2 * h // scale), interpolation=smooth)
-    return Scene(
-        background=_paint_background(rng, place, (h + 2 * margin, w + 2 * margin)),
-        sprites=sprites,
-        alphas=alphas,
-        shadows=shadows,
-        light=light,
-        light_path=(0.5 + 0.5 * wander(rng, length, 2)).clip(0, 1) * (w, h),
-        gain=np.exp(rng.choice([0.0, 0.1, 0.3]) * wander(rng, length)[:, 0]),
-        noise=_noise(int(rng.choice([0, 2, 5]))),
-        sharpness=rng.choice([0.0, 0.5, 0.9]),
-    )
-
-
-class CompositeFrames(SyntheticFrames):
+class CompositeFrames:
     """The frames of one sequence, and the annotation of its target."""
 
     def __init__(
-        self, cut_outs: CutOuts, target: int, seed: int, length: int, size: Tuple[int, int]
+        self, cut_outs: CutOuts, target: int, background, seed: int, length: int, size=None
     ):
         """
         Args:
             cut_outs: the objects to draw from.
             target: number of the one that is tracked.
-            seed, length, size: as of SyntheticFrames.
+            background: frames (see sot.data.frames): a video, to and fro where it is too short, or
+                one photograph, of which a part is shown that moves slowly.
+            seed: non-negative; each is another sequence.
+            length: number of frames.
+            size: (height, width) of the frames; None for that of the video.
+
+        Raises:
+            FrameError: the size is to be found, and the first frame of the video cannot be read.
         """
-        super().__init__(seed, length, size)
-        self.cut_outs, self.target = cut_outs, target
+        self.cut_outs, self.target, self.background = cut_outs, target, background
+        self.seed, self.length, self.reduction, self.size = seed, length, 1.0, size
+        if size is None:
+            self.size, self.reduction = _video_size(background)
+
+    def __len__(self) -> int:
+        return self.length
 
     def name(self, i: int) -> str:
         return f"composite_{self.seed}/{i:04d}"
 
+    def annotation(self) -> Tuple[np.ndarray, np.ndarray]:
+        """Boxes and visibility of the target, see :func:`annotate`."""
+        layers, place = _arrange(self)
+        return annotate(self.cut_outs, layers[place], layers[place + 1 :], self.size)
+
     def __getitem__(self, i: int) -> np.ndarray:
-        """As of SyntheticFrames. Raises FrameError if a photograph cannot be read."""
-        frame = T.AugInput(super().__getitem__(i))
-        with numpy_seed(self.seed):  # the same for all frames
-            _DAMAGE(frame)
-        return frame.image
+        """uint8 (H, W, 3) BGR. Raises IndexError beyond the last frame, FrameError if a photograph
+        or a frame of the video cannot be read."""
+        if not 0 <= i < self.length:
+            raise IndexError(f"frame {i} of {self.length} of composite sequence {self.seed}")
+        background = self._background(i)
+        frame = background.copy()
+        light = cv2.resize(background, (12, 8), interpolation=cv2.INTER_AREA).mean(axis=2)
+        blur = _blur_of(background)
+        for layer in _arrange(self)[0]:
+            _draw(frame, background, self.cut_outs, layer, i, light, blur)
+        return frame
 
-    def _plan(self) -> Plan:
-        return _make_plan(self.cut_outs, self.target, self.seed, self.length, self.size)
+    def _background(self, i: int) -> np.ndarray:
+        """Frame i without the layers."""
+        count = len(self.background)
+        rng = np.random.default_rng([self.seed, 1])
+        if count > 1:
+            # from anywhere, and back from the end
+            first = rng.integers(max(1, count - self.length + 1))
+            index = (first + i) % (2 * count - 2)
+            image, _ = read_frame(
+                self.background, min(index, 2 * count - 2 - index), self.reduction
+            )
+            return image if image.shape[:2] == self.size else cv2.resize(image, self.size[::-1])
+        image, size = _read_photograph(self.background), np.array(self.size[::-1])
+        limits = np.array(image.shape[1::-1])
+        half = size / 2 * min(limits / size) * (0.8 + 0.15 * _drift(rng, self.length)[i])
+        center = half + (limits - 2 * half) * (0.5 + 0.5 * _drift(rng, self.length, 2)[i])
+        rect = np.concatenate([center - half, center + half])
+        return SubwindowTransform(rect, self.size, image.shape[:2]).apply_image(image)
 
-    def _parts(self) -> Tuple[Plan, Scene]:
-        scene = _make_scene(self.cut_outs, self.target, self.seed, self.length, self.size)
-        return self._plan(), scene
+
+def _video_size(frames) -> Tuple[Tuple[int, int], float]:
+    """(height, width) at which the frames of a video are read, and how much smaller that is."""
+    height, width = frames[0].shape[:2]
+    image, reduction = read_frame(frames, 0, max(1.0, min(height, width) / SHORT_SIDE))
+    return image.shape[:2], reduction
 
 
-def composite_tracks(cut_outs: CutOuts, count: int, length: int) -> Iterator[Dict]:
+@lru_cache(maxsize=4)
+def _read_photograph(frames) -> np.ndarray:
+    """The photograph, smaller where it is large."""
+    image, _ = read_frame(frames, 0, 4)
+    return image if min(image.shape[:2]) >= SHORT_SIDE else frames[0]
+
+
+def _blur_of(image: np.ndarray) -> float:
+    """The sigma of a Gaussian, in pixels, that makes a sharp picture about as blurred as this."""
+    gray = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    edges, contrast = (cv2.meanStdDev(v)[1].item() for v in (cv2.Laplacian(gray, cv2.CV_16S), gray))
+    # Measured on photographs that were reduced and blurred: edges are 0.45 of the contrast for
+    # sigma 0.5, 0.24 for 0.8 and 0.15 for 1.2. A flat picture, which tells nothing, counts as 0.4.
+    return min(0.18 * (contrast + 5) / (edges + 2), 1.5)
+
+
+def _draw(frame, background, cut_outs: CutOuts, layer: Layer, i: int, light, blur: float) -> None:
+    """Draw frame i of a layer over ``frame``, in place."""
+    pose, limits = layer.pose[i], np.array(frame.shape[1::-1])
+    extent = np.abs(pose[:, :2]).sum(axis=1)
+    low = np.maximum(np.floor(pose[:, 2] - extent).astype(int) - 3, 0)
+    high = np.minimum(np.ceil(pose[:, 2] + extent).astype(int) + 3, limits)
+    if (low >= high).any():
+        return
+    sides = np.maximum(np.rint(2 * np.hypot(*pose[:, :2])), 1).astype(int)
+    if layer.piece is None:
+        sprite = paint_cut_out(cut_outs, layer.number)
+        if layer.order != (0, 1, 2):
+            sprite = cv2.merge([cv2.split(sprite)[k] for k in (*layer.order, 3)])
+        sprite = _relight(sprite, layer, light, pose[:, 2] / limits)
+    else:
+        sides = np.minimum(sides, limits)
+        x, y = (np.array(layer.piece) * (limits - sides)).astype(int)
+        piece = background[y : y + sides[1], x : x + sides[0]]
+        alpha = fill_outline(cut_outs.outline(layer.number), piece.shape[:2])
+        sprite = cv2.merge([cv2.multiply(piece, cv2.merge([alpha] * 3), scale=1 / 255), alpha])
+    if (sides < sprite.shape[1::-1]).any():
+        sides = np.minimum(sides, sprite.shape[1::-1])
+        sprite = cv2.resize(sprite, tuple(sides.tolist()), interpolation=cv2.INTER_AREA)
+    # pixel centres of the sprite -> units of the outline -> pixel centres of the region
+    scale = 2 / np.array(sprite.shape[1::-1])
+    matrix = pose[:, :2] * scale
+    shift = pose[:, :2] @ (0.5 * scale - 1) + pose[:, 2] - low - 0.5
+    matrix = np.concatenate([matrix, shift[:, None]], axis=1)
+    piece = cv2.warpAffine(sprite, matrix, tuple((high - low).tolist()))
+    piece = cv2.GaussianBlur(piece, (0, 0), blur)
+    region = frame[low[1] : high[1], low[0] : high[0]]
+    through = cv2.merge([255 - piece[..., 3]] * 3)
+    region[:] = cv2.add(cv2.multiply(region, through, scale=1 / 255), piece[..., :3])
+
+
+def _relight(sprite: np.ndarray, layer: Layer, light: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """The sprite in its colours and in the background's brightness at a place (x, y), 0 to 1."""
+    x, y = np.clip(at * light.shape[::-1], 0, np.array(light.shape[::-1]) - 1).astype(int)
+    blue, green, red, alpha = cv2.sumElems(sprite)
+    own = 255 * (blue + green + red) / 3 / max(alpha, 1)
+    gain = np.array(layer.gain) * np.clip(
+        ((light[y, x] + 10) / (own + 10)) ** layer.adapts, 0.4, 2.5
+    )
+    table = np.clip(np.outer(np.arange(256), [*gain, 1]), 0, 255).astype(np.uint8)
+    return cv2.LUT(sprite, table[None])
+
+
+def composite_tracks(
+    cut_outs: CutOuts, backgrounds: Optional[Sequence[Dict]], count: int, length: int
+) -> Iterator[Dict]:
     """As many tracks of ``length`` frames, each with another target until all had their turn.
 
-    The target is visible in the first frame of each.
+    Args:
+        backgrounds: tracks, whose frames are used in turn, too; None for the photographs of the
+            cut-outs, of which there must be two.
     """
-    targets = np.random.default_rng(0).permutation(len(cut_outs))
-    for number in range(count):
-        size = SIZES[np.random.default_rng([number, 2]).integers(len(SIZES))]
-        target = int(targets[number % len(targets)])
-        frames = CompositeFrames(cut_outs, target, number, length, size)
+    rng = np.random.default_rng(0)
+    targets = rng.permutation(len(cut_outs))
+    places = rng.permutation(len(backgrounds)) if backgrounds is not None else targets
+    for seed in range(count):
+        target = int(targets[seed % len(targets)])
+        size = SIZES[rng.integers(len(SIZES))]
+        if backgrounds is not None:
+            background = backgrounds[int(places[seed % len(places)])]["frames"]
+            size = size if len(background) == 1 else None
+        else:
+            background = own = cut_outs.track(target)["frames"]
+            while background.name(0) == own.name(0):
+                background = cut_outs.track(int(rng.integers(len(cut_outs))))["frames"]
+        frames = CompositeFrames(cut_outs, target, background, seed, length, size)
         boxes, visible = frames.annotation()
-        name = f"composite_{number:05d}"
+        name = f"composite_{seed:05d}"
         yield {"name": name, "frames": frames, "boxes": boxes, "visible": visible}

@@ -1,30 +1,43 @@
 """Objects of photographs and their outlines, to be cut out (see `composite`).
 
-Where annotations hold no polygons, GrabCut looks for the outline inside the box. Where it finds
+Where annotations hold no polygon, GrabCut looks for the outline inside the box. Where it finds
 none, the shape that is cut is a rounded box.
 """
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Dict, List, Optional, Sequence, Tuple
+from functools import lru_cache
+from typing import Dict, Iterable, List, Optional, Tuple
 
 import cv2
 import numpy as np
 from tqdm import tqdm
 
 from ..frames import FrameError, ImageFrames, read_frame
-from .synthetic_texture import Outline, fit_unit_box
+from ..transforms import SubwindowTransform
 from .tracks import TrackList
 
-__all__ = ["CutOut", "CutOuts", "cut_out_fields", "find_outline", "is_polygon"]
+__all__ = [
+    "CutOuts",
+    "choose_cut_outs",
+    "cut_out_fields",
+    "fill_outline",
+    "is_polygon",
+    "paint_cut_out",
+]
 
 MIN_SIDE = 20  # pixels of a box that is worth cutting out
 MAX_ASPECT = 5.0
-OUTLINE_POINTS = 64
-# An outline is kept as int8 (64, 2), the edges of the box being at +-127; zeros: none is known.
-UNIT = 127
-NO_OUTLINE = np.zeros((OUTLINE_POINTS, 2), np.int8)
+SPRITE_SIDE = 128  # pixels; a cut-out whose shorter side is longer is reduced to it
+
+# An outline is kept as int16 (128, 2); the edges of its bounds are at +-UNIT. Shorter ones repeat
+# their last point. Zeros: none is known.
+OUTLINE_POINTS = 128
+UNIT = 32767
+NO_OUTLINE = np.zeros((OUTLINE_POINTS, 2), np.int16)
+_ANGLES = np.linspace(0, 2 * np.pi, 32, endpoint=False)
+_CIRCLE = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)
+ROUNDED_BOX = np.sign(_CIRCLE) * np.abs(_CIRCLE) ** 0.5
 
 
 def cut_out_fields(image: Dict, annotation: Dict) -> Dict:
@@ -34,19 +47,25 @@ def cut_out_fields(image: Dict, annotation: Dict) -> Dict:
         image, annotation: in detectron2's format; the ``bbox`` XYWH.
 
     Returns:
-        ``category`` (1,); ``image_size`` (1, 2) height and width, 0 where not known; ``outline``
-        (1, 64, 2) of the largest polygon of ``segmentation``.
+        ``category`` (1,); ``outline`` (1, 128, 2) of the largest polygon of ``segmentation``; and
+        ``boxes`` (1, 4) XYXY, its bounds. A polygon of less than half of the box's width or height
+        is only a piece of the object: the box then stays, without an outline.
     """
-    polygons, outline = annotation.get("segmentation"), NO_OUTLINE
+    x, y, w, h = annotation["bbox"]
+    polygons, outline, box = (
+        annotation.get("segmentation"),
+        NO_OUTLINE,
+        np.array([x, y, x + w, y + h]),
+    )
     polygons = filter(is_polygon, polygons) if isinstance(polygons, list) else ()
     parts = [np.asarray(p, dtype=np.float32).reshape(-1, 2) for p in polygons]
-    if parts:
-        x, y, w, h = annotation["bbox"]
-        outline = _pack_outline(max(parts, key=cv2.contourArea), np.array([x, y, x + w, y + h]))
+    largest = max(parts, key=cv2.contourArea, default=np.zeros((1, 2), np.float32))
+    if (np.ptp(largest, axis=0) > (w / 2, h / 2)).all():
+        outline, box = _pack_outline(largest)
     return {
         "category": np.array([annotation.get("category_id", 0)]),
-        "image_size": np.array([[image.get("height") or 0, image.get("width") or 0]]),
         "outline": outline[None],
+        "boxes": box[None].astype(np.float32),
     }
 
 
@@ -56,113 +75,132 @@ def is_polygon(points) -> bool:
     return is_list and len(points) >= 6 and len(points) % 2 == 0
 
 
-def _pack_outline(polygon: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """(N, 2) and XYXY, both in pixels -> int8 (64, 2), points evenly along the line."""
-    closed = np.concatenate([polygon, polygon[:1]])
-    along = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(closed, axis=0).T))])
-    at = np.linspace(0, along[-1], OUTLINE_POINTS, endpoint=False)
-    points = np.stack([np.interp(at, along, closed[:, axis]) for axis in (0, 1)], axis=1)
-    points = (points - (box[:2] + box[2:]) / 2) / ((box[2:] - box[:2]) / 2)
-    return np.rint(points.clip(-1, 1) * UNIT).astype(np.int8)
+def _pack_outline(polygon: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    """(N, 2) pixels -> int16 (128, 2), simplified if it has more points; and its bounds XYXY."""
+    tolerance = 0.0
+    while len(polygon) > OUTLINE_POINTS:
+        tolerance += 0.5
+        polygon = cv2.approxPolyDP(polygon.astype(np.float32), tolerance, True)[:, 0]
+    low, high = polygon.min(axis=0), polygon.max(axis=0)
+    points = np.rint((2 * polygon - low - high) / (high - low) * UNIT).astype(np.int16)
+    padding = ((0, OUTLINE_POINTS - len(points)), (0, 0))
+    return np.pad(points, padding, mode="edge"), np.concatenate([low, high])
 
 
-def find_outline(photograph: ImageFrames, box: np.ndarray) -> np.ndarray:
-    """int8 (64, 2): what GrabCut (Rother et al. 2004) finds in the box XYXY, its middle taken for
-    certain; zeros if that is not most of the box, or the photograph cannot be read."""
+def fill_outline(outline: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
+    """uint8 (H, W), 255 inside an outline (N, 2) whose units -1 to 1 span the image."""
+    fine = np.zeros(np.multiply(size, 4), np.uint8)  # OpenCV's own soft edges are too wide
+    points = (outline + 1) / 2 * fine.shape[::-1] - 0.5  # coordinates of pixel centres
+    cv2.fillPoly(fine, [np.rint(points).astype(np.int32)], 255)
+    return cv2.resize(fine, size[::-1], interpolation=cv2.INTER_AREA)
+
+
+def find_outline(photograph: ImageFrames, box: np.ndarray) -> Optional[np.ndarray]:
+    """(N, 2) pixels: what GrabCut (Rother et al. 2004) finds in the box XYXY, its middle taken for
+    certain; None if that is not most of the box, or the photograph cannot be read."""
     side = 48  # of the box when it is searched, pixels
     try:
         image, reduction = read_frame(photograph, 0, max(1.0, max(box[2:] - box[:2]) / side))
     except FrameError:  # to be reported when it is needed
-        return NO_OUTLINE
-    box = box / reduction
-    pad = 0.3 * (box[2:] - box[:2])
-    x0, y0 = np.maximum(box[:2] - pad, 0).astype(int)
-    x1, y1 = np.ceil(box[2:] + pad).astype(int)
+        return None
+    sides = (box[2:] - box[:2]) / reduction
+    x0, y0 = np.maximum(box[:2] / reduction - 0.3 * sides, 0).astype(int)
+    x1, y1 = np.ceil(box[2:] / reduction + 0.3 * sides).astype(int)
     part = image[y0:y1, x0:x1]
     if not part.size:
-        return NO_OUTLINE  # the box is outside
-    scale = min(1.0, side / max(box[2:] - box[:2]))
+        return None  # the box is outside
+    scale = min(1.0, side / max(sides))
     part = cv2.resize(part, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    low, high = (box[:2] - (x0, y0)) * scale, (box[2:] - (x0, y0)) * scale
-    (left, top), (right, bottom) = np.rint(low).astype(int), np.rint(high).astype(int)
+    low = (box[:2] / reduction - (x0, y0)) * scale
+    high, sides = low + sides * scale, sides * scale
     mask = np.full(part.shape[:2], cv2.GC_BGD, np.uint8)
-    mask[top:bottom, left:right] = cv2.GC_PR_FGD
-    center, radii = (low + high) / 2, 0.2 * (high - low)
-    cv2.ellipse(mask, (tuple(center), tuple(2 * radii), 0), cv2.GC_FGD, -1)
+    (left, top), (right, bottom) = np.rint(low).astype(int), np.rint(high).astype(int)
+    mask[max(top, 0) : bottom, max(left, 0) : right] = cv2.GC_PR_FGD
+    cv2.ellipse(mask, (tuple((low + high) / 2), tuple(0.4 * sides), 0), cv2.GC_FGD, -1)
     if not 0.05 < np.mean(mask == cv2.GC_BGD) < 0.9:
-        return NO_OUTLINE  # the box is the picture, or hardly in it
+        return None  # the box is the picture, or hardly in it
     cv2.setRNGSeed(0)  # of this thread; it begins with random clusters
-    models = np.zeros((2, 1, 65))
-    cv2.grabCut(part, mask, None, *models, 2, cv2.GC_INIT_WITH_MASK)
+    cv2.grabCut(part, mask, None, *np.zeros((2, 1, 65)), 2, cv2.GC_INIT_WITH_MASK)
     found = np.isin(mask, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
     found = cv2.morphologyEx(found, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
     found = cv2.morphologyEx(found, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     contours, _ = cv2.findContours(found, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    if not contours:
-        return NO_OUTLINE
-    contour = max(contours, key=cv2.contourArea)
-    sides = high - low
-    if (np.ptp(contour[:, 0], axis=0) < 0.7 * sides).any():
-        return NO_OUTLINE
+    contour = max(contours, key=cv2.contourArea, default=np.zeros((1, 1, 2), np.float32))[:, 0]
+    if (np.ptp(contour, axis=0) < 0.7 * sides).any():
+        return None
     if cv2.contourArea(contour) < 0.35 * sides.prod():
-        return NO_OUTLINE
-    return _pack_outline(contour[:, 0] + 0.5, np.concatenate([low, high]))
+        return None
+    return ((contour + 0.5) / scale + (x0, y0)) * reduction
 
 
-@dataclass
-class CutOut:
-    """An object to be cut from a photograph."""
+def choose_cut_outs(photographs: Iterable[Dict], limit: int, name: str) -> List[Dict]:
+    """The objects of photographs that are large enough to be cut out, sorted by category, each
+    with its outline.
 
-    photograph: ImageFrames
-    photograph_size: Tuple[int, int]  # (height, width), 0 where not known
-    box: np.ndarray  # (4,) XYXY
-    outline: Optional[Outline]  # fills the box; None where only the box is known
+    Args:
+        photographs: tracks with the fields of :func:`cut_out_fields`.
+        limit: the most to take; from more, they are drawn at random.
+        name: of the data set, for messages.
+
+    Raises:
+        ValueError: there is nothing to cut out.
+    """
+    photographs = list(photographs)
+    chosen = [track for track in photographs if _can_be_cut(track["boxes"][0])]
+    if not chosen:
+        raise ValueError(
+            f"dataset {name!r}: none of its {len(photographs)} boxes can be cut out; it takes "
+            f"sides of at least {MIN_SIDE} pixels, the longer up to {MAX_ASPECT:g} times the other"
+        )
+    order = np.random.default_rng(0).permutation(len(chosen))[:limit]
+    chosen = sorted((chosen[i] for i in order), key=lambda track: track["category"][0])
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV lets go of Python's lock
+        found = pool.map(_with_outline, chosen)
+        return list(tqdm(found, f"outlines of {name}", len(chosen), delay=2, mininterval=1))
+
+
+def _can_be_cut(box: np.ndarray) -> bool:
+    short, long = sorted(box[2:] - box[:2])
+    return short >= MIN_SIDE and long <= MAX_ASPECT * short
+
+
+def _with_outline(track: Dict) -> Dict:
+    """The track, its outline found where it has none."""
+    if track["outline"].any():
+        return track
+    found = find_outline(track["frames"], track["boxes"][0].astype(float))
+    if found is None:
+        return track
+    outline, box = _pack_outline(found)
+    return {**track, "outline": outline[None], "boxes": box[None].astype(np.float32)}
 
 
 class CutOuts:
-    """Objects of photographs that are large enough to be cut out, sorted by category."""
+    """Objects that are cut out of photographs, by number."""
 
-    def __init__(self, photographs: Sequence[Dict], limit: int, name: str):
+    def __init__(self, tracks: TrackList):
         """
         Args:
-            photographs: tracks with the fields of :func:`cut_out_fields`.
-            limit: the most to take; from more, they are drawn at random.
-            name: of the data set, for messages.
-
-        Raises:
-            ValueError: there is nothing to cut out, or only one photograph.
+            tracks: as of :func:`choose_cut_outs`.
         """
-        chosen = [track for track in photographs if _can_be_cut(track["boxes"][0])]
-        if not chosen:
-            raise ValueError(
-                f"dataset {name!r}: none of its {len(photographs)} boxes can be cut out; it takes "
-                f"sides of at least {MIN_SIDE} pixels, the longer up to {MAX_ASPECT:g} times the "
-                "other"
-            )
-        order = np.random.default_rng(0).permutation(len(chosen))[:limit]
-        chosen = sorted((chosen[i] for i in order), key=lambda track: track["category"][0])
-        first = chosen[0]["frames"].name(0)
-        if all(track["frames"].name(0) == first for track in chosen):
-            raise ValueError(
-                f"dataset {name!r}: all objects are of {first}; another photograph is needed for "
-                "the background"
-            )
-        self._tracks = TrackList.pack(_with_outlines(chosen, name))
-        self._categories = self._tracks.rows("category")
+        self._tracks = tracks
+        self._categories = tracks.rows("category")
 
     def __len__(self):
         return len(self._tracks)
 
-    def __getitem__(self, number: int) -> CutOut:
-        track = self._tracks[number]
-        box, outline = track["boxes"][0].astype(float), None
-        points = track["outline"][0].astype(float) / UNIT
-        if np.ptp(points, axis=0).min() > 1:  # otherwise it is none, or only a piece of the object
-            outline, bounds = fit_unit_box([points])
-            center, half = box.reshape(2, 2).mean(axis=0), (box[2:] - box[:2]) / 2
-            box = (center + half * bounds).reshape(4)
-        size = tuple(track["image_size"][0].tolist())
-        return CutOut(track["frames"], size, box, outline)
+    def track(self, number: int) -> Dict:
+        return self._tracks[number]
+
+    def sides(self, number: int) -> np.ndarray:
+        """(2,) width and height of its box in pixels of the photograph."""
+        box = self._tracks[number]["boxes"][0].astype(float)
+        return box[2:] - box[:2]
+
+    def outline(self, number: int) -> np.ndarray:
+        """(N, 2) points whose bounds are -1 and 1."""
+        outline = self._tracks[number]["outline"][0]
+        return outline / UNIT if outline.any() else ROUNDED_BOX
 
     def draw_alike(self, rng, number: int) -> int:
         """Number of a random one of the same category."""
@@ -171,20 +209,19 @@ class CutOuts:
         return int(rng.integers(low, high))
 
 
-def _can_be_cut(box: np.ndarray) -> bool:
-    short, long = sorted(box[2:] - box[:2])
-    return short >= MIN_SIDE and long <= MAX_ASPECT * short
+@lru_cache(maxsize=64)
+def paint_cut_out(cut_outs: CutOuts, number: int) -> np.ndarray:
+    """uint8 (H, W, 4): what is in the box of a cut-out, colours premultiplied with alpha.
 
-
-def _with_outlines(tracks: List[Dict], name: str) -> List[Dict]:
-    """The tracks, outlines found where they have none."""
-
-    def outline(track):
-        if track["outline"].any():
-            return track["outline"]
-        return find_outline(track["frames"], track["boxes"][0])[None]
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV lets go of Python's lock
-        found = pool.map(outline, tracks)
-        bar = tqdm(found, f"outlines of {name}", len(tracks), delay=2, mininterval=1)
-        return [{**track, "outline": outline} for track, outline in zip(tracks, bar)]
+    Raises:
+        FrameError: the photograph cannot be read.
+    """
+    track, sides = cut_outs.track(number), cut_outs.sides(number)
+    limit = max(1.0, min(sides) / SPRITE_SIDE)
+    image, reduction = read_frame(track["frames"], 0, limit)
+    width, height = np.rint(sides / limit).astype(int)
+    rect = track["boxes"][0] / reduction
+    crop = SubwindowTransform(rect, (height, width), image.shape[:2])
+    alpha = fill_outline(cut_outs.outline(number), (height, width))
+    color = cv2.multiply(crop.apply_image(image), cv2.merge([alpha] * 3), scale=1 / 255)
+    return cv2.merge([color, alpha])

@@ -9,7 +9,7 @@ import re
 import tempfile
 from functools import partial
 from pathlib import Path
-from typing import Callable, Dict, Iterable, Iterator, List, Optional, Tuple
+from typing import Callable, Dict, Iterable, List, Optional, Tuple
 
 import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
@@ -21,7 +21,7 @@ from tqdm import tqdm
 from ..frames import ImageFrames, VideoFrames, find_frames
 from .cache import Source, cached_tracks
 from .composite import composite_tracks
-from .composite_cut import CutOuts, cut_out_fields, is_polygon
+from .composite_cut import CutOuts, choose_cut_outs, cut_out_fields, is_polygon
 from .tracks import TrackList, make_track, read_boxes
 
 __all__ = ["get_tracks", "load_coco", "load_composite", "load_folder", "photograph_tracks"]
@@ -87,16 +87,17 @@ def _registered_tracks(name: str) -> TrackList:
 
 
 def load_composite(spec: str) -> TrackList:
-    """Sequences that are made from photographs (see `composite`).
+    """Sequences of cut-outs over real backgrounds (see `composite`).
 
     Args:
-        spec: ``[NxT:]PHOTOGRAPHS``. N tracks of T frames, 10000x64 if not given; the photographs
-            are ``[coco:]IMAGES_DIR:ANNOTATIONS_JSON`` or the name of a registered detection data
-            set.
+        spec: ``[NxT:]PHOTOGRAPHS[+BACKGROUNDS]``. N tracks of T frames, 10000x64 if not given. The
+            objects are cut from PHOTOGRAPHS, ``[coco:]IMAGES_DIR:ANNOTATIONS_JSON`` or the name of
+            a registered detection data set. BACKGROUNDS is ``folder:...``, ``coco:...`` or a
+            registered name; the other photographs if not given.
 
     Raises:
-        ValueError: N or T is 0, the data set does not hold photographs, or none of its boxes can
-            be cut out.
+        ValueError: N or T is 0, the data set does not hold photographs, none of its boxes can be
+            cut out, or all are of one photograph.
         FileNotFoundError: a folder or file is missing.
     """
     name = f"composite:{spec}"
@@ -107,6 +108,10 @@ def load_composite(spec: str) -> TrackList:
             f"dataset {name!r}: COUNT and LENGTH of composite:COUNTxLENGTH:... must be positive, "
             f"got {number}x{length}"
         )
+    backgrounds, photographs, plus, other = None, *source.rpartition("+")
+    # other plus signs belong to paths
+    if plus and (other.startswith(("folder:", "coco:")) or other in DatasetCatalog.list()):
+        source, backgrounds = photographs, get_tracks(other)
     images, _, annotations = source.rpartition(":")
     coco = (images, annotations) if images else None
     if source in DatasetCatalog.list():
@@ -124,17 +129,23 @@ def load_composite(spec: str) -> TrackList:
         if not len(items) or "annotations" not in items[0]:
             raise ValueError(f"dataset {name!r}: {source} holds no photographs with annotations")
         read = partial(photograph_tracks, items, source, cut_out_fields)
+    limit = max(MIN_CUT_OUTS, 2 * number)
 
-    def tracks() -> Iterator[Dict]:
-        cut_outs = CutOuts(read(), max(MIN_CUT_OUTS, 2 * number), name)
-        found = composite_tracks(cut_outs, number, length)
-        yield from tqdm(found, f"sequences of {name}", number, delay=2, mininterval=1)
+    def choose() -> List[Dict]:
+        return choose_cut_outs(read(), limit, name)
 
-    if not coco:  # no file would tell that it has changed
-        return TrackList.pack(tracks())
-    # the end of a long name is what tells indexes of the same files apart
-    index = f"{source}:composite:{number}x{length}"
-    return cached_tracks(index, [Source(name, coco, tracks)], strict=True)
+    if coco:
+        tracks = cached_tracks(f"{source}:{limit} objects", [Source(name, coco, choose)], True)
+    else:  # no file would tell that it has changed
+        tracks = TrackList.pack(choose())
+    first = tracks[0]["frames"].name(0)
+    if backgrounds is None and all(track["frames"].name(0) == first for track in tracks):
+        raise ValueError(
+            f"dataset {name!r}: all objects are of {first}; another photograph is needed for the "
+            "background"
+        )
+    found = composite_tracks(CutOuts(tracks), backgrounds, number, length)
+    return TrackList.pack(tqdm(found, f"sequences of {name}", number, delay=2, mininterval=1))
 
 
 def load_folder(path) -> TrackList:

@@ -8,187 +8,241 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import load_coco_json
 
 from sot.data import get_tracks
-from sot.data.datasets.composite import SIZES
-from sot.data.frames import FrameError
-from sot.data.pair_dataset import PairDataset
+from sot.data.datasets.composite import CompositeFrames, Layer, annotate
+from sot.data.datasets.composite_cut import CutOuts, choose_cut_outs, cut_out_fields
+from sot.data.datasets.tracks import TrackList, make_track
+from sot.data.frames import FrameError, ImageFrames
 
-GRASS = {"red.png": (20, 20, 160), "blue.png": (160, 20, 20)}  # BGR of what is behind the objects
+GREEN, RED = (40, 200, 40), (30, 30, 200)  # BGR
+SIZE = (60, 80)  # height and width of the backgrounds
+SQUARE = [10, 20, 40, 20, 40, 50, 10, 50]  # x, y of the corners of a 30 x 30 square
 
 
-@pytest.fixture(scope="module")
-def photographs(tmp_path_factory):
-    """Folder with two photographs of two objects each, one with a polygon; and anno.json."""
-    folder = tmp_path_factory.mktemp("photographs")
-    images, annotations = [], []
-    boxes = [[20, 30, 40, 60], [90, 20, 50, 50]]
-    for number, (name, color) in enumerate(GRASS.items()):
-        image = np.full((120, 160, 3), color, np.uint8)
-        image += np.random.default_rng(number).integers(0, 60, image.shape, dtype=np.uint8)
-        for (x, y, w, h), shade in zip(boxes, (60, 120)):
-            cv2.ellipse(image, ((x + w / 2, y + h / 2), (w, h), 0), (shade, 230, shade), -1)
-        cv2.imwrite(str(folder / name), image)
-        images.append({"id": number, "file_name": name, "height": 120, "width": 160})
-        for k, box in enumerate(boxes):
-            x, y, w, h = box
-            tip = [[x, y + h, x + w / 2, y, x + w, y + h]] if k else []
-            annotations.append({"image_id": number, "bbox": box, "segmentation": tip, "iscrowd": 0})
-    for number, annotation in enumerate(annotations):
-        annotation.update(id=number + 1, category_id=1, area=100)
-    categories = [{"id": 1, "name": "thing"}]
-    data = {"images": images, "annotations": annotations, "categories": categories}
-    (folder / "anno.json").write_text(json.dumps(data))
-    return folder
+def gray(i):
+    """The background's brightness in frame i of the video."""
+    return 60 + 10 * i
 
 
 @pytest.fixture(scope="module")
-def tracks(photographs):
-    return get_tracks(f"composite:12x8:{photographs}:{photographs / 'anno.json'}")
+def folder(tmp_path_factory):
+    """photos/: a green and a red square of 30 x 30, with photos.json; videos/clip: gray frames."""
+    root = tmp_path_factory.mktemp("composite")
+    (root / "photos").mkdir()
+    (root / "videos" / "clip" / "img").mkdir(parents=True)
+    data = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "thing"}]}
+    for number, (name, color) in enumerate({"green.png": GREEN, "red.png": RED}.items()):
+        image = np.full((*SIZE, 3), 128, np.uint8)
+        image[20:50, 10:40] = color
+        cv2.imwrite(str(root / "photos" / name), image)
+        data["images"].append({"id": number, "file_name": name, "height": 60, "width": 80})
+        data["annotations"].append(
+            {"id": number + 1, "image_id": number, "bbox": [10, 20, 30, 30], "area": 900}
+            | {"segmentation": [SQUARE], "iscrowd": 0, "category_id": 1}
+        )
+    (root / "photos.json").write_text(json.dumps(data))
+    for i in range(10):
+        image = np.full((*SIZE, 3), gray(i), np.uint8)
+        cv2.imwrite(str(root / "videos" / "clip" / "img" / f"{i + 1:04d}.png"), image)
+    (root / "videos" / "clip" / "groundtruth_rect.txt").write_text("1,1,9,9\n" * 10)
+    return root
 
 
 @pytest.fixture
-def registered(photographs):
-    """A set of detectron2's dicts, under the name "things"."""
-    path = str(photographs / "anno.json")
-    DatasetCatalog.register("things", lambda: load_coco_json(path, str(photographs)))
-    yield "things"
-    DatasetCatalog.remove("things")
-    MetadataCatalog.remove("things")
+def photographs(folder):
+    return f"{folder / 'photos'}:{folder / 'photos.json'}"
 
 
-def same(a, b):
-    """Whether two lists of tracks are the same, in what was cut out too."""
-    return (
-        len(a) == len(b)
-        and all(np.array_equal(s["boxes"], t["boxes"], equal_nan=True) for s, t in zip(a, b))
-        and (a[1]["frames"][1] == b[1]["frames"][1]).all()
-    )
+@pytest.fixture
+def over_video(folder, photographs):
+    return get_tracks(f"composite:6x10:{photographs}+folder:{folder / 'videos'}")
 
 
-class TestTracks:
-    def test_number_and_length(self, tracks):
-        assert len(tracks) == 12 and len({t["name"] for t in tracks}) == 12
-        for t in tracks:
-            assert len(t["frames"]) == 8 and t["boxes"].shape == (8, 4)
-            assert t["boxes"].dtype == np.float32 and t["visible"].dtype == bool
-            assert t["visible"][0]
-            assert (np.isfinite(t["boxes"]).all(axis=1) == t["visible"]).all()
+@pytest.fixture
+def cut_outs(folder):
+    tracks = []
+    for name in ("green.png", "red.png"):
+        frames = ImageFrames([str(folder / "photos" / name)])
+        annotation = {"bbox": [10, 20, 30, 30], "segmentation": [SQUARE]}
+        track = make_track(name, frames, [annotation["bbox"]])
+        tracks.append({**track, **cut_out_fields({}, annotation)})
+    return CutOuts(TrackList.pack(choose_cut_outs(tracks, 9, "d")))
 
-    def test_boxes_are_inside_the_frame(self, tracks):
-        for t in tracks:
-            assert t["frames"].size in SIZES
-            boxes = t["boxes"][t["visible"]]
-            assert (boxes[:, :2] >= 0).all()
-            assert (boxes[:, 2:] <= t["frames"].size[::-1]).all()
-            assert (np.diff(boxes.reshape(-1, 2, 2), axis=1) > 3).all()
 
-    def test_each_object_is_a_target_in_turn(self, tracks):
-        targets = [t["frames"].target for t in tracks]
-        assert sorted(targets[:4]) == [0, 1, 2, 3] and targets[:4] == targets[4:8]
-        assert not np.array_equal(tracks[0]["boxes"], tracks[4]["boxes"], equal_nan=True)
+@pytest.fixture
+def arranged(folder, cut_outs, monkeypatch):
+    """Makes frames of the layers that are given, the first being the target, over the video."""
 
-    def test_names_of_the_photographs(self, tracks, photographs, registered):
-        annotations = photographs / "anno.json"
-        assert same(get_tracks(f"composite:12x8:coco:{photographs}:{annotations}"), tracks)
-        assert same(get_tracks("composite:12x8:things"), tracks)
-        MetadataCatalog.get("things").set(
-            evaluator_type="coco", json_file=str(annotations), image_root=str(photographs)
-        )
-        assert same(get_tracks("composite:12x8:things"), tracks)
+    def make(*layers):
+        monkeypatch.setattr("sot.data.datasets.composite._arrange", lambda f: (list(layers), 0))
+        clip = ImageFrames([str(p) for p in sorted((folder / "videos/clip/img").iterdir())])
+        return CompositeFrames(cut_outs, layers[0].number, clip, 0, len(layers[0].pose))
 
-    def test_default_number_and_length(self, photographs, monkeypatch):
-        monkeypatch.setattr("sot.data.datasets.custom.COMPOSITE_TRACKS", (3, 5))
-        found = get_tracks(f"composite:{photographs}:{photographs / 'anno.json'}")
-        assert found.num_frames().tolist() == [5, 5, 5]
+    return make
 
-    def test_kept_indexes_are_told_apart(self, photographs, monkeypatch):
-        monkeypatch.setattr("sot.data.datasets.cache.KEEP_AFTER", 0)
-        folder = photographs / ("long" * 20)  # file systems allow 255 letters
-        folder.mkdir(exist_ok=True)
-        annotations = folder / "anno.json"
-        annotations.write_bytes((photographs / "anno.json").read_bytes())
-        for count, length in ((2, 3), (3, 2), (2, 3)):
-            found = get_tracks(f"composite:{count}x{length}:{photographs}:{annotations}")
-            assert found.num_frames().tolist() == [length] * count
-            assert found[0]["frames"][0].shape[:2] == found[0]["frames"].size
-        assert len(get_tracks(f"coco:{photographs}:{annotations}")) == 4
 
-    def test_small_when_pickled(self, tracks):
-        data = pickle.dumps(tracks)
-        assert len(data) < 12 * 1000
-        assert same(pickle.loads(data), tracks)
-
-    def test_pairs_of_both_frames(self, tracks):
-        pair = PairDataset([tracks])[3]
-        assert pair["template"]["frames"] is pair["search"]["frames"]
+def pose(*rows):
+    """(T, 2, 3) from rows of half width, half height and centre x, y."""
+    return np.array([[[w, 0, x], [0, h, y]] for w, h, x, y in rows], float)
 
 
 class TestFrames:
-    def test_pure_function_of_track_and_index(self, tracks, photographs):
-        frames = [tracks[2]["frames"][i] for i in range(8)]
-        again = get_tracks(f"composite:12x8:{photographs}:{photographs / 'anno.json'}")
-        for t in again[5], again[6], again[7], again[8]:  # push it out of the cache
-            t["frames"][0]
-        for i in (7, 0, 3):
-            np.testing.assert_array_equal(again[2]["frames"][i], frames[i])
+    def test_box_of_a_square_that_moves(self, arranged):
+        frames = arranged(Layer(0, pose((10, 8, 30, 25), (5, 4, 37, 22))))
+        boxes, visible = frames.annotation()
+        assert boxes.dtype == np.float32
+        np.testing.assert_allclose(boxes, [[20, 17, 40, 33], [32, 18, 42, 26]], atol=1e-3)
+        assert visible.tolist() == [True, True]
+        for i, (x0, y0, x1, y1) in enumerate(boxes.astype(int)):
+            green = frames[i][..., 1].astype(int) - frames[i][..., 2] > 80
+            y, x = np.nonzero(green)
+            assert (x.min(), y.min(), x.max() + 1, y.max() + 1) == (x0, y0, x1, y1)
+            np.testing.assert_array_equal(frames[i][y0 + 2 : y1 - 2, x0 + 2 : x1 - 2, 1], 200)
+
+    def test_turned_and_mirrored_square(self, arranged):
+        c = 10 * np.sqrt(0.5)
+        turned = np.array([[[-c, -c, 40], [-c, c, 30]]])
+        boxes, _ = arranged(Layer(0, turned)).annotation()
+        half = 10 * np.sqrt(2)
+        np.testing.assert_allclose(boxes, [[40 - half, 30 - half, 40 + half, 30 + half]], rtol=1e-5)
+
+    def test_frame_i_of_the_video_is_behind(self, arranged):
+        frames = arranged(Layer(0, pose(*[(5, 5, 10, 10)] * 13)))
+        order = [*range(10), 8, 7, 6]  # and back from the end
+        for i, of_video in enumerate(order):
+            assert (frames[i][30:, 40:] == gray(of_video)).all()
         with pytest.raises(IndexError):
-            tracks[2]["frames"][8]
+            frames[13]
 
-    def test_box_bounds_the_mask(self, tracks):
-        compared = 0
-        for t in tracks:
-            for i in np.flatnonzero(t["visible"])[::3]:
-                y, x = np.nonzero(t["frames"].target_alpha(i) > 127)
-                bounds = [x.min(), y.min(), x.max() + 1, y.max() + 1]
-                # blur rounds a tip off
-                np.testing.assert_allclose(t["boxes"][i], bounds, atol=2.5)
-                compared += 1
-        assert compared > 12
+    def test_visible_behind_an_occluder(self, cut_outs):
+        # the occluder's left edge leaves 20 %, then 30 %, of the width of a square free
+        target = Layer(0, pose((10, 10, 30, 30), (10, 10, 30, 30)))
+        other = Layer(1, pose((20, 15, 44, 30), (20, 15, 46, 30)))
+        boxes, visible = annotate(cut_outs, target, [other], SIZE)
+        assert visible.tolist() == [False, True]
+        np.testing.assert_allclose(boxes, [[20, 20, 40, 40]] * 2, atol=1e-3)
 
-    def test_target_shows_its_object_over_another_photograph(self, tracks):
-        for t in tracks:
+    def test_visible_outside_of_the_frame(self, cut_outs):
+        rows = (10, 10, 5, 30), (10, 10, -4, 30), (10, 10, -6, 30), (10, 10, -11, 30)
+        boxes, visible = annotate(cut_outs, Layer(0, pose(*rows)), [], SIZE)
+        assert visible.tolist() == [True, True, False, False]
+        np.testing.assert_allclose(boxes[0], [-5, 20, 15, 40], atol=1e-3)
+        np.testing.assert_allclose(boxes[2], [-16, 20, 4, 40], atol=1e-3)
+        assert np.isnan(boxes[3]).all()
+
+    def test_layers_are_drawn_in_order(self, arranged):
+        below, above = pose((10, 10, 30, 30)), pose((10, 10, 40, 30))
+        frame = arranged(Layer(0, below), Layer(1, above))[0]
+        assert frame[30, 25].tolist() == list(GREEN) and frame[30, 35].tolist() == list(RED)
+
+    def test_colours_of_a_copy(self, arranged):
+        copy = Layer(1, pose((10, 10, 30, 30)), gain=(1, 2, 0.5), order=(2, 1, 0))
+        assert arranged(copy)[0][30, 30].tolist() == [200, 60, 15]
+
+    def test_adapts_to_the_brightness_of_the_background(self, arranged):
+        dark = arranged(Layer(0, pose(*[(5, 5, 30, 30)] * 10), adapts=1.0))[0][30, 30]
+        # its mean, 93.3, becomes that of the background
+        np.testing.assert_allclose(dark, np.array(GREEN) * (60 + 10) / (93.3 + 10), atol=1)
+
+    def test_piece_of_the_background(self, arranged, folder):
+        frames = arranged(Layer(0, pose((5, 5, 60, 40)), piece=(0, 0)))
+        image = np.full((*SIZE, 3), 50, np.uint8)
+        image[:10, :10] = 180
+        frames._background = lambda i: image
+        frame = frames[0]
+        assert (frame[37:43, 57:63] == 180).all() and (frame[20:30, 30:] == 50).all()
+
+
+class TestTracks:
+    def test_number_length_and_fields(self, over_video):
+        assert over_video.num_frames().tolist() == [10] * 6
+        assert len({t["name"] for t in over_video}) == 6
+        for t in over_video:
+            assert t["frames"][3].shape == (*SIZE, 3) and t["frames"][3].dtype == np.uint8
+            assert t["boxes"].dtype == np.float32 and t["visible"].dtype == bool
+            assert t["visible"][0]
+
+    def test_each_object_is_a_target_in_turn(self, over_video):
+        targets = [t["frames"].target for t in over_video]
+        assert sorted(targets[:2]) == [0, 1] and targets == targets[:2] * 3
+
+    def test_a_frame_depends_on_nothing_else(self, over_video, folder, photographs):
+        again = get_tracks(f"composite:6x10:{photographs}+folder:{folder / 'videos'}")
+        again = pickle.loads(pickle.dumps(again))
+        for k in (5, 0):
+            np.testing.assert_array_equal(again[k]["boxes"], over_video[k]["boxes"])
+            for i in (7, 0, 3):
+                np.testing.assert_array_equal(again[k]["frames"][i], over_video[k]["frames"][i])
+
+    def test_other_photographs_are_the_backgrounds(self, photographs):
+        for t in get_tracks(f"composite:4x3:coco:{photographs}"):
             frames = t["frames"]
-            name = frames.cut_outs[frames.target].photograph.name(0)
-            own = 2 if name.endswith("red.png") else 0  # channel of what is behind the object
-            plan, scene = frames._parts()
-            assert scene.background[..., 2 - own].mean() > 2 * scene.background[..., own].mean()
-            sprite, alpha = scene.sprites[plan.target], scene.alphas[plan.target]
-            color = sprite[alpha == 255].astype(float).mean(axis=0)
-            assert color[1] > 1.1 * max(color[0], color[2])  # the objects are green
-            shown = frames[0][frames.target_alpha(0) == 255].astype(float).mean(axis=0)
-            assert shown[1] > shown[0] and shown[1] > shown[2]
-            assert frames[0].shape == (*frames.size, 3) and frames[0].dtype == np.uint8
+            behind, own = frames.background.name(0), frames.cut_outs.track(frames.target)["frames"]
+            assert behind != own.name(0)
+            assert frames[2].shape == (*frames.size, 3)
 
-    def test_photograph_that_is_gone_is_named(self, photographs, tmp_path):
-        data = json.loads((photographs / "anno.json").read_text())
-        for image in data["images"]:
-            image["file_name"] = "gone_" + image["file_name"]
-        (tmp_path / "anno.json").write_text(json.dumps(data))
-        found = get_tracks(f"composite:2x3:{tmp_path}:{tmp_path / 'anno.json'}")
-        with pytest.raises(FrameError, match=f"{tmp_path}/gone_.*png is missing"):
-            found[0]["frames"][0]
+    def test_backgrounds_by_any_name(self, folder, photographs):
+        over_photographs = get_tracks(f"composite:2x3:{photographs}+coco:{photographs}")
+        assert over_photographs[0]["frames"][0].shape[0] >= 240
+        path, images = str(folder / "photos.json"), str(folder / "photos")
+        DatasetCatalog.register("things", lambda: load_coco_json(path, images))
+        try:
+            found = get_tracks("composite:2x3:things+things")
+            np.testing.assert_array_equal(found[1]["boxes"], over_photographs[1]["boxes"])
+            settings = {"evaluator_type": "coco", "json_file": path, "image_root": images}
+            MetadataCatalog.get("things").set(**settings)
+            found = get_tracks("composite:2x3:things")
+            assert found.num_frames().tolist() == [3, 3]
+        finally:
+            DatasetCatalog.remove("things")
+            MetadataCatalog.remove("things")
+
+    def test_plus_in_a_path(self, folder, photographs):
+        copy = folder / "a+b.json"
+        copy.write_bytes((folder / "photos.json").read_bytes())
+        name = f"composite:1x10:{folder / 'photos'}:{copy}"
+        assert len(get_tracks(name)[0]["frames"].background) == 1
+        name = f"{name}+folder:{folder / 'videos'}"
+        assert len(get_tracks(name)[0]["frames"].background) == 10
+
+    def test_default_number_and_length(self, photographs, monkeypatch):
+        monkeypatch.setattr("sot.data.datasets.custom.COMPOSITE_TRACKS", (3, 5))
+        assert get_tracks(f"composite:{photographs}").num_frames().tolist() == [5, 5, 5]
 
 
 class TestErrors:
     def test_no_tracks_or_frames(self, photographs):
-        rest = f"{photographs}:{photographs / 'anno.json'}"
         with pytest.raises(ValueError, match="COUNTxLENGTH.* must be positive, got 0x5"):
-            get_tracks(f"composite:0x5:{rest}")
+            get_tracks(f"composite:0x5:{photographs}")
         with pytest.raises(ValueError, match="got 5x0"):
-            get_tracks(f"composite:5x0:{rest}")
+            get_tracks(f"composite:5x0:{photographs}")
 
-    def test_what_is_missing_is_named(self, photographs):
+    def test_what_is_missing_is_named(self, folder, photographs):
         with pytest.raises(ValueError, match="composite:IMAGES_DIR:ANNOTATIONS_JSON"):
             get_tracks("composite:no_such_name")
         with pytest.raises(FileNotFoundError, match="image folder /no/such/folder"):
-            get_tracks(f"composite:/no/such/folder:{photographs / 'anno.json'}")
+            get_tracks(f"composite:/no/such/folder:{folder / 'photos.json'}")
         with pytest.raises(FileNotFoundError, match="gone.json"):
-            get_tracks(f"composite:{photographs}:{photographs / 'gone.json'}")
+            get_tracks(f"composite:{folder / 'photos'}:{folder / 'gone.json'}")
+        with pytest.raises(FileNotFoundError, match="dataset folder /no/videos"):
+            get_tracks(f"composite:{photographs}+folder:/no/videos")
 
-    def test_file_without_annotations(self, tmp_path):
-        path = tmp_path / "empty.json"
-        path.write_text(json.dumps({"images": [], "annotations": [], "categories": []}))
-        with pytest.raises(ValueError, match=r"empty.json': none of its 0 boxes"):
-            get_tracks(f"composite:{tmp_path}:{path}")
+    def test_photograph_that_is_gone_is_named(self, folder, tmp_path):
+        text = (folder / "photos.json").read_text().replace('"green', '"gone_green')
+        (tmp_path / "anno.json").write_text(text.replace('"red', '"gone_red'))
+        name = f"composite:2x3:{tmp_path}:{tmp_path / 'anno.json'}+folder:{folder / 'videos'}"
+        with pytest.raises(FrameError, match=f"{tmp_path}/gone_.*png is missing"):
+            get_tracks(name)[0]["frames"][0]
+
+    def test_nothing_to_cut_out_or_nothing_behind(self, folder):
+        data = json.loads((folder / "photos.json").read_text())
+        one, none = folder / "one.json", folder / "none.json"
+        data["annotations"] = data["annotations"][:1]
+        one.write_text(json.dumps(data))
+        none.write_text(json.dumps({**data, "annotations": []}))
+        with pytest.raises(ValueError, match="all objects are of .*green.png; another photograph"):
+            get_tracks(f"composite:{folder / 'photos'}:{one}")
+        with pytest.raises(ValueError, match="none.json': none of its 0 boxes"):
+            get_tracks(f"composite:{folder / 'photos'}:{none}")
 
     def test_videos_are_no_photographs(self):
         with pytest.raises(ValueError, match="synthetic_val holds no photographs"):
