@@ -3,11 +3,11 @@ over the frames of a video, or over another photograph, among look-alikes and ot
 occluders, and out of the frame.
 
 A frame is made when it is asked for: a pure function of the data, (seed, length) and its index.
-Coordinates are continuous pixels: an H x W frame spans [0, W] x [0, H]. T is the number of frames,
-matrices (2, 3) map column vectors (x, y, 1).
+Coordinates are continuous pixels: an H x W frame spans [0, W] x [0, H]. T is the number of frames;
+a pose (2, 3) maps column vectors (x, y, 1) in units of an outline to frame pixels.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
@@ -16,12 +16,12 @@ import numpy as np
 
 from ..frames import read_frame
 from ..transforms import SubwindowTransform
-from .composite_cut import CutOuts, fill_outline, paint_cut_out
+from .composite_cut import CutOuts, fill_outline, paint_cut_out, premultiply
 
 __all__ = ["CompositeFrames", "Layer", "annotate", "composite_tracks"]
 
 SIZES = [(240, 320), (240, 426), (270, 360), (270, 480), (320, 240)]  # of frames over photographs
-SHORT_SIDE = 240  # of the frames of a video that can be had smaller for less work, at least
+SHORT_SIDE = 240  # pixels; backgrounds that are at least twice as large are read smaller
 TARGET_SIZE = (0.05, 0.35)  # root of its box's area, in short sides of the frame
 MAX_ENLARGEMENT = 1.5  # of a cut-out
 MIN_VISIBLE = 0.25  # below this fraction of its area, the target counts as not visible
@@ -32,11 +32,14 @@ class Layer:
     """A cut-out, or a piece of the background in its shape, that moves over the background."""
 
     number: int  # of the cut-out
-    pose: np.ndarray  # (T, 2, 3) units of the outline -> frame pixels
-    gain: Tuple[float, float, float] = (1.0, 1.0, 1.0)  # of blue, green and red
-    order: Tuple[int, int, int] = (0, 1, 2)  # of the colours
+    pose: np.ndarray  # (T, 2, 3)
+    colors: np.ndarray = field(default_factory=lambda: np.eye(3))  # from BGR to BGR
     adapts: float = 0.0  # to the background's brightness: 0 not at all, 1 fully
     piece: Optional[Tuple[float, float]] = None  # where in the frame a piece is from, 0 to 1
+
+    def roots(self) -> np.ndarray:
+        """(T,) root of the area of its box before it turns, pixels."""
+        return 2 * np.sqrt(np.abs(np.linalg.det(self.pose[:, :, :2])))
 
 
 def _drift(rng, length: int, dims: int = 1) -> np.ndarray:
@@ -56,21 +59,18 @@ def _roam(rng, length: int, size: Tuple[int, int]) -> np.ndarray:
     return np.array(size[::-1]) * (0.5 + (0.5 - margin) * np.sin(angle))
 
 
-def _pose(rng, center: np.ndarray, half: np.ndarray, limits: Sequence[float], turn: float):
-    """Poses (T, 2, 3) about the centres (T, 2): scale, aspect ratio and angle change gradually.
+def _pose(rng, center: np.ndarray, sides: np.ndarray, root: np.ndarray, turn: float) -> np.ndarray:
+    """(T, 2, 3) about the centres (T, 2), mirrored or not, with gradual changes of the shape.
 
     Args:
-        half: (2,) half of the sides, pixels.
-        limits: least and largest root of the area, pixels.
+        sides: (2,) width and height, whose ratio counts.
+        root: (T,) root of the area, pixels.
         turn: largest angle, radians.
     """
-    length, root = len(center), 2 * np.sqrt(half.prod())
-    scale = np.exp(rng.choice([0.1, 0.3, 0.6]) * _drift(rng, length))
-    scale = np.clip(scale, *(np.array(limits) / root))
-    stretch = np.exp(0.15 * _drift(rng, length))
-    half = half * scale * np.concatenate([stretch, 1 / stretch], axis=1)
-    half[:, 0] *= rng.choice([-1, 1])  # mirrored
-    angle = turn * _drift(rng, length)[:, 0]
+    stretch, angle = (_drift(rng, len(center), 2) * (0.15, turn)).T
+    stretch = np.exp(np.stack([stretch, -stretch], axis=1))
+    half = root[:, None] / 2 * stretch * sides / np.sqrt(sides.prod())
+    half[:, 0] *= rng.choice([-1, 1])
     cos, sin = np.cos(angle), np.sin(angle)
     axes = np.stack([cos, -sin, sin, cos], axis=1).reshape(-1, 2, 2) * half[:, None]
     return np.concatenate([axes, center[:, :, None]], axis=2)
@@ -81,11 +81,11 @@ def _mover(rng, cut_outs: CutOuts, number: int, center: np.ndarray, short: int, 
     sides = cut_outs.sides(number)
     low, high = short * np.array(TARGET_SIZE)
     high = max(low, min(high, MAX_ENLARGEMENT * np.sqrt(sides.prod())))
-    wanted = rng.uniform(low, high) if root is None else root
-    half = sides / 2 * np.clip(wanted, low, high) / np.sqrt(sides.prod())
-    pose = _pose(rng, center, half, (low, high), rng.choice([0.05, 0.25, 0.8]))
-    gain = np.exp(rng.choice([0.0, 0.15]) * rng.standard_normal(3))
-    return Layer(number, pose, tuple(gain), adapts=rng.uniform(0, 0.7))
+    change = np.exp(rng.choice([0.1, 0.3, 0.6]) * _drift(rng, len(center))[:, 0])
+    roots = np.clip((rng.uniform(low, high) if root is None else root) * change, low, high)
+    pose = _pose(rng, center, sides, roots, rng.choice([0.05, 0.25, 0.8]))
+    colors = np.diag(np.exp(rng.choice([0.0, 0.15]) * rng.standard_normal(3)))
+    return Layer(number, pose, colors, adapts=rng.uniform(0, 0.7))
 
 
 def _distractor(rng, cut_outs: CutOuts, target: Layer, size: Tuple[int, int]) -> Layer:
@@ -94,30 +94,30 @@ def _distractor(rng, cut_outs: CutOuts, target: Layer, size: Tuple[int, int]) ->
     number = int(rng.integers(len(cut_outs)))
     if kind != "any":
         number = target.number if kind == "copy" else cut_outs.draw_alike(rng, target.number)
-    length, center = len(target.pose), target.pose[:, :, 2]
-    root = 2 * np.sqrt(np.abs(np.linalg.det(target.pose[:, :, :2]))).mean()
+    length, roots = len(target.pose), target.roots()
     if rng.random() < 0.5:
-        center = center + root * (rng.uniform(-2.5, 2.5, 2) + _drift(rng, length, 2))
+        offset = rng.uniform(-2.5, 2.5, 2) + _drift(rng, length, 2)
+        center = target.pose[:, :, 2] + roots.mean() * offset
     else:
         center = _roam(rng, length, size)
-    root = None if kind == "any" else root * np.exp(rng.normal(0, 0.2))
+    root = None if kind == "any" else roots.mean() * np.exp(rng.normal(0, 0.2))
     layer = _mover(rng, cut_outs, number, center, min(size), root)
-    if kind == "copy" and rng.random() < 0.5:
-        layer.order = tuple(rng.permutation(3).tolist())
+    if kind == "copy":  # exchanged colours, and another brightness, which tells gray ones apart
+        order = [[1, 2, 0], [2, 0, 1], [2, 1, 0]][rng.integers(3)]
+        layer.colors = target.colors[order] * rng.choice([0.5, 0.65, 1.4])
     return layer
 
 
 def _occluder(rng, cut_outs: CutOuts, target: Layer) -> Layer:
     """Something that hardly moves, and that the target passes behind."""
     length = len(target.pose)
-    when = rng.integers(length // 6, max(length, length // 6 + 1))
-    at = target.pose[when]
-    root = 2 * np.sqrt(abs(np.linalg.det(at[:, :2])))
-    center = at[:, 2] + root * (rng.uniform(-0.4, 0.4, 2) + 0.3 * _drift(rng, length, 2))
-    half = root / 2 * rng.uniform(0.6, 1.5, 2)
-    if rng.random() < 0.4:  # a post
-        half[1] *= 3
-    pose = _pose(rng, center, half, (0, np.inf), 0.1)
+    when = rng.integers(length // 6, length)
+    root = target.roots()[when]
+    offset = rng.uniform(-0.4, 0.4, 2) + 0.3 * _drift(rng, length, 2)
+    center = target.pose[when, :, 2] + root * offset
+    sides = rng.uniform(0.6, 1.5, 2) * (1, 3 if rng.random() < 0.4 else 1)  # a post, or not
+    roots = np.full(length, root * np.sqrt(sides.prod()))
+    pose = _pose(rng, center, sides, roots, 0.1)
     piece = tuple(rng.uniform(0, 1, 2)) if rng.random() < 0.6 else None
     return Layer(int(rng.integers(len(cut_outs))), pose, piece=piece)
 
@@ -205,7 +205,9 @@ class CompositeFrames:
         self.cut_outs, self.target, self.background = cut_outs, target, background
         self.seed, self.length, self.reduction, self.size = seed, length, 1.0, size
         if size is None:
-            self.size, self.reduction = _video_size(background)
+            limit = max(1.0, min(background[0].shape[:2]) / SHORT_SIDE)
+            image, self.reduction = read_frame(background, 0, limit)
+            self.size = image.shape[:2]
 
     def __len__(self) -> int:
         return self.length
@@ -251,13 +253,6 @@ class CompositeFrames:
         return SubwindowTransform(rect, self.size, image.shape[:2]).apply_image(image)
 
 
-def _video_size(frames) -> Tuple[Tuple[int, int], float]:
-    """(height, width) at which the frames of a video are read, and how much smaller that is."""
-    height, width = frames[0].shape[:2]
-    image, reduction = read_frame(frames, 0, max(1.0, min(height, width) / SHORT_SIDE))
-    return image.shape[:2], reduction
-
-
 @lru_cache(maxsize=4)
 def _read_photograph(frames) -> np.ndarray:
     """The photograph, smaller where it is large."""
@@ -284,29 +279,23 @@ def _draw(frame, background, cut_outs: CutOuts, layer: Layer, i: int, light, blu
         return
     sides = np.maximum(np.rint(2 * np.hypot(*pose[:, :2])), 1).astype(int)
     if layer.piece is None:
-        sprite = paint_cut_out(cut_outs, layer.number)
-        if layer.order != (0, 1, 2):
-            sprite = cv2.merge([cv2.split(sprite)[k] for k in (*layer.order, 3)])
-        sprite = _relight(sprite, layer, light, pose[:, 2] / limits)
+        sprite = _relight(paint_cut_out(cut_outs, layer.number), layer, light, pose[:, 2] / limits)
+        sides = np.minimum(sides, sprite.shape[1::-1])
+        sprite = cv2.resize(sprite, tuple(sides.tolist()), interpolation=cv2.INTER_AREA)
     else:
         sides = np.minimum(sides, limits)
         x, y = (np.array(layer.piece) * (limits - sides)).astype(int)
         piece = background[y : y + sides[1], x : x + sides[0]]
-        alpha = fill_outline(cut_outs.outline(layer.number), piece.shape[:2])
-        sprite = cv2.merge([cv2.multiply(piece, cv2.merge([alpha] * 3), scale=1 / 255), alpha])
-    if (sides < sprite.shape[1::-1]).any():
-        sides = np.minimum(sides, sprite.shape[1::-1])
-        sprite = cv2.resize(sprite, tuple(sides.tolist()), interpolation=cv2.INTER_AREA)
+        sprite = premultiply(piece, fill_outline(cut_outs.outline(layer.number), piece.shape[:2]))
     # pixel centres of the sprite -> units of the outline -> pixel centres of the region
-    scale = 2 / np.array(sprite.shape[1::-1])
-    matrix = pose[:, :2] * scale
+    scale = 2 / sides
     shift = pose[:, :2] @ (0.5 * scale - 1) + pose[:, 2] - low - 0.5
-    matrix = np.concatenate([matrix, shift[:, None]], axis=1)
-    piece = cv2.warpAffine(sprite, matrix, tuple((high - low).tolist()))
-    piece = cv2.GaussianBlur(piece, (0, 0), blur)
+    matrix = np.concatenate([pose[:, :2] * scale, shift[:, None]], axis=1)
+    sprite = cv2.warpAffine(sprite, matrix, tuple((high - low).tolist()))
+    sprite = cv2.GaussianBlur(sprite, (0, 0), blur)
     region = frame[low[1] : high[1], low[0] : high[0]]
-    through = cv2.merge([255 - piece[..., 3]] * 3)
-    region[:] = cv2.add(cv2.multiply(region, through, scale=1 / 255), piece[..., :3])
+    through = cv2.merge([255 - sprite[..., 3]] * 3)
+    region[:] = cv2.add(cv2.multiply(region, through, scale=1 / 255), sprite[..., :3])
 
 
 def _relight(sprite: np.ndarray, layer: Layer, light: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -314,11 +303,11 @@ def _relight(sprite: np.ndarray, layer: Layer, light: np.ndarray, at: np.ndarray
     x, y = np.clip(at * light.shape[::-1], 0, np.array(light.shape[::-1]) - 1).astype(int)
     blue, green, red, alpha = cv2.sumElems(sprite)
     own = 255 * (blue + green + red) / 3 / max(alpha, 1)
-    gain = np.array(layer.gain) * np.clip(
-        ((light[y, x] + 10) / (own + 10)) ** layer.adapts, 0.4, 2.5
+    matrix = np.eye(4)
+    matrix[:3, :3] = layer.colors * (((light[y, x] + 10) / (own + 10)) ** layer.adapts).clip(
+        0.4, 2.5
     )
-    table = np.clip(np.outer(np.arange(256), [*gain, 1]), 0, 255).astype(np.uint8)
-    return cv2.LUT(sprite, table[None])
+    return cv2.transform(sprite, matrix)
 
 
 def composite_tracks(

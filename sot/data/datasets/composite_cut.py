@@ -95,30 +95,25 @@ def fill_outline(outline: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
     return cv2.resize(fine, size[::-1], interpolation=cv2.INTER_AREA)
 
 
+def premultiply(color: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """BGR and (H, W) -> uint8 (H, W, 4), the colours being multiplied with alpha."""
+    return cv2.merge([cv2.multiply(color, cv2.merge([alpha] * 3), scale=1 / 255), alpha])
+
+
 def find_outline(photograph: ImageFrames, box: np.ndarray) -> Optional[np.ndarray]:
     """(N, 2) pixels: what GrabCut (Rother et al. 2004) finds in the box XYXY, its middle taken for
     certain; None if that is not most of the box, or the photograph cannot be read."""
-    side = 48  # of the box when it is searched, pixels
+    center, sides = (box[:2] + box[2:]) / 2, box[2:] - box[:2]
     try:
-        image, reduction = read_frame(photograph, 0, max(1.0, max(box[2:] - box[:2]) / side))
+        image, reduction = read_frame(photograph, 0, max(1.0, max(sides) / 40))
     except FrameError:  # to be reported when it is needed
         return None
-    sides = (box[2:] - box[:2]) / reduction
-    x0, y0 = np.maximum(box[:2] / reduction - 0.3 * sides, 0).astype(int)
-    x1, y1 = np.ceil(box[2:] / reduction + 0.3 * sides).astype(int)
-    part = image[y0:y1, x0:x1]
-    if not part.size:
-        return None  # the box is outside
-    scale = min(1.0, side / max(sides))
-    part = cv2.resize(part, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    low = (box[:2] / reduction - (x0, y0)) * scale
-    high, sides = low + sides * scale, sides * scale
-    mask = np.full(part.shape[:2], cv2.GC_BGD, np.uint8)
-    (left, top), (right, bottom) = np.rint(low).astype(int), np.rint(high).astype(int)
-    mask[max(top, 0) : bottom, max(left, 0) : right] = cv2.GC_PR_FGD
-    cv2.ellipse(mask, (tuple((low + high) / 2), tuple(0.4 * sides), 0), cv2.GC_FGD, -1)
-    if not 0.05 < np.mean(mask == cv2.GC_BGD) < 0.9:
-        return None  # the box is the picture, or hardly in it
+    # 64 x 64 pixels, of which the box takes the 40 x 40 in the middle
+    rect = np.concatenate([center - 0.8 * sides, center + 0.8 * sides]) / reduction
+    part = SubwindowTransform(rect, (64, 64), image.shape[:2]).apply_image(image)
+    mask = np.full((64, 64), cv2.GC_BGD, np.uint8)
+    mask[12:52, 12:52] = cv2.GC_PR_FGD
+    cv2.circle(mask, (32, 32), 8, cv2.GC_FGD, -1)
     cv2.setRNGSeed(0)  # of this thread; it begins with random clusters
     cv2.grabCut(part, mask, None, *np.zeros((2, 1, 65)), 2, cv2.GC_INIT_WITH_MASK)
     found = np.isin(mask, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
@@ -126,11 +121,9 @@ def find_outline(photograph: ImageFrames, box: np.ndarray) -> Optional[np.ndarra
     found = cv2.morphologyEx(found, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     contours, _ = cv2.findContours(found, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     contour = max(contours, key=cv2.contourArea, default=np.zeros((1, 1, 2), np.float32))[:, 0]
-    if (np.ptp(contour, axis=0) < 0.7 * sides).any():
+    if np.ptp(contour, axis=0).min() < 0.7 * 40 or cv2.contourArea(contour) < 0.35 * 40**2:
         return None
-    if cv2.contourArea(contour) < 0.35 * sides.prod():
-        return None
-    return ((contour + 0.5) / scale + (x0, y0)) * reduction
+    return (contour + 0.5 - 32) / 40 * sides + center
 
 
 def choose_cut_outs(photographs: Iterable[Dict], limit: int, name: str) -> List[Dict]:
@@ -223,5 +216,4 @@ def paint_cut_out(cut_outs: CutOuts, number: int) -> np.ndarray:
     rect = track["boxes"][0] / reduction
     crop = SubwindowTransform(rect, (height, width), image.shape[:2])
     alpha = fill_outline(cut_outs.outline(number), (height, width))
-    color = cv2.multiply(crop.apply_image(image), cv2.merge([alpha] * 3), scale=1 / 255)
-    return cv2.merge([color, alpha])
+    return premultiply(crop.apply_image(image), alpha)

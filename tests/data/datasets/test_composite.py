@@ -135,7 +135,8 @@ class TestFrames:
         assert frame[30, 25].tolist() == list(GREEN) and frame[30, 35].tolist() == list(RED)
 
     def test_colours_of_a_copy(self, arranged):
-        copy = Layer(1, pose((10, 10, 30, 30)), gain=(1, 2, 0.5), order=(2, 1, 0))
+        colors = np.array([[0, 0, 1], [0, 2, 0], [0.5, 0, 0]])  # red and blue exchanged
+        copy = Layer(1, pose((10, 10, 30, 30)), colors)
         assert arranged(copy)[0][30, 30].tolist() == [200, 60, 15]
 
     def test_adapts_to_the_brightness_of_the_background(self, arranged):

@@ -98,10 +98,8 @@ class TestFindOutline:
     def test_what_is_not_most_of_the_box_is_none(self, photograph):
         assert find_outline(photograph, np.array([30.0, 5, 155, 95])) is None
 
-    @pytest.mark.parametrize(
-        "box", [[0, 0, 160, 100], [300, 200, 330, 240], [155, 95, 215, 155], [-50, 0, 5, 50]]
-    )
-    def test_box_that_is_all_of_the_picture_or_hardly_in_it(self, photograph, box):
+    @pytest.mark.parametrize("box", [[300, 200, 330, 240], [155, 95, 215, 155], [-50, 0, 5, 50]])
+    def test_box_that_is_hardly_in_the_picture(self, photograph, box):
         assert find_outline(photograph, np.array(box, float)) is None
 
     def test_missing_photograph(self):
@@ -143,8 +141,13 @@ class TestCutOuts:
 
     def test_large_one_is_reduced(self, tmp_path):
         cv2.imwrite(str(tmp_path / "a.png"), np.full((640, 800, 3), 90, np.uint8))
-        found = [track(str(tmp_path / "a.png"), (0, 0, 800, 640))]
+        polygon = [0, 0, 800, 0, 800, 640, 0, 640]
+        found = [track(str(tmp_path / "a.png"), (0, 0, 800, 640), segmentation=[polygon])]
         cut_outs = CutOuts(TrackList.pack(choose_cut_outs(found, 1, "d")))
         assert paint_cut_out(cut_outs, 0).shape == (128, 160, 4)
         assert cut_outs.sides(0).tolist() == [800, 640]
+
+    def test_without_an_outline_it_is_a_rounded_box(self):
+        cut_outs = CutOuts(TrackList.pack(choose_cut_outs([track("gone.jpg")], 1, "d")))
         np.testing.assert_array_equal(cut_outs.outline(0), ROUNDED_BOX)
+        assert cut_outs.sides(0).tolist() == [40, 80]
