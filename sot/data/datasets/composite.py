@@ -187,7 +187,7 @@ class CompositeFrames:
     """The frames of one sequence, and the annotation of its target."""
 
     def __init__(
-        self, cut_outs: CutOuts, target: int, background, seed: int, length: int, size=None
+        self, cut_outs: CutOuts, target: int, background, seed: int, length: int, size, reduction=1
     ):
         """
         Args:
@@ -197,17 +197,11 @@ class CompositeFrames:
                 one photograph, of which a part is shown that moves slowly.
             seed: non-negative; each is another sequence.
             length: number of frames.
-            size: (height, width) of the frames; None for that of the video.
-
-        Raises:
-            FrameError: the size is to be found, and the first frame of the video cannot be read.
+            size: (height, width) of the frames.
+            reduction: of a video, how much smaller its frames are read (see read_frame).
         """
         self.cut_outs, self.target, self.background = cut_outs, target, background
-        self.seed, self.length, self.reduction, self.size = seed, length, 1.0, size
-        if size is None:
-            limit = max(1.0, min(background[0].shape[:2]) / SHORT_SIDE)
-            image, self.reduction = read_frame(background, 0, limit)
-            self.size = image.shape[:2]
+        self.seed, self.length, self.size, self.reduction = seed, length, size, reduction
 
     def __len__(self) -> int:
         return self.length
@@ -227,23 +221,23 @@ class CompositeFrames:
             raise IndexError(f"frame {i} of {self.length} of composite sequence {self.seed}")
         background = self._background(i)
         frame = background.copy()
-        light = cv2.resize(background, (12, 8), interpolation=cv2.INTER_AREA).mean(axis=2)
+        light = cv2.resize(background, (12, 8), interpolation=cv2.INTER_AREA)
         blur = _blur_of(background)
         for layer in _arrange(self)[0]:
-            _draw(frame, background, self.cut_outs, layer, i, light, blur)
+            _draw(frame, background, self.cut_outs, layer, i, light.mean(axis=2), blur)
+        if np.ptp(light, axis=2).max() < 4:  # a gray video
+            frame = cv2.merge([cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)] * 3)
         return frame
 
     def _background(self, i: int) -> np.ndarray:
         """Frame i without the layers."""
-        count = len(self.background)
-        rng = np.random.default_rng([self.seed, 1])
+        count, rng = len(self.background), np.random.default_rng([self.seed, 1])
         if count > 1:
             # from anywhere, and back from the end
             first = rng.integers(max(1, count - self.length + 1))
             index = (first + i) % (2 * count - 2)
-            image, _ = read_frame(
-                self.background, min(index, 2 * count - 2 - index), self.reduction
-            )
+            index = min(index, 2 * count - 2 - index)
+            image, _ = read_frame(self.background, index, self.reduction)
             return image if image.shape[:2] == self.size else cv2.resize(image, self.size[::-1])
         image, size = _read_photograph(self.background), np.array(self.size[::-1])
         limits = np.array(image.shape[1::-1])
@@ -311,28 +305,45 @@ def _relight(sprite: np.ndarray, layer: Layer, light: np.ndarray, at: np.ndarray
 
 
 def composite_tracks(
-    cut_outs: CutOuts, backgrounds: Optional[Sequence[Dict]], count: int, length: int
+    cut_outs: CutOuts, backgrounds: Sequence[Dict], count: int, length: int, name: str
 ) -> Iterator[Dict]:
     """As many tracks of ``length`` frames, each with another target until all had their turn.
 
     Args:
-        backgrounds: tracks, whose frames are used in turn, too; None for the photographs of the
-            cut-outs, of which there must be two.
+        backgrounds: tracks, whose frames are used in turn, too.
+        name: of the data set, for messages.
+
+    Raises:
+        ValueError: an object has no other background than its own photograph.
+        FrameError: the first frame of a video cannot be read.
     """
     rng = np.random.default_rng(0)
-    targets = rng.permutation(len(cut_outs))
-    places = rng.permutation(len(backgrounds)) if backgrounds is not None else targets
+    targets, places = rng.permutation(len(cut_outs)), rng.permutation(len(backgrounds))
+    first_names = [track["frames"].name(0) for track in backgrounds]
+
+    @lru_cache(maxsize=None)
+    def background(place):
+        """Frames, their size, and how much smaller they are read; no size of a photograph."""
+        frames = backgrounds[place]["frames"]
+        if len(frames) == 1:
+            return frames, None, 1
+        limit = max(1.0, min(frames[0].shape[:2]) / SHORT_SIDE)
+        image, reduction = read_frame(frames, 0, limit)
+        return frames, image.shape[:2], reduction
+
     for seed in range(count):
-        target = int(targets[seed % len(targets)])
-        size = SIZES[rng.integers(len(SIZES))]
-        if backgrounds is not None:
-            background = backgrounds[int(places[seed % len(places)])]["frames"]
-            size = size if len(background) == 1 else None
-        else:
-            background = own = cut_outs.track(target)["frames"]
-            while background.name(0) == own.name(0):
-                background = cut_outs.track(int(rng.integers(len(cut_outs))))["frames"]
-        frames = CompositeFrames(cut_outs, target, background, seed, length, size)
+        target, place = int(targets[seed % len(targets)]), int(places[seed % len(places)])
+        own = cut_outs.track(target)["frames"].name(0)
+        if all(other == own for other in first_names):
+            raise ValueError(
+                f"dataset {name!r}: all objects are of {own}; another photograph is needed for "
+                "the background"
+            )
+        while first_names[place] == own:
+            place = int(rng.integers(len(places)))
+        frames, size, reduction = background(place)
+        size = size or SIZES[rng.integers(len(SIZES))]
+        frames = CompositeFrames(cut_outs, target, frames, seed, length, size, reduction)
         boxes, visible = frames.annotation()
-        name = f"composite_{seed:05d}"
-        yield {"name": name, "frames": frames, "boxes": boxes, "visible": visible}
+        fields = {"frames": frames, "boxes": boxes, "visible": visible}
+        yield {"name": f"composite_{seed:05d}", **fields}

@@ -138,13 +138,9 @@ def load_composite(spec: str) -> TrackList:
         tracks = cached_tracks(f"{source}:{limit} objects", [Source(name, coco, choose)], True)
     else:  # no file would tell that it has changed
         tracks = TrackList.pack(choose())
-    first = tracks[0]["frames"].name(0)
-    if backgrounds is None and all(track["frames"].name(0) == first for track in tracks):
-        raise ValueError(
-            f"dataset {name!r}: all objects are of {first}; another photograph is needed for the "
-            "background"
-        )
-    found = composite_tracks(CutOuts(tracks), backgrounds, number, length)
+    if backgrounds is None:
+        backgrounds = tracks
+    found = composite_tracks(CutOuts(tracks), backgrounds, number, length, name)
     return TrackList.pack(tqdm(found, f"sequences of {name}", number, delay=2, mininterval=1))
 
 

@@ -18,14 +18,14 @@ SIZE = (60, 80)  # height and width of the backgrounds
 SQUARE = [10, 20, 40, 20, 40, 50, 10, 50]  # x, y of the corners of a 30 x 30 square
 
 
-def gray(i):
-    """The background's brightness in frame i of the video."""
+def blue(i):
+    """Blue and green of the background in frame i of the video; red is 30 more."""
     return 60 + 10 * i
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """photos/: a green and a red square of 30 x 30, with photos.json; videos/clip: gray frames."""
+    """photos/: a green and a red square of 30 x 30, with photos.json; videos/clip: plain frames."""
     root = tmp_path_factory.mktemp("composite")
     (root / "photos").mkdir()
     (root / "videos" / "clip" / "img").mkdir(parents=True)
@@ -41,7 +41,7 @@ def folder(tmp_path_factory):
         )
     (root / "photos.json").write_text(json.dumps(data))
     for i in range(10):
-        image = np.full((*SIZE, 3), gray(i), np.uint8)
+        image = np.full((*SIZE, 3), (blue(i), blue(i), blue(i) + 30), np.uint8)
         cv2.imwrite(str(root / "videos" / "clip" / "img" / f"{i + 1:04d}.png"), image)
     (root / "videos" / "clip" / "groundtruth_rect.txt").write_text("1,1,9,9\n" * 10)
     return root
@@ -75,7 +75,7 @@ def arranged(folder, cut_outs, monkeypatch):
     def make(*layers):
         monkeypatch.setattr("sot.data.datasets.composite._arrange", lambda f: (list(layers), 0))
         clip = ImageFrames([str(p) for p in sorted((folder / "videos/clip/img").iterdir())])
-        return CompositeFrames(cut_outs, layers[0].number, clip, 0, len(layers[0].pose))
+        return CompositeFrames(cut_outs, layers[0].number, clip, 0, len(layers[0].pose), SIZE)
 
     return make
 
@@ -109,7 +109,7 @@ class TestFrames:
         frames = arranged(Layer(0, pose(*[(5, 5, 10, 10)] * 13)))
         order = [*range(10), 8, 7, 6]  # and back from the end
         for i, of_video in enumerate(order):
-            assert (frames[i][30:, 40:] == gray(of_video)).all()
+            assert (frames[i][30:, 40:, 0] == blue(of_video)).all()
         with pytest.raises(IndexError):
             frames[13]
 
@@ -142,15 +142,21 @@ class TestFrames:
     def test_adapts_to_the_brightness_of_the_background(self, arranged):
         dark = arranged(Layer(0, pose(*[(5, 5, 30, 30)] * 10), adapts=1.0))[0][30, 30]
         # its mean, 93.3, becomes that of the background
-        np.testing.assert_allclose(dark, np.array(GREEN) * (60 + 10) / (93.3 + 10), atol=1)
+        np.testing.assert_allclose(dark, np.array(GREEN) * (70 + 10) / (93.3 + 10), atol=1)
 
     def test_piece_of_the_background(self, arranged, folder):
         frames = arranged(Layer(0, pose((5, 5, 60, 40)), piece=(0, 0)))
-        image = np.full((*SIZE, 3), 50, np.uint8)
+        image = np.full((*SIZE, 3), (50, 20, 20), np.uint8)
         image[:10, :10] = 180
         frames._background = lambda i: image
         frame = frames[0]
-        assert (frame[37:43, 57:63] == 180).all() and (frame[20:30, 30:] == 50).all()
+        assert (frame[37:43, 57:63] == 180).all() and (frame[20:30, 30:, 0] == 50).all()
+
+    def test_all_is_gray_over_a_gray_video(self, arranged):
+        frames = arranged(Layer(0, pose((10, 10, 30, 30))))
+        frames._background = lambda i: np.full((*SIZE, 3), 90, np.uint8)
+        level = round(0.114 * 40 + 0.587 * 200 + 0.299 * 40)
+        assert frames[0][30, 30].tolist() == [level] * 3 and frames[0][9, 9].tolist() == [90] * 3
 
 
 class TestTracks:
