@@ -31,8 +31,9 @@ MIN_VISIBLE = 0.25  # below this fraction of its area, the target counts as not 
 class Layer:
     """A cut-out, or a piece of the background in its shape, that moves over the background."""
 
-    number: int  # of the cut-out
+    outline: np.ndarray  # (N, 2), its bounds are -1 and 1
     pose: np.ndarray  # (T, 2, 3)
+    number: int  # of the cut-out
     colors: np.ndarray = field(default_factory=lambda: np.eye(3))  # from BGR to BGR
     adapts: float = 0.0  # to the background's brightness: 0 not at all, 1 fully
     piece: Optional[Tuple[float, float]] = None  # where in the frame a piece is from, 0 to 1
@@ -40,6 +41,23 @@ class Layer:
     def roots(self) -> np.ndarray:
         """(T,) root of the area of its box before it turns, pixels."""
         return 2 * np.sqrt(np.abs(np.linalg.det(self.pose[:, :, :2])))
+
+    def to_frame(self, points: np.ndarray) -> np.ndarray:
+        """Points (N, 2) in units of the outline -> (T, N, 2) frame pixels."""
+        return points @ self.pose[:, :, :2].transpose(0, 2, 1) + self.pose[:, None, :, 2]
+
+    def inner_points(self) -> np.ndarray:
+        """(T, N, 2) frame pixels: a grid inside the outline."""
+        y, x = np.nonzero(fill_outline(self.outline, (16, 16)) > 127)
+        return self.to_frame((np.stack([x, y], axis=1) + 0.5) / 8 - 1)
+
+    def covers(self, points: np.ndarray) -> np.ndarray:
+        """Which of the points (T, N, 2) it covers: bool (T, N); of fewer frames, the first."""
+        mask = np.pad(fill_outline(self.outline, (32, 32)) > 127, 1)
+        pose = self.pose[: len(points)]
+        points = (points - pose[:, None, :, 2]) @ np.linalg.inv(pose[:, :, :2]).transpose(0, 2, 1)
+        x, y = np.clip(np.floor(points * 16 + 17), 0, 33).astype(int).transpose(2, 0, 1)
+        return mask[y, x]
 
 
 def _drift(rng, length: int, dims: int = 1) -> np.ndarray:
@@ -78,14 +96,14 @@ def _pose(rng, center: np.ndarray, sides: np.ndarray, root: np.ndarray, turn: fl
 
 def _mover(rng, cut_outs: CutOuts, number: int, center: np.ndarray, short: int, root=None) -> Layer:
     """A cut-out on a path of centres (T, 2), of a size about ``root`` (of its area), or any."""
-    sides = cut_outs.sides(number)
+    sides, outline = cut_outs.shape(number)
     low, high = short * np.array(TARGET_SIZE)
     high = max(low, min(high, MAX_ENLARGEMENT * np.sqrt(sides.prod())))
     change = np.exp(rng.choice([0.1, 0.3, 0.6]) * _drift(rng, len(center))[:, 0])
     roots = np.clip((rng.uniform(low, high) if root is None else root) * change, low, high)
     pose = _pose(rng, center, sides, roots, rng.choice([0.05, 0.25, 0.8]))
     colors = np.diag(np.exp(rng.choice([0.0, 0.15]) * rng.standard_normal(3)))
-    return Layer(number, pose, colors, adapts=rng.uniform(0, 0.7))
+    return Layer(outline, pose, number, colors, adapts=rng.uniform(0, 0.7))
 
 
 def _distractor(rng, cut_outs: CutOuts, target: Layer, size: Tuple[int, int]) -> Layer:
@@ -119,31 +137,12 @@ def _occluder(rng, cut_outs: CutOuts, target: Layer) -> Layer:
     roots = np.full(length, root * np.sqrt(sides.prod()))
     pose = _pose(rng, center, sides, roots, 0.1)
     piece = tuple(rng.uniform(0, 1, 2)) if rng.random() < 0.6 else None
-    return Layer(int(rng.integers(len(cut_outs))), pose, piece=piece)
-
-
-def _transform(pose: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """(T, 2, 3) applied to points (N, 2) or (T, N, 2) -> (T, N, 2)."""
-    return points @ pose[:, :, :2].transpose(0, 2, 1) + pose[:, None, :, 2]
-
-
-def _covers(cut_outs: CutOuts, layer: Layer, points: np.ndarray, frames=slice(None)) -> np.ndarray:
-    """Which of the points (T, N, 2), in frame pixels, the layer covers: bool (T, N)."""
-    mask = np.pad(fill_outline(cut_outs.outline(layer.number), (32, 32)) > 127, 1)
-    pose = layer.pose[frames]
-    points = (points - pose[:, None, :, 2]) @ np.linalg.inv(pose[:, :, :2]).transpose(0, 2, 1)
-    x, y = np.clip(np.floor(points * 16 + 17), 0, 33).astype(int).transpose(2, 0, 1)
-    return mask[y, x]
-
-
-def _inner_points(cut_outs: CutOuts, layer: Layer) -> np.ndarray:
-    """A grid of points (N, 2) inside the outline, in its units."""
-    y, x = np.nonzero(fill_outline(cut_outs.outline(layer.number), (16, 16)) > 127)
-    return (np.stack([x, y], axis=1) + 0.5) / 8 - 1
+    number = int(rng.integers(len(cut_outs)))
+    return Layer(cut_outs.shape(number)[1], pose, number, piece=piece)
 
 
 def annotate(
-    cut_outs: CutOuts, target: Layer, above: List[Layer], size: Tuple[int, int]
+    target: Layer, above: Sequence[Layer], size: Tuple[int, int]
 ) -> Tuple[np.ndarray, np.ndarray]:
     """
     Returns:
@@ -151,15 +150,14 @@ def annotate(
             covers it and beyond the border; NaN where all of it is outside of the frame.
         visible: bool (T,), at least MIN_VISIBLE of its area is inside and not covered.
     """
-    limits = np.array(size[::-1])
-    points = _transform(target.pose, cut_outs.outline(target.number))
+    limits, points = np.array(size[::-1]), target.to_frame(target.outline)
     low, high = points.min(axis=1), points.max(axis=1)
     boxes = np.concatenate([low, high], axis=1).astype(np.float32)
     boxes[((high <= 0) | (low >= limits)).any(axis=1)] = np.nan
-    points = _transform(target.pose, _inner_points(cut_outs, target))
+    points = target.inner_points()
     seen = ((points >= 0) & (points < limits)).all(axis=2)
     for layer in above:
-        seen &= ~_covers(cut_outs, layer, points)
+        seen &= ~layer.covers(points)
     return boxes, (seen.mean(axis=1) >= MIN_VISIBLE) & np.isfinite(boxes[:, 0])
 
 
@@ -170,15 +168,15 @@ def _arrange(frames: "CompositeFrames") -> Tuple[List[Layer], int]:
     rng, size, cut_outs = np.random.default_rng([frames.seed, 0]), frames.size, frames.cut_outs
     path = _roam(rng, len(frames), size)
     target = _mover(rng, cut_outs, frames.target, path, min(size))
-    points = _transform(target.pose[:1], _inner_points(cut_outs, target))
+    points = target.inner_points()[:1]
     below, above = [], []
     for _ in range(rng.choice(5, p=[0.2, 0.25, 0.25, 0.2, 0.1])):
         layer = _distractor(rng, cut_outs, target, size)
-        hides = _covers(cut_outs, layer, points, slice(1)).any()
+        hides = layer.covers(points).any()
         (below if hides or rng.random() < 0.5 else above).append(layer)
     for _ in range(rng.choice(3, p=[0.5, 0.35, 0.15])):
         layer = _occluder(rng, cut_outs, target)
-        if not _covers(cut_outs, layer, points, slice(1)).any():
+        if not layer.covers(points).any():
             above.append(layer)
     return below + [target] + above, len(below)
 
@@ -212,7 +210,7 @@ class CompositeFrames:
     def annotation(self) -> Tuple[np.ndarray, np.ndarray]:
         """Boxes and visibility of the target, see :func:`annotate`."""
         layers, place = _arrange(self)
-        return annotate(self.cut_outs, layers[place], layers[place + 1 :], self.size)
+        return annotate(layers[place], layers[place + 1 :], self.size)
 
     def __getitem__(self, i: int) -> np.ndarray:
         """uint8 (H, W, 3) BGR. Raises IndexError beyond the last frame, FrameError if a photograph
@@ -280,7 +278,7 @@ def _draw(frame, background, cut_outs: CutOuts, layer: Layer, i: int, light, blu
         sides = np.minimum(sides, limits)
         x, y = (np.array(layer.piece) * (limits - sides)).astype(int)
         piece = background[y : y + sides[1], x : x + sides[0]]
-        sprite = premultiply(piece, fill_outline(cut_outs.outline(layer.number), piece.shape[:2]))
+        sprite = premultiply(piece, fill_outline(layer.outline, piece.shape[:2]))
     # pixel centres of the sprite -> units of the outline -> pixel centres of the region
     scale = 2 / sides
     shift = pose[:, :2] @ (0.5 * scale - 1) + pose[:, 2] - low - 0.5
@@ -297,10 +295,9 @@ def _relight(sprite: np.ndarray, layer: Layer, light: np.ndarray, at: np.ndarray
     x, y = np.clip(at * light.shape[::-1], 0, np.array(light.shape[::-1]) - 1).astype(int)
     blue, green, red, alpha = cv2.sumElems(sprite)
     own = 255 * (blue + green + red) / 3 / max(alpha, 1)
+    gain = ((light[y, x] + 10) / (own + 10)) ** layer.adapts
     matrix = np.eye(4)
-    matrix[:3, :3] = layer.colors * (((light[y, x] + 10) / (own + 10)) ** layer.adapts).clip(
-        0.4, 2.5
-    )
+    matrix[:3, :3] = layer.colors * np.clip(gain, 0.4, 2.5)
     return cv2.transform(sprite, matrix)
 
 
@@ -333,7 +330,7 @@ def composite_tracks(
 
     for seed in range(count):
         target, place = int(targets[seed % len(targets)]), int(places[seed % len(places)])
-        own = cut_outs.track(target)["frames"].name(0)
+        own = cut_outs.tracks[target]["frames"].name(0)
         if all(other == own for other in first_names):
             raise ValueError(
                 f"dataset {name!r}: all objects are of {own}; another photograph is needed for "

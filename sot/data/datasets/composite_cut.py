@@ -30,8 +30,7 @@ MIN_SIDE = 20  # pixels of a box that is worth cutting out
 MAX_ASPECT = 5.0
 SPRITE_SIDE = 128  # pixels; a cut-out whose shorter side is longer is reduced to it
 
-# An outline is kept as int16 (128, 2); the edges of its bounds are at +-UNIT. Shorter ones repeat
-# their last point. Zeros: none is known.
+# An outline is kept as int16 (128, 2); the edges of its bounds are at +-UNIT. Zeros: none is known.
 OUTLINE_POINTS = 128
 UNIT = 32767
 NO_OUTLINE = np.zeros((OUTLINE_POINTS, 2), np.int16)
@@ -52,14 +51,11 @@ def cut_out_fields(image: Dict, annotation: Dict) -> Dict:
         is only a piece of the object: the box then stays, without an outline.
     """
     x, y, w, h = annotation["bbox"]
-    polygons, outline, box = (
-        annotation.get("segmentation"),
-        NO_OUTLINE,
-        np.array([x, y, x + w, y + h]),
-    )
+    outline, box = NO_OUTLINE, np.array([x, y, x + w, y + h])
+    polygons = annotation.get("segmentation")
     polygons = filter(is_polygon, polygons) if isinstance(polygons, list) else ()
     parts = [np.asarray(p, dtype=np.float32).reshape(-1, 2) for p in polygons]
-    largest = max(parts, key=cv2.contourArea, default=np.zeros((1, 2), np.float32))
+    largest = max(parts, key=cv2.contourArea, default=np.zeros((1, 2)))
     if (np.ptp(largest, axis=0) > (w / 2, h / 2)).all():
         outline, box = _pack_outline(largest)
     return {
@@ -76,15 +72,12 @@ def is_polygon(points) -> bool:
 
 
 def _pack_outline(polygon: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-    """(N, 2) pixels -> int16 (128, 2), simplified if it has more points; and its bounds XYXY."""
-    tolerance = 0.0
-    while len(polygon) > OUTLINE_POINTS:
-        tolerance += 0.5
-        polygon = cv2.approxPolyDP(polygon.astype(np.float32), tolerance, True)[:, 0]
-    low, high = polygon.min(axis=0), polygon.max(axis=0)
-    points = np.rint((2 * polygon - low - high) / (high - low) * UNIT).astype(np.int16)
-    padding = ((0, OUTLINE_POINTS - len(points)), (0, 0))
-    return np.pad(points, padding, mode="edge"), np.concatenate([low, high])
+    """(N, 2) pixels -> int16 (128, 2), and its bounds XYXY."""
+    # repeats some of few points, and leaves out some of many
+    points = polygon[np.linspace(0, len(polygon) - 1, OUTLINE_POINTS).round().astype(int)]
+    low, high = points.min(axis=0), points.max(axis=0)
+    outline = np.rint((2 * points - low - high) / (high - low) * UNIT).astype(np.int16)
+    return outline, np.concatenate([low, high])
 
 
 def fill_outline(outline: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
@@ -176,30 +169,24 @@ class CutOuts:
         Args:
             tracks: as of :func:`choose_cut_outs`.
         """
-        self._tracks = tracks
-        self._categories = tracks.rows("category")
+        self.tracks = tracks
 
     def __len__(self):
-        return len(self._tracks)
+        return len(self.tracks)
 
-    def track(self, number: int) -> Dict:
-        return self._tracks[number]
-
-    def sides(self, number: int) -> np.ndarray:
-        """(2,) width and height of its box in pixels of the photograph."""
-        box = self._tracks[number]["boxes"][0].astype(float)
-        return box[2:] - box[:2]
-
-    def outline(self, number: int) -> np.ndarray:
-        """(N, 2) points whose bounds are -1 and 1."""
-        outline = self._tracks[number]["outline"][0]
-        return outline / UNIT if outline.any() else ROUNDED_BOX
+    def shape(self, number: int) -> Tuple[np.ndarray, np.ndarray]:
+        """Width and height (2,) in pixels of the photograph; and the outline (N, 2), whose bounds
+        are -1 and 1."""
+        track = self.tracks[number]
+        x0, y0, x1, y1 = track["boxes"][0].tolist()
+        outline = track["outline"][0]
+        return np.array([x1 - x0, y1 - y0]), outline / UNIT if outline.any() else ROUNDED_BOX
 
     def draw_alike(self, rng, number: int) -> int:
         """Number of a random one of the same category."""
-        category = self._categories[number]
-        low, high = (np.searchsorted(self._categories, category, s) for s in ("left", "right"))
-        return int(rng.integers(low, high))
+        categories = self.tracks.rows("category")
+        ends = [np.searchsorted(categories, categories[number], s) for s in ("left", "right")]
+        return int(rng.integers(*ends))
 
 
 @lru_cache(maxsize=64)
@@ -209,11 +196,10 @@ def paint_cut_out(cut_outs: CutOuts, number: int) -> np.ndarray:
     Raises:
         FrameError: the photograph cannot be read.
     """
-    track, sides = cut_outs.track(number), cut_outs.sides(number)
+    track, (sides, outline) = cut_outs.tracks[number], cut_outs.shape(number)
     limit = max(1.0, min(sides) / SPRITE_SIDE)
     image, reduction = read_frame(track["frames"], 0, limit)
     width, height = np.rint(sides / limit).astype(int)
     rect = track["boxes"][0] / reduction
     crop = SubwindowTransform(rect, (height, width), image.shape[:2])
-    alpha = fill_outline(cut_outs.outline(number), (height, width))
-    return premultiply(crop.apply_image(image), alpha)
+    return premultiply(crop.apply_image(image), fill_outline(outline, (height, width)))

@@ -80,6 +80,11 @@ def arranged(folder, cut_outs, monkeypatch):
     return make
 
 
+def layer(number, pose, *args, **kwargs):
+    """A square."""
+    return Layer(np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]), pose, number, *args, **kwargs)
+
+
 def pose(*rows):
     """(T, 2, 3) from rows of half width, half height and centre x, y."""
     return np.array([[[w, 0, x], [0, h, y]] for w, h, x, y in rows], float)
@@ -87,7 +92,7 @@ def pose(*rows):
 
 class TestFrames:
     def test_box_of_a_square_that_moves(self, arranged):
-        frames = arranged(Layer(0, pose((10, 8, 30, 25), (5, 4, 37, 22))))
+        frames = arranged(layer(0, pose((10, 8, 30, 25), (5, 4, 37, 22))))
         boxes, visible = frames.annotation()
         assert boxes.dtype == np.float32
         np.testing.assert_allclose(boxes, [[20, 17, 40, 33], [32, 18, 42, 26]], atol=1e-3)
@@ -101,29 +106,29 @@ class TestFrames:
     def test_turned_and_mirrored_square(self, arranged):
         c = 10 * np.sqrt(0.5)
         turned = np.array([[[-c, -c, 40], [-c, c, 30]]])
-        boxes, _ = arranged(Layer(0, turned)).annotation()
+        boxes, _ = arranged(layer(0, turned)).annotation()
         half = 10 * np.sqrt(2)
         np.testing.assert_allclose(boxes, [[40 - half, 30 - half, 40 + half, 30 + half]], rtol=1e-5)
 
     def test_frame_i_of_the_video_is_behind(self, arranged):
-        frames = arranged(Layer(0, pose(*[(5, 5, 10, 10)] * 13)))
+        frames = arranged(layer(0, pose(*[(5, 5, 10, 10)] * 13)))
         order = [*range(10), 8, 7, 6]  # and back from the end
         for i, of_video in enumerate(order):
             assert (frames[i][30:, 40:, 0] == blue(of_video)).all()
         with pytest.raises(IndexError):
             frames[13]
 
-    def test_visible_behind_an_occluder(self, cut_outs):
+    def test_visible_behind_an_occluder(self):
         # the occluder's left edge leaves 20 %, then 30 %, of the width of a square free
-        target = Layer(0, pose((10, 10, 30, 30), (10, 10, 30, 30)))
-        other = Layer(1, pose((20, 15, 44, 30), (20, 15, 46, 30)))
-        boxes, visible = annotate(cut_outs, target, [other], SIZE)
+        target = layer(0, pose((10, 10, 30, 30), (10, 10, 30, 30)))
+        other = layer(1, pose((20, 15, 44, 30), (20, 15, 46, 30)))
+        boxes, visible = annotate(target, [other], SIZE)
         assert visible.tolist() == [False, True]
         np.testing.assert_allclose(boxes, [[20, 20, 40, 40]] * 2, atol=1e-3)
 
-    def test_visible_outside_of_the_frame(self, cut_outs):
+    def test_visible_outside_of_the_frame(self):
         rows = (10, 10, 5, 30), (10, 10, -4, 30), (10, 10, -6, 30), (10, 10, -11, 30)
-        boxes, visible = annotate(cut_outs, Layer(0, pose(*rows)), [], SIZE)
+        boxes, visible = annotate(layer(0, pose(*rows)), [], SIZE)
         assert visible.tolist() == [True, True, False, False]
         np.testing.assert_allclose(boxes[0], [-5, 20, 15, 40], atol=1e-3)
         np.testing.assert_allclose(boxes[2], [-16, 20, 4, 40], atol=1e-3)
@@ -131,21 +136,21 @@ class TestFrames:
 
     def test_layers_are_drawn_in_order(self, arranged):
         below, above = pose((10, 10, 30, 30)), pose((10, 10, 40, 30))
-        frame = arranged(Layer(0, below), Layer(1, above))[0]
+        frame = arranged(layer(0, below), layer(1, above))[0]
         assert frame[30, 25].tolist() == list(GREEN) and frame[30, 35].tolist() == list(RED)
 
     def test_colours_of_a_copy(self, arranged):
         colors = np.array([[0, 0, 1], [0, 2, 0], [0.5, 0, 0]])  # red and blue exchanged
-        copy = Layer(1, pose((10, 10, 30, 30)), colors)
+        copy = layer(1, pose((10, 10, 30, 30)), colors)
         assert arranged(copy)[0][30, 30].tolist() == [200, 60, 15]
 
     def test_adapts_to_the_brightness_of_the_background(self, arranged):
-        dark = arranged(Layer(0, pose(*[(5, 5, 30, 30)] * 10), adapts=1.0))[0][30, 30]
+        dark = arranged(layer(0, pose(*[(5, 5, 30, 30)] * 10), adapts=1.0))[0][30, 30]
         # its mean, 93.3, becomes that of the background
         np.testing.assert_allclose(dark, np.array(GREEN) * (70 + 10) / (93.3 + 10), atol=1)
 
     def test_piece_of_the_background(self, arranged, folder):
-        frames = arranged(Layer(0, pose((5, 5, 60, 40)), piece=(0, 0)))
+        frames = arranged(layer(0, pose((5, 5, 60, 40)), piece=(0, 0)))
         image = np.full((*SIZE, 3), (50, 20, 20), np.uint8)
         image[:10, :10] = 180
         frames._background = lambda i: image
@@ -153,7 +158,7 @@ class TestFrames:
         assert (frame[37:43, 57:63] == 180).all() and (frame[20:30, 30:, 0] == 50).all()
 
     def test_all_is_gray_over_a_gray_video(self, arranged):
-        frames = arranged(Layer(0, pose((10, 10, 30, 30))))
+        frames = arranged(layer(0, pose((10, 10, 30, 30))))
         frames._background = lambda i: np.full((*SIZE, 3), 90, np.uint8)
         level = round(0.114 * 40 + 0.587 * 200 + 0.299 * 40)
         assert frames[0][30, 30].tolist() == [level] * 3 and frames[0][9, 9].tolist() == [90] * 3
@@ -183,7 +188,7 @@ class TestTracks:
     def test_other_photographs_are_the_backgrounds(self, photographs):
         for t in get_tracks(f"composite:4x3:coco:{photographs}"):
             frames = t["frames"]
-            behind, own = frames.background.name(0), frames.cut_outs.track(frames.target)["frames"]
+            behind, own = frames.background.name(0), frames.cut_outs.tracks[frames.target]["frames"]
             assert behind != own.name(0)
             assert frames[2].shape == (*frames.size, 3)
 
