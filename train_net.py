@@ -32,13 +32,13 @@ from detectron2.evaluation import verify_results
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
-from sot.checkpoint.atomic import atomic_write
 from sot.config import find_config, resolve_device
 from sot.data import build_siamese_test_loader
 from sot.engine import Trainer
 from sot.engine.checkpoints import check_output_dir
 from sot.engine.distributed import launch, one_line_errors, same_on_all_ranks
 from sot.evaluation import task_prefixes
+from sot.utils.files import atomic_write
 
 
 def load_config(args):

@@ -12,6 +12,7 @@ from pathlib import Path
 import av
 import numpy as np
 
+from sot.boxes import to_xywh
 from sot.data.datasets.synthetic import SyntheticFrames
 
 FPS = 24
@@ -32,8 +33,7 @@ def write_video(frames, path: Path):
 
 def write_boxes(boxes: np.ndarray, path: Path):
     """XYXY (T, 4) as one `x,y,w,h` per line."""
-    xywh = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
-    np.savetxt(path, xywh, fmt="%.2f", delimiter=",")
+    np.savetxt(path, to_xywh(boxes), fmt="%.2f", delimiter=",")
 
 
 def main():

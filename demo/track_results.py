@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 import sot
-from sot.evaluation.metrics import is_present, precision, success_auc
+from sot.boxes import is_present, to_xywh
+from sot.evaluation.metrics import precision, success_auc
 from sot.visualization import TRUTH_COLOR, VideoWriter, draw_box, draw_label, target_color
 
 logger = logging.getLogger("demo")
@@ -79,8 +80,7 @@ class Results:
         if self.truth is not None and frame.index < len(self.truth):
             self.tracked[frame.index] = states[0].box
         for target, state in enumerate(states):
-            x0, y0, x1, y1 = state.box
-            numbers = [f"{v:.3f}" for v in (x0, y0, x1 - x0, y1 - y0)] + [f"{state.score:.4f}"]
+            numbers = [f"{v:.3f}" for v in to_xywh(state.box)] + [f"{state.score:.4f}"]
             status = "skipped" if frame.image is None else state.status
             self.rows.writerow([frame.index, target, *numbers, status])
         self.table.flush()
@@ -151,7 +151,7 @@ class Results:
 
     def score_line(self) -> str:
         """Success AUC and precision of target 0, in words."""
-        frames = [i for i in self.tracked if is_present(self.truth[i : i + 1])[0]]
+        frames = [i for i in self.tracked if is_present(self.truth[i])]
         if not frames:
             return "no true box in these frames, so no score"
         boxes, truth = np.array([self.tracked[i] for i in frames]), self.truth[frames]

@@ -23,6 +23,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from track_results import Results
 
 from sot import build_tracker, load_config
+from sot.boxes import to_xyxy
 from sot.data.datasets import make_track, read_boxes
 from sot.data.video import open_source
 from sot.visualization import Window
@@ -132,7 +133,7 @@ def start(tracker, boxes, frame):
     if frame.image is None:
         raise ValueError(f"nothing to start from, {frame.name} cannot be read: {frame.error}")
     try:
-        return [tracker.start(frame.image, (x, y, x + w, y + h)) for x, y, w, h in boxes]
+        return [tracker.start(frame.image, to_xyxy(box)) for box in boxes]
     except ValueError as e:
         raise UsageError(f"--init-box: {e}") from None
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import torch
 
-from sot.checkpoint.atomic import atomic_write
 from sot.checkpoint.checkpointer import averaged_weights, read_checkpoint
+from sot.utils.files import atomic_write
 
 
 def publish(source: str, stem: str) -> Path:

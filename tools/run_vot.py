@@ -35,7 +35,6 @@ from sot.data import get_tracks
 from sot.evaluation import dataset_slug
 from sot.evaluation.comparison import TrackerScores, scalars, score_tracker
 from sot.evaluation.protocols import PROTOCOLS, VOTProtocol, get_protocol
-from sot.evaluation.writers import write_text
 from sot.tracking import SequenceTracker
 from sot.tracking.opencv import (
     MODEL_FILES,
@@ -45,6 +44,7 @@ from sot.tracking.opencv import (
     restart_with_opencv,
 )
 from sot.tracking.restart import RestartWriter, track_with_restarts
+from sot.utils.files import write_text
 
 DONE, FAILED, NOTHING = 0, 1, 2  # exit codes
 VOT_PROTOCOLS = [name for name, protocol in PROTOCOLS.items() if isinstance(protocol, VOTProtocol)]

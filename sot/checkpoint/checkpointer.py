@@ -9,8 +9,10 @@ import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from torch import nn
 
-from .atomic import atomic_write
+from ..utils.files import atomic_write
 from .pysot import convert_pysot, first_of, is_counter, is_pysot
+
+GO_ON = "earlier checkpoints are intact; make room and go on with --resume"
 
 
 class SOTCheckpointer(DetectionCheckpointer):
@@ -60,7 +62,7 @@ class SOTCheckpointer(DetectionCheckpointer):
         path = os.path.join(self.save_dir, f"{name}.pth")
         self.logger.info(f"Saving checkpoint to {path}")
         states = {key: part.state_dict() for key, part in self.checkpointables.items()}
-        with atomic_write(path) as f:
+        with atomic_write(path, advice=GO_ON) as f:
             torch.save({"model": self.model.state_dict(), **states, **kwargs}, f)
         self.tag_last_checkpoint(f"{name}.pth")
 

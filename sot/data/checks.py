@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 from torch.utils.data import Dataset
 
+from ..boxes import find_fault, sides_of
 from .datasets import TrackList
 from .frames import ImageFrames, VideoFrames
 
@@ -169,11 +170,9 @@ def size_in_header(path: str) -> Tuple[int, int]:
 
 def check_box(box: np.ndarray, size: Optional[Tuple[int, int]]) -> Optional[str]:
     """Kind of the problem with a box, XYXY, in a picture of that (W, H) if it is known."""
-    sides = box[2:] - box[:2]
-    if not (np.isfinite(box).all() and (sides > 0).all()):
-        return "sizeless"
-    if size is not None and ((box[2:] <= 0).any() or (box[:2] >= size).any()):
-        return "outside"
+    fault, sides = find_fault(box, size and size[::-1]), sides_of(box)
+    if fault:
+        return fault
     if size is not None and (sides > TOO_LARGE * np.asarray(size)).any():
         return "huge"
     return "tiny" if (sides < 1).any() else None

@@ -10,6 +10,7 @@ from detectron2.config import configurable
 from detectron2.data import transforms as T
 from detectron2.structures import Boxes, Instances
 
+from ..boxes import center_of, from_center, sides_of
 from .corruptions import Compression, LowResolution, Occlusion, SensorNoise
 from .frames import FrameError, read_frame
 from .transforms import ColorJitter, MotionBlur, RandomWarp, TargetCrop, gray_transform
@@ -125,7 +126,7 @@ class SiameseDatasetMapper:
         """The two images, no larger than the crops need, and how much smaller than the frames
         they are (see read_frame); both are one where template and search are the same frame."""
         limits = [
-            max(1.0, min(rect[2:] - rect[:2]) / crop.size) for crop, rect in zip(self.crops, rects)
+            max(1.0, min(sides_of(rect)) / crop.size) for crop, rect in zip(self.crops, rects)
         ]
         template, search = frames
         if search["frames"] is template["frames"] and search["index"] == template["index"]:
@@ -139,9 +140,7 @@ class SiameseDatasetMapper:
         rect, box = rect / reduction, np.asarray(box, dtype=np.float64)[None] / reduction
         aug_input = T.AugInput(image, boxes=box)
         if np.random.uniform() < warp_prob:
-            center, half = (rect[:2] + rect[2:]) / 2, (rect[2:] - rect[:2]) / 2
-            half = half * warp.input_size / crop.size
-            rect = np.concatenate([center - half, center + half])
+            rect = from_center(center_of(rect), sides_of(rect) * warp.input_size / crop.size)
             aug_input.transform(crop.transform_to(rect, image, warp.input_size))
             warp(aug_input)
         else:

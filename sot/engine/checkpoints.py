@@ -11,8 +11,8 @@ from detectron2.checkpoint import Checkpointer
 from detectron2.config import CfgNode
 from detectron2.engine.hooks import PeriodicCheckpointer
 
-from ..checkpoint.atomic import remove_partial_files
 from ..checkpoint.pysot import first_of
+from ..utils.files import remove_partial_files
 
 __all__ = ["LastCheckpoints", "check_output_dir", "optimizer_mismatch"]
 

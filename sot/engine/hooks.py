@@ -13,7 +13,7 @@ from detectron2.utils.events import EventWriter, get_event_storage
 from torch import nn
 
 from ..checkpoint import SOTCheckpointer
-from ..checkpoint.atomic import atomic_write
+from ..utils.files import atomic_write
 
 try:
     from torch.nn.utils import get_total_norm

@@ -9,6 +9,7 @@ from detectron2.engine import HookBase
 from detectron2.evaluation import inference_context
 from torch.nn.parallel import DistributedDataParallel
 
+from ..boxes import from_center, sides_of
 from ..modeling.anchor_generator import response_centers
 from ..visualization import TRUTH_COLOR, draw_box, target_color
 
@@ -96,8 +97,7 @@ def _box_at_peak(response: np.ndarray, like: np.ndarray, stride: int, crop_size:
     peak = np.unravel_index(response.argmax(), response.shape)
     centers = response_centers(response.shape, stride, crop_size)
     y, x = (float(c[i]) for c, i in zip(centers, peak))
-    half = (like[2:] - like[:2]) / 2
-    return np.concatenate([(x, y) - half, (x, y) + half])
+    return from_center((x, y), sides_of(like))
 
 
 def _overlay(search: np.ndarray, response: np.ndarray, stride: int) -> np.ndarray:

@@ -12,10 +12,12 @@ from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from tabulate import tabulate
 
+from ..boxes import is_present
 from ..data import get_tracks
-from .metrics import frames_per_second, is_present
+from ..utils.files import write_text
+from .metrics import frames_per_second
 from .protocols import get_protocol
-from .writers import ResultWriter, file_name, write_text
+from .writers import ResultWriter, file_name
 
 __all__ = ["SOTEvaluator", "dataset_slug", "task_prefixes"]
 

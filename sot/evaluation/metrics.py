@@ -21,6 +21,8 @@ from typing import Optional
 
 import numpy as np
 
+from ..boxes import center_of, is_present, sides_of
+
 __all__ = [
     "NORM_PRECISION_THRESHOLDS",
     "PRECISION_THRESHOLDS",
@@ -29,7 +31,6 @@ __all__ = [
     "center_error",
     "frames_per_second",
     "iou_xyxy",
-    "is_present",
     "mean_area",
     "normalized_center_error",
     "normalized_precision",
@@ -44,12 +45,6 @@ __all__ = [
 SUCCESS_THRESHOLDS = np.linspace(0, 1, 21)
 PRECISION_THRESHOLDS = np.arange(51.0)  # pixels
 NORM_PRECISION_THRESHOLDS = np.arange(51) / 100  # of the true sides; 20 / 100 is exactly 0.2
-
-
-def is_present(boxes: np.ndarray) -> np.ndarray:
-    """Which boxes (T, 4) are finite and have two positive sides: bool (T,)."""
-    boxes = _as_boxes(boxes)
-    return np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
 
 
 def iou_xyxy(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -67,7 +62,7 @@ def iou_xyxy(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     a, b = np.where(valid[:, None], a, 0), np.where(valid[:, None], b, 0)
     sides = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
     intersection = np.maximum(sides, 0).prod(axis=1)
-    union = (a[:, 2:] - a[:, :2]).prod(axis=1) + (b[:, 2:] - b[:, :2]).prod(axis=1) - intersection
+    union = sides_of(a).prod(axis=1) + sides_of(b).prod(axis=1) - intersection
     return intersection / np.where(valid, union, 1)
 
 
@@ -84,7 +79,7 @@ def center_error(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     a, b = _as_pair(a, b)
     valid = np.isfinite(a).all(axis=1) & np.isfinite(b).all(axis=1)
     shift = np.where(valid[:, None], a, 0) - np.where(valid[:, None], b, 0)
-    distance = np.linalg.norm((shift[:, :2] + shift[:, 2:]) / 2, axis=1)
+    distance = np.linalg.norm(center_of(shift), axis=1)
     return np.where(valid, distance, np.inf)
 
 
@@ -101,9 +96,8 @@ def normalized_center_error(pred: np.ndarray, gt: np.ndarray) -> np.ndarray:
     pred, gt = _as_pair(pred, gt)
     valid = np.isfinite(pred).all(axis=1) & is_present(gt)
     pred, gt = np.where(valid[:, None], pred, 0), np.where(valid[:, None], gt, [0, 0, 1, 1])
-    shift = pred - gt  # first, so that equal boxes are 0 apart and not 1e-15
-    shift = (shift[:, :2] + shift[:, 2:]) / 2
-    distance = np.linalg.norm(shift / (gt[:, 2:] - gt[:, :2]), axis=1)
+    shift = center_of(pred - gt)  # in this order, so that equal boxes are 0 apart and not 1e-15
+    distance = np.linalg.norm(shift / sides_of(gt), axis=1)
     return np.where(valid, distance, np.inf)
 
 

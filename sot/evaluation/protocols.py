@@ -19,6 +19,7 @@ from typing import Callable, Dict, Tuple
 import numpy as np
 from detectron2.data import MetadataCatalog
 
+from ..boxes import is_present, sides_of, to_xywh, to_xyxy
 from . import metrics
 from .protocol import Protocol, image_size_of
 from .vot_protocols import LongTermProtocol, VOTProtocol
@@ -141,16 +142,15 @@ class OnePassProtocol(Protocol):
             )
         pred[:1] = truth[:1]
         if self.repeat_invalid:
-            for i in np.flatnonzero(~metrics.is_present(pred)):
+            for i in np.flatnonzero(~is_present(pred)):
                 pred[i] = pred[max(i - 1, 0)]
         if self.whole_pixels:
             for b in (pred, truth):
-                start, sides = np.round(b[:, :2]), np.round(b[:, 2:] - b[:, :2])
-                b[:] = np.concatenate([start, start + sides], axis=1)
+                b[:] = to_xyxy(np.round(to_xywh(b)))
         return pred, truth
 
     def _counts(self, track: Dict, truth: np.ndarray) -> np.ndarray:
-        counts = metrics.is_present(truth)
+        counts = is_present(truth)
         if self.counted == "cover" and "cover" in track:
             counts &= np.asarray(track["cover"]) > 0
         elif self.counted != "box":
@@ -168,8 +168,8 @@ def _move_inside(boxes: np.ndarray, image_size: Tuple[int, int]) -> np.ndarray:
     """
     size = np.asarray(image_size, dtype=np.float64)
     start = np.clip(boxes[:, :2], 0, size)
-    sides = np.clip(boxes[:, 2:] - boxes[:, :2], 0, size - start)
-    return np.concatenate([start, start + sides], axis=1)
+    sides = np.clip(sides_of(boxes), 0, size - start)
+    return to_xyxy(np.concatenate([start, sides], axis=1))
 
 
 _SUCCESS = (

@@ -10,8 +10,9 @@ from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple, Union
 import numpy as np
 from detectron2.data import MetadataCatalog
 
+from ..boxes import bounding_box, is_present, to_xyxy
 from ..data import get_tracks
-from .metrics import iou_xyxy, is_present
+from .metrics import iou_xyxy
 from .result_files import (
     SCORES,
     TIMES,
@@ -128,8 +129,7 @@ def _read_sequence(folder: Path, track: Dict, origin: float, doubts) -> Sequence
     regions, marks = runs[0]
     boxes = regions.copy()
     if boxes.shape[1] == 8:
-        corners = boxes.reshape(-1, 4, 2)
-        boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
+        boxes = bounding_box(boxes.reshape(-1, 4, 2))
     if marks[0] == STARTED:
         boxes[0] = track["boxes"][0]
     columns = []
@@ -159,8 +159,7 @@ def _read_run(path: Path, track: Dict, origin: float) -> Run:
         )
     if table.shape[1] == 8:
         return Run(table - origin, marks)
-    xy = table[:, :2] - origin
-    return Run(np.concatenate([xy, xy + table[:, 2:]], axis=1), marks)
+    return Run(to_xyxy(table - [origin, origin, 0, 0]), marks)
 
 
 def _doubts(boxes: np.ndarray, marks: np.ndarray, truth: np.ndarray) -> List[str]:

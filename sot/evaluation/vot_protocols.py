@@ -5,8 +5,8 @@ from typing import Dict, Sequence, Tuple
 
 import numpy as np
 
+from ..boxes import is_present
 from . import vot
-from .metrics import is_present
 from .protocol import Protocol, image_size_of
 
 __all__ = ["LongTermProtocol", "VOTProtocol"]

@@ -23,7 +23,6 @@ each frame. In VOT's form the confidence of the first frame is left empty.
 
 import hashlib
 import json
-import os
 import re
 import zipfile
 from dataclasses import dataclass
@@ -32,11 +31,13 @@ from typing import Dict, Iterable, List, Optional, Set, Tuple
 
 import numpy as np
 
+from ..boxes import to_xywh, to_xyxy
 from ..data.frames import FrameError
+from ..utils.files import write_text
 from .result_files import read_column, read_result_table
 from .vot import STARTED
 
-__all__ = ["ResultWriter", "file_name", "vot_layout", "write_text"]
+__all__ = ["ResultWriter", "file_name", "vot_layout"]
 
 RUN_FILE = "run.json"
 
@@ -143,8 +144,8 @@ class ResultWriter:
             ValueError: they differ in length, or a time is not finite.
         """
         boxes = np.asarray(output["boxes"], dtype=np.float64)
-        xy, wh = boxes[:, :2] + self.pixel_origin, boxes[:, 2:] - boxes[:, :2]
-        lines = [",".join(map(_number, row)) for row in np.concatenate([xy, wh], axis=1)]
+        rows = to_xywh(boxes) + [self.pixel_origin, self.pixel_origin, 0, 0]
+        lines = [",".join(map(_number, row)) for row in rows]
         status = list(output.get("status") or ["tracked"] * len(boxes))
         for i in output["skipped"]:
             status[i] = "skipped"
@@ -189,8 +190,7 @@ class ResultWriter:
             return None
         if not np.isfinite(times).all():  # short by one, which is filled up
             return None
-        xy = table[:, :2] - self.pixel_origin
-        boxes = np.concatenate([xy, xy + table[:, 2:]], axis=1)
+        boxes = to_xyxy(table - [self.pixel_origin, self.pixel_origin, 0, 0])
         if self.layout.started:
             boxes[0] = track["boxes"][0]
         skipped = [i for i, word in enumerate(status) if word == "skipped"]
@@ -227,14 +227,6 @@ class ResultWriter:
 def file_name(text: str) -> str:
     """``text`` with `_` for what is not safe in a file name."""
     return re.sub(r"[^\w.#+-]+", "_", text)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file, and its folder; a reader sees all of it or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
-    partial.write_text(text)
-    os.replace(partial, path)
 
 
 def _number(value: float) -> str:

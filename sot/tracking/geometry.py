@@ -3,6 +3,8 @@
 import numpy as np
 import torch
 
+from ..boxes import from_center
+
 __all__ = ["central_positions", "change_penalty", "clip_box", "cosine_window", "smooth_size"]
 
 
@@ -61,4 +63,4 @@ def clip_box(center: np.ndarray, size: np.ndarray, image_size, min_side: float =
     limit = np.array([image_size[1], image_size[0]], dtype=float)
     center = np.clip(center, 0, limit)
     size = np.clip(size, np.minimum(min_side, limit), limit)
-    return np.concatenate([center - size / 2, center + size / 2])
+    return from_center(center, size)

@@ -17,9 +17,9 @@ import cv2
 import numpy as np
 import torch
 
+from ..boxes import check_box
 from .restart import track_with_restarts
 from .sequence import SequenceTracker
-from .tracker import check_box
 
 __all__ = [
     "MODEL_FILES",
@@ -120,7 +120,7 @@ class OpenCVTracker:
             ValueError: the box is not finite, has no positive size, or lies outside the image.
             RuntimeError: the tracker does not take this target.
         """
-        box = check_box(box, image)
+        box = check_box(box, image.shape[:2])
         limit = np.array(image.shape[1::-1])
         low = np.clip(np.round(box[:2]), 0, limit - 1).astype(int)
         high = np.maximum(np.clip(np.round(box[2:]), 0, limit).astype(int), low + 1)

@@ -11,11 +11,12 @@ from typing import Dict, NamedTuple
 
 import numpy as np
 
+from ..boxes import is_present, to_xywh
 from ..data.frames import FrameError
 from ..evaluation import vot
-from ..evaluation.metrics import is_present
 from ..evaluation.polygon import raster_overlap
-from ..evaluation.writers import ResultWriter, vot_layout, write_text
+from ..evaluation.writers import ResultWriter, vot_layout
+from ..utils.files import write_text
 
 __all__ = ["RestartWriter", "track_with_restarts"]
 
@@ -115,8 +116,7 @@ class RestartWriter(ResultWriter):
         Args:
             output: of track_with_restarts.
         """
-        xy, wh = output["boxes"][:, :2], output["boxes"][:, 2:] - output["boxes"][:, :2]
-        rows = np.concatenate([xy + self.pixel_origin, wh], axis=1)
+        rows = to_xywh(output["boxes"]) + [self.pixel_origin, self.pixel_origin, 0, 0]
         lines = [
             ",".join(f"{v:.4f}" for v in row) if mark == vot.BOX else str(mark)
             for row, mark in zip(rows, output["marks"])

@@ -8,6 +8,7 @@ import torch
 from detectron2.config import configurable
 from detectron2.layers import nms
 
+from ..boxes import center_of, sides_of
 from .geometry import central_positions, change_penalty, cosine_window
 from .tracker import TRACKER_REGISTRY, Match, SiameseTracker
 
@@ -70,13 +71,13 @@ class SiamRPNTracker(SiameseTracker):
             tensors = torch.from_numpy(boxes), torch.from_numpy(scores)
             keep = nms(*tensors, self.nms_thresh).numpy()
             boxes, scores, window = boxes[keep], scores[keep], window[keep]
-        sizes = boxes[:, 2:] - boxes[:, :2]
+        sizes = sides_of(boxes)
         penalty = change_penalty(sizes, previous_size.astype(sizes.dtype), self.penalty_k)
         ranking = (1 - influence) * (penalty * scores) + influence * window
         best = int(ranking.argmax())
         box, score = boxes[best].astype(float), float(scores[best])
         rate = float(penalty[best]) * score * self.size_lr
-        return Match((box[:2] + box[2:]) / 2, box[2:] - box[:2], score, rate)
+        return Match(center_of(box), sides_of(box), score, rate)
 
     def _grid(self, num_boxes: int) -> Tuple[np.ndarray, np.ndarray]:
         """Cosine window over the response map, and whether a box is of a position in its middle,

@@ -6,8 +6,10 @@ from typing import List, NamedTuple, Sequence, Tuple
 import cv2
 import numpy as np
 import torch
+from detectron2.structures import BoxMode
 from fvcore.common.registry import Registry
 
+from ..boxes import check_box, sides_of, to_xywh
 from ..data.transforms import SubwindowTransform, target_rect
 from ..modeling.fuse import fuse_for_inference
 from .geometry import clip_box, smooth_size
@@ -19,7 +21,6 @@ __all__ = [
     "TargetState",
     "TrackResult",
     "build_siamese_tracker",
-    "check_box",
 ]
 
 TRACKER_REGISTRY = Registry("TRACKER")
@@ -150,7 +151,7 @@ class SiameseTracker:
                 lies outside the image.
         """
         _check_image(image)
-        box = check_box(box, image)
+        box = check_box(box, image.shape[:2])
         pad_value = cv2.mean(image)[:3]
         rect = target_rect(box, self.template_size, self.template_size, self.context)
         crop = self._crop(image, rect, self.template_size, pad_value)
@@ -195,7 +196,7 @@ class SiameseTracker:
         kernels = [torch.cat(k) for k in zip(*(s.kernels for s in states))]
         rects = [rect(s) for s in states]
         per_pixel = [(r[2] - r[0]) / size for r in rects]  # frame pixels per crop pixel
-        sizes = [(s.box[2:] - s.box[:2]) / p for s, p in zip(states, per_pixel)]
+        sizes = [sides_of(s.box) / p for s, p in zip(states, per_pixel)]
         matches = self._match(kernels, self._tensor(crops), sizes, lost)
         return [
             self._next_state(s, image.shape[:2], r[:2], p, m)
@@ -226,7 +227,7 @@ class SiameseTracker:
         """State after ``match`` in a crop that begins at ``origin`` (x, y) of the frame."""
         if self.lost_search_size and match.score < self.lost_below:
             return replace(state, score=match.score, status="lost")
-        size = smooth_size(state.box[2:] - state.box[:2], match.size * per_pixel, match.rate)
+        size = smooth_size(sides_of(state.box), match.size * per_pixel, match.rate)
         status = "tracked" if match.score >= self.confidence_threshold else "uncertain"
         if self._is_lost(state) and match.score <= self.found_above:
             status = "lost"
@@ -251,8 +252,7 @@ class SiameseTracker:
     # ----------------------------------------------------------------- shell
     def init(self, image: np.ndarray, box: Sequence[float]) -> None:
         """Start following the target in ``box`` (x, y, w, h), pixels; errors as in start."""
-        x, y, w, h = _four_numbers(box)
-        self.state = self.start(image, (x, y, x + w, y + h))
+        self.state = self.start(image, check_box(box, mode=BoxMode.XYWH_ABS))
 
     def update(self, image: np.ndarray) -> TrackResult:
         """Find the target in the next frame.
@@ -263,8 +263,8 @@ class SiameseTracker:
         if self.state is None:
             raise RuntimeError("call tracker.init(image, (x, y, w, h)) before tracker.update")
         self.state = self.step(image, self.state)
-        x0, y0, x1, y1 = (float(v) for v in self.state.box)
-        return TrackResult((x0, y0, x1 - x0, y1 - y0), self.state.score, self.state.status)
+        box = tuple(to_xywh(self.state.box).tolist())
+        return TrackResult(box, self.state.score, self.state.status)
 
 
 def build_siamese_tracker(cfg, model) -> SiameseTracker:
@@ -286,27 +286,3 @@ def _check_image(image) -> None:
         raise ValueError("image must be an array (H, W, 3) of uint8, BGR")
     if image.shape[2] != 3 or 0 in image.shape:
         raise ValueError(f"image must be (H, W, 3), got shape {image.shape}")
-
-
-def _four_numbers(box) -> np.ndarray:
-    values = np.asarray(box, dtype=float).reshape(-1)
-    if values.shape != (4,) or not np.isfinite(values).all():
-        raise ValueError(f"a box must be four finite numbers, got {box}")
-    return values
-
-
-def check_box(box, image) -> np.ndarray:
-    """A box (x0, y0, x1, y1) as float64.
-
-    Raises:
-        ValueError: it is not finite, has no positive size, or lies outside the image.
-    """
-    box, (h, w) = _four_numbers(box), image.shape[:2]
-    x0, y0, x1, y1 = box
-    if x1 <= x0 or y1 <= y0:
-        raise ValueError(f"box has no positive size: width {x1 - x0:g}, height {y1 - y0:g}")
-    if x1 <= 0 or y1 <= 0 or x0 >= w or y0 >= h:
-        raise ValueError(
-            f"box x={x0:g} y={y0:g} w={x1 - x0:g} h={y1 - y0:g} lies outside the {w}x{h} image"
-        )
-    return box

@@ -8,7 +8,6 @@ from sot.evaluation.metrics import (
     average_overlap,
     center_error,
     iou_xyxy,
-    is_present,
     mean_area,
     normalized_center_error,
     normalized_precision,
@@ -95,11 +94,6 @@ class TestNormalizedCenterError:
         boxes = np.random.default_rng(0).uniform(0, 900, (200, 4))
         boxes[:, 2:] = boxes[:, :2] + 7.3
         np.testing.assert_array_equal(normalized_center_error(boxes, boxes), 0)
-
-
-def test_is_present():
-    boxes = [BOX, ABSENT, [0, 0, 0, 5], [5, 5, 1, 9], [0, 0, np.inf, 1]]
-    assert is_present(boxes).tolist() == [True, False, False, False, False]
 
 
 class TestSuccess:

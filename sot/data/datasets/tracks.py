@@ -9,6 +9,7 @@ from typing import Dict, Iterable, List, Tuple
 
 import numpy as np
 
+from ...boxes import bounding_box, is_present, to_xywh, to_xyxy
 from ..frames import ImageFrames
 
 __all__ = [
@@ -42,9 +43,8 @@ def make_track(name: str, frames, boxes_xywh, visible=None, **fields) -> Dict:
         raise ValueError(f"sequence {name}: {len(frames)} frames but {len(xywh)} boxes")
     if not len(frames):
         raise ValueError(f"sequence {name} has no frames")
-    present = np.isfinite(xywh).all(axis=1)
-    present[present] = (xywh[present, 2:] > 0).all(axis=1)
-    boxes = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1).astype(np.float32)
+    boxes = to_xyxy(xywh).astype(np.float32)
+    present = is_present(boxes)
     boxes[~present] = np.nan
     fields = {key: np.asarray(value) for key, value in fields.items()}
     if visible is not None:
@@ -106,8 +106,7 @@ def read_boxes(path) -> np.ndarray:
 def bounding_boxes(table: np.ndarray) -> np.ndarray:
     """(T, 4) x, y, w, h as they are, or (T, 8) corners of polygons -> (T, 4) x, y, w, h."""
     if table.shape[1] == 8:
-        low, high = (f(table.reshape(-1, 4, 2), axis=1) for f in (np.min, np.max))
-        table = np.concatenate([low, high - low], axis=1)
+        table = to_xywh(bounding_box(table.reshape(-1, 4, 2)))
     return table.reshape(-1, 4)
 
 

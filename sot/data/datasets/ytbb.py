@@ -12,6 +12,7 @@ from typing import Dict, Iterator, List, Tuple
 import numpy as np
 from PIL import Image
 
+from ...boxes import to_xywh
 from ..frames import ImageFrames
 from .cache import Source
 from .tracks import NumberedFiles, make_track
@@ -96,9 +97,9 @@ def _make_segment(segment: Segment, folder: str, on_disk: set):
     with Image.open(files[0]) as image:  # reads the header alone
         width, height = image.size
     x0, x1, y0, y1 = boxes[here].T
-    xywh = np.stack([x0 * width, y0 * height, (x1 - x0) * width, (y1 - y0) * height], axis=1)
+    xyxy = np.stack([x0 * width, y0 * height, x1 * width, y1 * height], axis=1)
     name = f"{video}_{label}_{target}"
-    return make_track(name, ImageFrames(files), xywh, visible=present[here])
+    return make_track(name, ImageFrames(files), to_xywh(xyxy), visible=present[here])
 
 
 def _number(prefix: str, times: List[int], suffix: str):

@@ -1,15 +1,16 @@
-"""Files of a training that are written whole or not at all."""
+"""Files that are written whole or not at all."""
 
 import contextlib
 import glob
 import os
 import shutil
+from pathlib import Path
 from typing import IO, Iterator
 
-__all__ = ["atomic_write", "remove_partial_files"]
-
+__all__ = ["atomic_write", "remove_partial_files", "write_text"]
 
 PARTIAL = ".partial"
+INTACT = "what was there before is intact; make room and try again"
 
 
 def remove_partial_files(folder: str) -> None:
@@ -31,18 +32,22 @@ def _sync_folder(folder: str) -> None:
 
 
 @contextlib.contextmanager
-def atomic_write(path: str, mode: str = "wb") -> Iterator[IO]:
+def atomic_write(path: str, mode: str = "wb", advice: str = INTACT, **kwargs) -> Iterator[IO]:
     """
-    As ``open(path, mode)`` in a ``with`` block, but the file takes its place once it is complete
-    and on the disk. If the block or the disk fails, what was at ``path`` before is still there and
-    nothing is left over.
+    As ``open(path, mode, **kwargs)`` in a ``with`` block, but the file takes its place once it is
+    complete and on the disk. If the block or the disk fails, what was at ``path`` before is still
+    there and nothing is left over.
+
+    Args:
+        advice: the end of the message of an error.
 
     Raises:
         OSError: the file cannot be written; names it, the reason and the free space.
     """
+    path = os.fspath(path)
     partial = f"{path}{PARTIAL}"
     try:
-        with open(partial, mode) as f:
+        with open(partial, mode, **kwargs) as f:
             yield f
             f.flush()
             os.fsync(f.fileno())
@@ -55,9 +60,16 @@ def atomic_write(path: str, mode: str = "wb") -> Iterator[IO]:
             raise
         # torch.save wraps the disk's error in a RuntimeError about the positions of a zip file
         reason = error.__context__ if isinstance(error.__context__, OSError) else error
+        reason = getattr(reason, "strerror", None) or reason
         folder = os.path.dirname(path) or "."
         free = shutil.disk_usage(folder).free / 1e6 if os.path.isdir(folder) else 0
         raise OSError(
-            f"could not write {path} ({free:.0f} MB are free there): {reason}: earlier checkpoints "
-            "are intact; make room and go on with --resume"
+            f"could not write {path} ({free:.0f} MB are free there): {reason}: {advice}"
         ) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file (UTF-8) as atomic_write does, and make its folder."""
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    with atomic_write(path, "w", encoding="utf-8") as f:
+        f.write(text)

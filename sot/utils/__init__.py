@@ -1,0 +1,1 @@
+"""What all parts of the project use: files that are written whole, command lines, fingerprints."""

@@ -1,0 +1,58 @@
+"""What all programs of the project share: their options for a config, and errors in one line."""
+
+import argparse
+import contextlib
+import functools
+import sys
+from typing import Callable
+
+__all__ = ["INTERRUPTED", "add_config_options", "make_parser", "one_line_errors", "print_error"]
+
+INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
+
+
+def make_parser(description: str) -> argparse.ArgumentParser:
+    """A parser that shows ``description``, a module's docstring, as it is written."""
+    return argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+
+
+def add_config_options(parser: argparse.ArgumentParser, **config_file) -> None:
+    """Add ``--config-file`` and ``opts``, the KEY VALUE pairs at the end of a command line.
+
+    Args:
+        config_file: of ``add_argument`` for --config-file, such as ``required=True``.
+    """
+    options = {"metavar": "FILE", "help": "config: a yaml file, or a name in configs/"}
+    parser.add_argument("--config-file", **{**options, **config_file})
+    parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="overrides of the config")
+
+
+def print_error(error) -> None:
+    """Print ``error: ...`` in one line to stderr, if there is one to print to."""
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        error = f"{error.filename}: {error.strerror}"
+    with contextlib.suppress(OSError, ValueError):  # a closed stderr is no reason to fail
+        print("error:", *str(error).split(), file=sys.stderr, flush=True)
+
+
+def one_line_errors(code: int = 1) -> Callable:
+    """Decorator of a program's ``main``, which returns its exit code: bad input (OSError or
+    ValueError) is one line, and the code is ``code``; after Ctrl-C it is 130."""
+
+    def decorate(main):
+        @functools.wraps(main)
+        def wrapper(*args, **kwargs):
+            try:
+                return main(*args, **kwargs)
+            except (OSError, ValueError) as error:
+                print_error(error)
+                return code
+            except KeyboardInterrupt:
+                print_error("interrupted")
+                return INTERRUPTED
+
+        return wrapper
+
+    return decorate
