@@ -1,6 +1,7 @@
 import os
 import warnings
 
+import matplotlib
 import numpy as np
 import pytest
 import torch
@@ -13,7 +14,8 @@ warnings.filterwarnings("ignore", message=".*torch.jit.script.*")
 def _own_cache(tmp_path_factory):
     """Tests leave the user's cache of data set indexes alone."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FVCORE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("MPLCONFIGDIR", matplotlib.get_cachedir())  # its list of fonts takes long
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
 
 

@@ -30,6 +30,7 @@ import numpy as np
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from sot.data import resolve
 from sot.data.checks import (
     KINDS,
     Checker,
@@ -40,10 +41,8 @@ from sot.data.checks import (
     make_units,
     start_worker,
 )
-from sot.data.datasets import Source, TrackList, get_tracks
-from sot.data.datasets.builtin import BUILTIN, builtin_sources
+from sot.data.datasets import Source, TrackList
 from sot.data.datasets.cache import read_each
-from sot.data.datasets.custom import folder_sources
 
 CLEAN, PROBLEMS, USAGE, INTERRUPTED = 0, 1, 2, 130  # exit codes
 SHOWN = 5  # of each kind on the screen; the report has all
@@ -55,15 +54,11 @@ def read_dataset(name: str) -> Tuple[TrackList, List[Problem]]:
     Raises:
         ValueError, FileNotFoundError: as sot.data.get_tracks.
     """
-    kind, _, rest = name.partition(":")
-    if name in BUILTIN:
-        sources, problems = builtin_sources(name), []
-    elif kind == "folder":
-        root = Path(rest).resolve()
-        sources = folder_sources(root)
-        problems = folders_left_out(root, sources)
-    else:
-        return get_tracks(name), []
+    entry = resolve(name)
+    if entry.sources is None:
+        return entry.tracks(), []
+    sources = entry.sources()
+    problems = folders_left_out(entry.root, sources) if name.startswith("folder:") else []
     return read_sources(sources, problems), problems
 
 

@@ -33,9 +33,9 @@ from detectron2.utils.logger import setup_logger
 from tabulate import tabulate
 
 from sot.config import load_config, resolve_device
-from sot.data import get_tracks
+from sot.data import get_tracks, resolve
 from sot.engine import Trainer
-from sot.evaluation import SOTEvaluator, dataset_slug
+from sot.evaluation import SOTEvaluator
 from sot.evaluation.comparison import compare
 from sot.evaluation.protocols import get_protocol
 from sot.evaluation.report import write_report
@@ -132,11 +132,11 @@ def main(argv=None) -> int:
     args = parse_args(argv)
     setup_logger(name="sot")
     output, worker, measures = Path(args.output).expanduser(), OpenCVWorker(), {}
-    slug = dataset_slug(args.dataset)
-    folders = {name: output / name / slug for name in args.trackers}
     configs = {Path(config).stem: config for config in args.config_file}
-    folders.update({name: output / name / "inference" / slug for name in configs})
     try:
+        slug = resolve(args.dataset).slug
+        folders = {name: output / name / slug for name in args.trackers}
+        folders.update({name: output / name / "inference" / slug for name in configs})
         makes = {}
         for name in args.trackers:
             makes[name] = functools.partial(make_opencv_tracker, name, args.model[name])

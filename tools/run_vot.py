@@ -26,13 +26,11 @@ import sys
 from pathlib import Path
 
 import sot  # isort: skip  (first, since it silences a warning of detectron2's import)
-from detectron2.data import MetadataCatalog
 from detectron2.utils.logger import setup_logger
 from tabulate import tabulate
 
 from sot.config import load_config
-from sot.data import get_tracks
-from sot.evaluation import dataset_slug
+from sot.data import get_tracks, resolve
 from sot.evaluation.comparison import TrackerScores, scalars, score_tracker
 from sot.evaluation.protocols import PROTOCOLS, VOTProtocol, get_protocol
 from sot.tracking import SequenceTracker
@@ -78,7 +76,7 @@ def run(runner, fingerprint: str, dataset: str, folder: Path) -> dict:
         {sequence: what went wrong}
     """
     tracks = get_tracks(dataset)
-    writer = RestartWriter(folder, MetadataCatalog.get(dataset).get("pixel_origin", 0))
+    writer = RestartWriter(folder, resolve(dataset).pixel_origin)
     finished = writer.begin(fingerprint, tracks, resume=True)
     logger.info(f"{dataset}: {len(finished)} of {len(tracks)} sequences are finished in {folder}")
     failed = {}
@@ -150,8 +148,8 @@ def parse_args(argv=None):
 def main(argv=None) -> int:
     args = parse_args(argv)
     setup_logger(name="sot")
-    folder = Path(args.output).expanduser() / dataset_slug(args.dataset)
     try:
+        folder = Path(args.output).expanduser() / resolve(args.dataset).slug
         get_tracks(args.dataset)
         protocol = PROTOCOLS[args.protocol] if args.protocol else get_protocol(args.dataset)
         if not isinstance(protocol, VOTProtocol):

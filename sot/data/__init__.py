@@ -1,7 +1,7 @@
 from . import datasets as _  # registers the built-in names
 from .build import PairLoader, build_siamese_test_loader, build_siamese_train_loader
+from .catalog import get_tracks, resolve
 from .dataset_mapper import SiameseDatasetMapper
-from .datasets import get_tracks
 from .pair_dataset import PairDataset
 from .transforms import SubwindowTransform, TargetCrop
 
@@ -14,4 +14,5 @@ __all__ = [
     "build_siamese_test_loader",
     "build_siamese_train_loader",
     "get_tracks",
+    "resolve",
 ]

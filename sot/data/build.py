@@ -11,15 +11,14 @@ from typing import Collection, Dict, Iterator, List
 import cv2
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import MetadataCatalog
 from detectron2.data.common import DatasetFromList
 from detectron2.data.samplers import InferenceSampler
 from detectron2.structures import Instances
 from detectron2.utils import comm
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from .catalog import resolve
 from .dataset_mapper import SiameseDatasetMapper
-from .datasets import get_tracks
 from .pair_dataset import PairDataset
 
 __all__ = ["PairLoader", "build_siamese_test_loader", "build_siamese_train_loader"]
@@ -146,12 +145,12 @@ def build_siamese_train_loader(cfg: CfgNode, mapper=None) -> PairLoader:
     """
     if not cfg.DATASETS.TRAIN:
         raise ValueError("DATASETS.TRAIN is empty: name at least one training set")
-    datasets = [get_tracks(name) for name in cfg.DATASETS.TRAIN]
+    entries = [resolve(name) for name in cfg.DATASETS.TRAIN]
+    datasets = [entry.tracks() for entry in entries]
     pairs = PairDataset(
         datasets,
         cfg.DATASETS.TRAIN_REPEAT_FACTOR,
-        frame_ranges=cfg.DATASETS.FRAME_RANGE
-        or [MetadataCatalog.get(n).get("frame_range", 100) for n in cfg.DATASETS.TRAIN],
+        frame_ranges=cfg.DATASETS.FRAME_RANGE or [entry.frame_range for entry in entries],
         epoch_sizes=cfg.DATASETS.TRAIN_EPOCH_SIZE,
         negative_fraction=cfg.DATALOADER.NEGATIVE_PAIR_FRACTION,
         seed=max(cfg.SEED, 0),
@@ -169,13 +168,14 @@ def build_siamese_test_loader(
 
     Args:
         cfg: config.
-        dataset_name: see get_tracks.
+        dataset_name: see `sot.data.resolve`.
         skip: names of sequences to leave out.
 
     Raises:
-        ValueError: a sequence whose first frame has no box to start from; and as get_tracks.
+        ValueError: a sequence whose first frame has no box to start from; and as of
+            `sot.data.get_tracks`.
     """
-    tracks = get_tracks(dataset_name)
+    tracks = resolve(dataset_name).tracks()
     for track in tracks:
         if not track["visible"][0]:
             raise ValueError(

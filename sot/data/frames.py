@@ -10,17 +10,20 @@ gray)``: see :func:`read_frame`.
 import os
 import re
 from pathlib import Path
-from typing import List, Tuple
+from typing import Dict, List, Tuple
 
 import av
 import cv2
 import numpy as np
+from PIL import Image
 
 __all__ = [
     "FrameError",
     "ImageFrames",
+    "Photograph",
     "VideoFrames",
     "find_frames",
+    "frame_size",
     "list_images",
     "natural_key",
     "read_frame",
@@ -180,6 +183,18 @@ class VideoFrames:
         self._stamps = np.array(sorted(stamps))
         self._keys = np.array(sorted(keys), dtype=np.int64).reshape(-1, 2)
 
+    def state(self) -> Dict:
+        """What :meth:`from_state` makes the same frames from, without opening the file."""
+        return {"path": self.path, "stamps": self._stamps.tolist(), "keys": self._keys.tolist()}
+
+    @classmethod
+    def from_state(cls, state: Dict) -> "VideoFrames":
+        frames = cls.__new__(cls)
+        frames.path = state["path"]
+        frames._stamps = np.array(state["stamps"])
+        frames._keys = np.array(state["keys"], dtype=np.int64).reshape(-1, 2)
+        return frames
+
     def __len__(self):
         return len(self._stamps)
 
@@ -272,3 +287,48 @@ def upright_bgr(picture: av.VideoFrame) -> np.ndarray:
     image = picture.to_ndarray(format="bgr24")
     quarter_turns = round(picture.rotation / 90)  # counterclockwise, as np.rot90 counts
     return np.ascontiguousarray(np.rot90(image, quarter_turns)) if quarter_turns else image
+
+
+class Photograph(ImageFrames):
+    """One photograph whose annotations tell its size, and so whether they are about the picture as
+    it is stored or as its EXIF tag turns it."""
+
+    def __init__(self, file: str, size: Tuple[int, int]):
+        """
+        Args:
+            size: (W, H) that the annotations tell.
+        """
+        super().__init__([file])
+        self.size = tuple(size)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return self.read(index, 1, False)[0]
+
+    def read(self, index: int, max_reduction: float, gray: bool) -> Tuple[np.ndarray, int]:
+        image, reduction = super().read(index, max_reduction, gray)
+        size = image.shape[1::-1]
+        if reduction == 1 and size != self.size and size == self.size[::-1]:
+            data = np.fromfile(self.files[index], np.uint8)
+            flags = cv2.IMREAD_GRAYSCALE if gray else cv2.IMREAD_COLOR
+            stored = cv2.imdecode(data, flags | cv2.IMREAD_IGNORE_ORIENTATION)
+            image = stored if stored.shape[1::-1] == self.size else image
+        return image, reduction
+
+
+def frame_size(frames, index: int = 0) -> Tuple[int, int]:
+    """(W, H) of a frame as it is read; of an image file, from its header alone.
+
+    Raises:
+        FrameError: the frame cannot be had.
+    """
+    if isinstance(frames, ImageFrames):
+        try:
+            with Image.open(frames.name(index)) as image:
+                turned = image.getexif().get(0x0112, 1) >= 5
+                size = image.size
+        except Exception:  # missing, damaged, or in a format that OpenCV alone knows
+            pass
+        else:
+            stored = isinstance(frames, Photograph) and frames.size == size
+            return size[::-1] if turned and not stored else size
+    return frames[index].shape[1::-1]

@@ -1,3 +1,3 @@
-from .evaluator import SOTEvaluator, dataset_slug, task_prefixes
+from .evaluator import SOTEvaluator, task_prefixes
 
-__all__ = ["SOTEvaluator", "dataset_slug", "task_prefixes"]
+__all__ = ["SOTEvaluator", "task_prefixes"]

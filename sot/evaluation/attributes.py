@@ -12,13 +12,12 @@ Where they come from:
 
 import csv
 import json
-import os
 import re
 from pathlib import Path
 from typing import Dict, Iterable, List, Optional, Tuple
 
-from ..data.datasets.builtin import BUILTIN
-from ..data.datasets.tracks import read_table
+from ..data import resolve
+from ..data.datasets import read_table
 
 __all__ = ["ATTRIBUTE_NAMES", "OTB", "find_attributes", "long_name", "read_attributes"]
 
@@ -121,14 +120,9 @@ def find_attributes(dataset: str, names: Iterable[str]) -> Tuple[Dict[str, List[
 
 def _places(dataset: str) -> Tuple[Optional[Path], Optional[Path]]:
     """Folder of a data set, and of its official attributes if it has a place of its own."""
-    kind, _, rest = dataset.partition(":")
-    if kind == "folder":
-        return Path(rest), None
-    if dataset not in BUILTIN:
-        return None, None
-    builtin = BUILTIN[dataset]
-    root = Path(os.environ.get("DETECTRON2_DATASETS", "datasets")).expanduser() / builtin.folder
-    return root, root / "anno" / builtin.split / "att" if builtin.folder == "uav123" else None
+    root = resolve(dataset).root
+    official = {"uav123": "anno/UAV123/att", "uav20l": "anno/UAV20L/att"}.get(dataset)
+    return root, root / official if official else None
 
 
 def _video(name: str) -> str:

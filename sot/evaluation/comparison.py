@@ -11,7 +11,7 @@ from typing import Dict, Iterable, List, Optional
 import numpy as np
 
 from ..data import get_tracks
-from ..data.datasets.tracks import TrackList
+from ..data.datasets import TrackList
 from .attributes import find_attributes, read_attributes
 from .metrics import frames_per_second
 from .protocols import Protocol, get_protocol

@@ -7,39 +7,24 @@ from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Set
 
 import numpy as np
-from detectron2.data import MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from tabulate import tabulate
 
 from ..boxes import is_present
-from ..data import get_tracks
+from ..data import resolve
 from ..utils.files import write_text
 from .metrics import frames_per_second
 from .protocols import get_protocol
 from .writers import ResultWriter, file_name
 
-__all__ = ["SOTEvaluator", "dataset_slug", "task_prefixes"]
+__all__ = ["SOTEvaluator", "task_prefixes"]
 
 TASK = "ope"
 SPEED = (
     "fps: 1 / median time per tracked frame without reading it; of the set, the median over "
     "sequences."
 )
-
-
-def dataset_slug(name: str) -> str:
-    """
-    A folder name for the results of a dataset: `folder:/data/sequences` -> `folder_sequences`,
-    `coco:/data/images:/data/val.json` -> `coco_val`; of other names, only letters that are
-    safe in a file name stay. Two folders with one base name get one slug.
-    """
-    kind, _, rest = name.partition(":")
-    if kind == "folder":
-        name = f"folder_{Path(rest).resolve().name}"
-    elif kind == "coco":
-        name = f"coco_{Path(rest.rpartition(':')[2]).stem}"
-    return file_name(name)
 
 
 def task_prefixes(datasets: Sequence[str]) -> List[str]:
@@ -52,7 +37,7 @@ def task_prefixes(datasets: Sequence[str]) -> List[str]:
     """
     slugs = {}
     for name in datasets:
-        slug = dataset_slug(name)
+        slug = resolve(name).slug
         if slug in slugs:
             raise ValueError(
                 f"the test sets {slugs[slug]!r} and {name!r} would both be written to the folder "
@@ -91,13 +76,13 @@ class SOTEvaluator(DatasetEvaluator):
         self._logger = logging.getLogger(__name__)
         self._dataset_name = dataset_name
         self._distributed = distributed
+        entry = resolve(dataset_name)
         self._protocol = get_protocol(dataset_name)
-        self._output_dir = os.path.join(output_dir, dataset_slug(dataset_name))
-        origin = MetadataCatalog.get(dataset_name).get("pixel_origin", 0)
-        self._files = ResultWriter(self._output_dir, self._protocol.name, origin)
+        self._output_dir = os.path.join(output_dir, entry.slug)
+        self._files = ResultWriter(self._output_dir, self._protocol.name, entry.pixel_origin)
         self._tracks = {}
         files = {}
-        for track in get_tracks(dataset_name):
+        for track in entry.tracks():
             name = track["name"]
             other = files.setdefault(file_name(name), name)
             if name in self._tracks or other != name:

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from typing import Callable, Dict, Tuple
 
 import numpy as np
-from detectron2.data import MetadataCatalog
 
 from ..boxes import is_present, sides_of, to_xywh, to_xyxy
+from ..data import resolve
 from . import metrics
 from .protocol import Protocol, image_size_of
 from .vot_protocols import LongTermProtocol, VOTProtocol
@@ -268,12 +268,12 @@ PROTOCOLS: Dict[str, Protocol] = {
 
 def get_protocol(dataset_name: str) -> Protocol:
     """
-    The protocol in the metadata of a data set (its `protocol`); "otb" if it has none.
+    The protocol that a dataset asks for; "otb" if it asks for none.
 
     Raises:
-        ValueError: the metadata names a protocol that does not exist.
+        ValueError: no such dataset, or it asks for a protocol that does not exist.
     """
-    name = MetadataCatalog.get(dataset_name).get("protocol", "otb")
+    name = resolve(dataset_name).protocol or "otb"
     if name not in PROTOCOLS:
         raise ValueError(
             f"dataset {dataset_name!r} asks for the protocol {name!r}; there are "

@@ -20,7 +20,7 @@ from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ..data.datasets.tracks import read_table
+from ..data.datasets import read_table
 from .vot import BOX, FAILED, PASSED_OVER, STARTED
 
 __all__ = ["SCORES", "TIMES", "find_result", "further_runs", "read_column", "read_result_table"]

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
-from detectron2.data import MetadataCatalog
 
 from ..boxes import bounding_box, is_present, to_xyxy
-from ..data import get_tracks
+from ..data import resolve
 from .metrics import iou_xyxy
 from .result_files import (
     SCORES,
@@ -93,8 +92,8 @@ def read_results(
     if not folder.is_dir():
         raise FileNotFoundError(f"folder of results {folder} does not exist")
     if isinstance(dataset, str):
-        origin = MetadataCatalog.get(dataset).get("pixel_origin", 0)
-        dataset = get_tracks(dataset)
+        entry = resolve(dataset)
+        origin, dataset = entry.pixel_origin, entry.tracks()
     results, shifts, missing, count = {}, [], [], 0
     for track in dataset:
         name, count = track["name"], count + 1

@@ -8,7 +8,7 @@ from detectron2.utils import comm
 from evaluator_runs import FURTHER, NAMES, output, track
 
 from sot.config import load_config
-from sot.evaluation import SOTEvaluator, dataset_slug, task_prefixes
+from sot.evaluation import SOTEvaluator, task_prefixes
 from sot.evaluation.protocols import get_protocol
 
 
@@ -196,25 +196,6 @@ class TestBadInput:
         register(*(track(name) for name in names))
         with pytest.raises(ValueError, match=f"'{names[0]}' and '{names[1]}'"):
             SOTEvaluator("tiny", str(tmp_path))
-
-
-@pytest.mark.parametrize(
-    "name, slug",
-    [
-        ("synthetic_val", "synthetic_val"),
-        ("folder:/data/my sequences/", "folder_my_sequences"),
-        ("coco:/data/images:/data/val2017.json", "coco_val2017"),
-        ("a/b:c", "a_b_c"),
-    ],
-)
-def test_dataset_slug(name, slug):
-    assert dataset_slug(name) == slug
-
-
-def test_dataset_slug_of_a_relative_folder(tmp_path, monkeypatch):
-    (tmp_path / "clips").mkdir()
-    monkeypatch.chdir(tmp_path / "clips")
-    assert dataset_slug("folder:.") == "folder_clips"
 
 
 def test_task_prefixes():

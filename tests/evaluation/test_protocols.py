@@ -2,7 +2,6 @@ import json
 
 import numpy as np
 import pytest
-from detectron2.data import MetadataCatalog
 from one_pass_runs import NAN, make_track, random_sequence, score
 
 from sot.evaluation.protocols import PROTOCOLS, get_protocol
@@ -246,14 +245,12 @@ class TestImageSize:
 
 
 class TestGetProtocol:
-    def test_of_metadata(self):
-        MetadataCatalog.get("protocol_test_got").protocol = "got10k"
-        assert get_protocol("protocol_test_got") is PROTOCOLS["got10k"]
-        assert get_protocol("protocol_test_none") is PROTOCOLS["otb"]
+    def test_of_metadata(self, register):
+        register(protocol="got10k")
+        assert get_protocol("tiny") is PROTOCOLS["got10k"]
+        assert get_protocol("folder:/data/clips") is PROTOCOLS["otb"]
 
-    def test_unknown(self):
-        MetadataCatalog.get("protocol_test_bad").protocol = "imagenet"
-        with pytest.raises(
-            ValueError, match="'protocol_test_bad' asks for the protocol 'imagenet'"
-        ):
-            get_protocol("protocol_test_bad")
+    def test_unknown(self, register):
+        register(protocol="imagenet")
+        with pytest.raises(ValueError, match="'tiny' asks for the protocol 'imagenet'"):
+            get_protocol("tiny")

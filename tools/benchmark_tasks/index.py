@@ -23,7 +23,7 @@ def benchmark_index(cfg, args):
     """Yield the result for one made index."""
     with tempfile.TemporaryDirectory() as folder:
         sources = make_sources(folder, np.random.default_rng(args.seed))
-        with mock.patch.dict(os.environ, FVCORE_CACHE=f"{folder}/cache"):
+        with mock.patch.dict(os.environ, XDG_CACHE_HOME=f"{folder}/cache"):
             seconds = []
             for _ in range(2):  # from the text files, then from the cache
                 begin = time.process_time()

@@ -7,17 +7,18 @@ those frames too. Some data sets add arrays with T rows, such as ``polygons`` (T
 (T,). An object in a photograph is a track of one frame.
 """
 
+from .box_files import read_boxes, read_table
 from .builtin import register_builtin
 from .cache import Source, cached_tracks
-from .custom import get_tracks, load_coco, load_folder
+from .coco import load_coco
+from .folder import load_folder
 from .synthetic import register_synthetic
-from .tracks import TrackList, make_track, read_boxes, read_table
+from .tracks import TrackList, make_track
 
 __all__ = [
     "Source",
     "TrackList",
     "cached_tracks",
-    "get_tracks",
     "load_coco",
     "load_folder",
     "make_track",

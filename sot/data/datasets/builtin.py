@@ -1,12 +1,13 @@
-"""The public data sets by name, and where they are looked for.
+"""The public datasets by name, and where they are looked for.
 
 Each is read from its official layout in a folder under ``$DETECTRON2_DATASETS`` (default
-``./datasets``); see datasets/README.md. COCO and other data sets of photographs are detectron2's
+``./datasets``); see datasets/README.md. COCO and other datasets of photographs are detectron2's
 own: ``coco_2017_train``, or whatever was registered with it.
 """
 
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Callable, Dict, List
@@ -17,7 +18,7 @@ from . import got10k, ilsvrc, lasot, nfs, otb, trackingnet, uav, vot, ytbb
 from .cache import Source, cached_tracks
 from .tracks import TrackList
 
-__all__ = ["BUILTIN", "Builtin", "builtin_sources", "load_builtin", "register_builtin"]
+__all__ = ["BUILTIN", "Builtin", "builtin_sources", "datasets_root", "register_builtin"]
 
 
 @dataclass(frozen=True)
@@ -45,19 +46,13 @@ class Builtin:
     protocol: str = ""
 
 
-def _trackingnet(split: str) -> Builtin:
-    make = _benchmark if split == "test" else Builtin
-    return make(
-        trackingnet,
-        trackingnet.trackingnet_sources,
-        "trackingnet",
-        split,
-        protocol="trackingnet",
-    )
-
-
 def _benchmark(reader, sources, folder, split, protocol) -> Builtin:
     return Builtin(reader, sources, folder, split, strict=True, protocol=protocol)
+
+
+def _trackingnet(split: str) -> Builtin:
+    args = (trackingnet, trackingnet.trackingnet_sources, "trackingnet", split)
+    return Builtin(*args, strict=split == "test", protocol="trackingnet")
 
 
 BUILTIN: Dict[str, Builtin] = {
@@ -86,38 +81,52 @@ BUILTIN: Dict[str, Builtin] = {
 }
 
 
+def datasets_root() -> Path:
+    """The folder in which datasets are looked for: ``$DETECTRON2_DATASETS``, or ./datasets."""
+    return Path(os.environ.get("DETECTRON2_DATASETS", "datasets")).expanduser()
+
+
+def where_to_put(path: Path) -> str:
+    """What there is to say of an absolute path that is missing, if it leads into
+    :func:`datasets_root`; "" otherwise."""
+    root = datasets_root()
+    if root.absolute() not in path.parents:
+        return ""
+    return (
+        f"; datasets are looked for in $DETECTRON2_DATASETS ({root}): set it to the folder that "
+        f"holds {path.relative_to(root.absolute()).parts[0]}/, and see datasets/README.md"
+    )
+
+
 def builtin_sources(name: str) -> List[Source]:
-    """Sources of a data set of BUILTIN.
+    """Sources of a dataset of BUILTIN.
 
     Raises:
         FileNotFoundError: not there, or a part of it that is needed to know its sequences; the
             message says where it was looked for and what is expected there.
     """
     builtin = BUILTIN[name]
-    place = Path(os.environ.get("DETECTRON2_DATASETS", "datasets")).expanduser()
-    root = place / builtin.folder
+    root = datasets_root() / builtin.folder
     try:
         if not root.is_dir():
             raise FileNotFoundError(f"there is no folder {root}")
         return builtin.sources(root, builtin.split)
     except FileNotFoundError as e:
-        tree = "".join(f"  {line}\n" for line in builtin.reader.TREE.splitlines())
-        raise FileNotFoundError(
-            f"dataset {name!r}: {e}\nExpected in {root.absolute()}:\n{tree}"
-            f"Data sets are looked for in $DETECTRON2_DATASETS ({place}): set it to the folder "
-            f"that holds {builtin.folder}/, and see datasets/README.md"
-        ) from None
+        tree = "".join(f"\n  {line}" for line in builtin.reader.TREE.splitlines())
+        hint = where_to_put(root.absolute() / "...")
+        expected = f"expected in {root.absolute()}:{tree}"
+        raise FileNotFoundError(f"dataset {name!r}: {e}{hint}\n{expected}") from None
 
 
 def load_builtin(name: str) -> TrackList:
-    """Tracks of a data set of BUILTIN; errors as builtin_sources, and of its sources if strict."""
+    """Tracks of a dataset of BUILTIN; errors as builtin_sources, and of its sources if strict."""
     return cached_tracks(name, builtin_sources(name), BUILTIN[name].strict)
 
 
 def register_builtin() -> None:
     """Register the names of BUILTIN."""
     for name, builtin in BUILTIN.items():
-        DatasetCatalog.register(name, lambda name=name: load_builtin(name))
+        DatasetCatalog.register(name, partial(load_builtin, name))
         MetadataCatalog.get(name).set(
             evaluator_type="sot",
             frame_range=builtin.frame_range,

@@ -1,28 +1,36 @@
-"""Data sets as sources that are read once and kept on disk."""
+"""Datasets as sources that are read once and kept as an index on disk.
+
+An index is a cache: it holds plain arrays and JSON (nothing that could run code) with checksums, in
+a folder of the user's own, and is made anew when anything about it is in doubt.
+"""
 
 import hashlib
 import json
 import logging
 import os
-import pickle
 import shutil
 import tempfile
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Dict, Iterable, Iterator, List, Optional, Tuple
 
+import numpy as np
 from detectron2.utils.logger import log_first_n
-from iopath.common.file_io import file_lock, get_cache_dir
+from iopath.common.file_io import file_lock
+from portalocker import LockException
 from tqdm import tqdm
 
-from ..frames import FrameError
+from ..frames import FrameError, VideoFrames
 from .tracks import TrackList
 
-__all__ = ["READ_ERRORS", "Source", "cached_tracks", "read_each"]
+__all__ = ["READ_ERRORS", "Source", "cache_folder", "cached_tracks", "read_each", "warn_once"]
 
+# Part of the key of every index: to be raised when its files, or what a reader yields, change.
+VERSION = 2
 # An index that takes longer than this to make, in seconds, is kept on disk.
 KEEP_AFTER = 1.0
 READ_ERRORS = (FrameError, ValueError, OSError)
@@ -46,11 +54,12 @@ class Source:
 def cached_tracks(name: str, sources: Iterable[Source], strict: bool) -> TrackList:
     """The tracks of all sources, in order.
 
-    What takes long to read is kept in fvcore's cache folder (``$FVCORE_CACHE``, by default
-    ~/.torch/iopath_cache) until a file of a source, or the code that reads it, changes.
+    What takes long to read is kept in :func:`cache_folder` until a file of a source, or VERSION,
+    changes: frames that are image files or videos. Where nothing can be kept there, that is logged
+    and the sources are read each time.
 
     Args:
-        name: of the data set.
+        name: of the dataset.
         sources: see Source.
         strict: a source that cannot be read is an error; otherwise it is left out, counted and
             named in the log.
@@ -58,55 +67,132 @@ def cached_tracks(name: str, sources: Iterable[Source], strict: bool) -> TrackLi
     Raises:
         one of READ_ERRORS: if strict, that of the first source that cannot be read.
     """
-    sources = list(sources)
-    where, state = _signature(sources, strict)
-    slug = "".join(c if c.isalnum() else "_" for c in name)[-60:]
-    prefix = f"{slug}-{where}-"
-    folder = Path(get_cache_dir()) / "sot_tracks" / (prefix + state)
-    os.makedirs(folder.parent, exist_ok=True)
-    left_out = []
-    # of several processes that start together, one reads and the others wait for its files
-    with file_lock(str(folder.parent / prefix)):
-        tracks = _load(folder, left_out)
+    sources, left_out, tracks = list(sources), [], None
+    with ExitStack() as stack:
+        try:
+            place = cache_folder() / "tracks"
+            place.mkdir(exist_ok=True)
+            prefix, state = _key(name, sources, strict)
+            folder = place / (prefix + state)
+            # of several processes that start together, one reads and the others wait for its files
+            stack.enter_context(file_lock(str(place / prefix)))
+        except (OSError, RuntimeError, LockException) as e:
+            warn_once(f"no index of {name} is kept, as the cache cannot be used: {e}", __name__)
+            folder = None
+        if folder is not None:
+            tracks = _load(folder, left_out)
         if tracks is None:
             begin = time.perf_counter()
             tracks = TrackList.pack(_read_all(name, sources, strict, left_out))
-            if time.perf_counter() - begin > KEEP_AFTER:
-                _keep(tracks, left_out, folder, prefix)
-                tracks = TrackList.load(folder)  # mapped files instead of memory of this process
+            if folder is not None and time.perf_counter() - begin > KEEP_AFTER:
+                # mapped files instead of memory of this process
+                tracks = _keep(tracks, left_out, folder, prefix)
     _log_left_out(name, len(sources), left_out)
     return tracks
 
 
-def _load(folder: Path, left_out: List):
-    """The index that is kept there, or None if there is none or it is damaged."""
-    try:
-        left_out += json.loads((folder / "left_out.json").read_text())
-        return TrackList.load(folder)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as e:
-        logging.getLogger(__name__).warning(f"the index {folder} is damaged and made anew: {e}")
-        shutil.rmtree(folder)
-        left_out.clear()
-        return None
+def cache_folder() -> Path:
+    """The user's own folder for what can be made anew: sot/ in ``$XDG_CACHE_HOME``, by default
+    ~/.cache. It is made if it is missing; nobody else may enter it.
+
+    Raises:
+        OSError: it cannot be made, or belongs to somebody else.
+        RuntimeError: the user has no home.
+    """
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "sot"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    stat = folder.stat()
+    if hasattr(os, "getuid") and stat.st_uid != os.getuid():
+        raise PermissionError(f"{folder} belongs to another user")
+    if stat.st_mode & 0o077:
+        folder.chmod(0o700)
+    return folder
 
 
-def _signature(sources: List[Source], strict: bool) -> Tuple[str, str]:
-    """Hashes of where the data is, and of the state that it and our readers are in."""
-    where, state = hashlib.sha256(), hashlib.sha256(str(strict).encode())
-    here = Path(__file__).parent
-    for module in [here.parent / "frames.py", *sorted(here.glob("*.py"))]:
-        state.update(module.read_bytes())
+def _key(name: str, sources: List[Source], strict: bool) -> Tuple[str, str]:
+    """What tells apart datasets, and the states of one: a prefix and the rest of a file name."""
+    where, state = hashlib.sha256(), hashlib.sha256(f"{VERSION} {strict}\n".encode())
     for source in sources:
         for file in source.files:
             where.update(os.fsencode(file))
             try:
                 stat = os.stat(file)
-                state.update(f"{file} {stat.st_mtime_ns} {stat.st_size}\n".encode(errors="replace"))
+                state.update(os.fsencode(f"{file} {stat.st_mtime_ns} {stat.st_size}\n"))
             except OSError:
-                state.update(f"{file} is missing\n".encode(errors="replace"))
-    return where.hexdigest()[:8], state.hexdigest()[:16]
+                state.update(os.fsencode(f"{file} is missing\n"))
+    slug = "".join(c if c.isalnum() else "_" for c in name)[-60:]
+    return f"{slug}-{where.hexdigest()[:8]}-", state.hexdigest()[:16]
+
+
+def _load(folder: Path, left_out: List) -> Optional[TrackList]:
+    """The index that is kept there, or None if there is none or it is damaged."""
+    if not folder.is_dir():
+        return None
+    try:
+        index = _read_index(folder)
+        for key, checksum in index["checksums"].items():
+            if _checksum(folder / f"{key}.npy") != checksum:
+                raise ValueError(f"{key}.npy has changed")
+        tracks = _open_index(str(folder))
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        warn_once(f"the index {folder} is damaged and made anew: {e}", __name__)
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+    left_out += index["left_out"]
+    return tracks
+
+
+def _read_index(folder: Path) -> Dict:
+    checksum, _, text = (folder / "index.json").read_bytes().partition(b"\n")
+    if checksum.decode(errors="replace") != f"{zlib.crc32(text):08x}":
+        raise ValueError("index.json has changed")
+    return json.loads(text)
+
+
+def _checksum(path: Path) -> int:
+    return zlib.crc32(np.memmap(path, np.uint8, "r"))
+
+
+def _open_index(folder: str) -> TrackList:
+    """What was kept, mapped into memory: pages are read when used, and shared by processes."""
+    index = _read_index(Path(folder))
+    # plain arrays, since views of np.memmap are slow to make
+    arrays = {
+        key: np.load(f"{folder}/{key}.npy", mmap_mode="r", allow_pickle=False).view(np.ndarray)
+        for key in index["checksums"]
+    }
+    objects = [VideoFrames.from_state(state) for state in index["objects"]]
+    return TrackList(arrays, objects, origin=(_open_index, (folder,)))
+
+
+def _keep(tracks: TrackList, left_out: List, folder: Path, prefix: str) -> TrackList:
+    """Write into a new folder and rename it, so that no half-written index is ever found; then
+    drop the outdated ones of the same data. Returns the tracks, from disk if all went well."""
+    if not all(isinstance(frames, VideoFrames) for frames in tracks.objects):
+        return tracks
+    temporary = None
+    try:
+        temporary = Path(tempfile.mkdtemp(dir=folder.parent))
+        for key, array in tracks.arrays.items():
+            np.save(temporary / f"{key}.npy", array, allow_pickle=False)
+        index = {
+            "checksums": {key: _checksum(temporary / f"{key}.npy") for key in tracks.arrays},
+            "objects": [frames.state() for frames in tracks.objects],
+            "left_out": left_out,
+        }
+        text = json.dumps(index).encode()
+        (temporary / "index.json").write_bytes(f"{zlib.crc32(text):08x}\n".encode() + text)
+        os.rename(temporary, folder)
+        tracks = _open_index(str(folder))
+    except OSError as e:
+        warn_once(f"the index {folder} cannot be written: {e}", __name__)
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)  # if it is still there
+    for old in folder.parent.glob(f"{prefix}*"):
+        if old.is_dir() and old != folder:
+            shutil.rmtree(old, ignore_errors=True)
+    return tracks
 
 
 def read_each(sources: List[Source]) -> Iterator[Tuple[Source, List[Dict], Optional[Exception]]]:
@@ -139,28 +225,14 @@ def _read_all(name: str, sources: List[Source], strict: bool, left_out: List) ->
             yield from tracks
 
 
-def _keep(tracks: TrackList, left_out: List, folder: Path, prefix: str) -> None:
-    """Write into a new folder and rename it, so that no half-written index is ever found; then
-    drop the outdated ones of the same data."""
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent))
-    try:
-        tracks.save(temporary)
-        (temporary / "left_out.json").write_text(json.dumps(left_out))
-        os.rename(temporary, folder)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    for old in folder.parent.glob(f"{prefix}*"):
-        if old.is_dir() and old != folder:
-            shutil.rmtree(old, ignore_errors=True)
-
-
 def _log_left_out(name: str, total: int, left_out: List) -> None:
     if left_out:
         shown = "\n".join(f"  {source}: {error}" for source, error in left_out[:5])
-        message = (
-            f"{name}: {len(left_out)} of {total} sources cannot be read and are left out:\n{shown}"
-            + ("\n  ... (tools/check_dataset.py lists all)" if len(left_out) > 5 else "")
-        )
-        # once, though loader and evaluator both read the set
-        log_first_n(logging.WARNING, message, key="message", name=__name__)
+        more = "\n  ... (tools/check_dataset.py lists all)" if len(left_out) > 5 else ""
+        message = f"{len(left_out)} of {total} sources cannot be read and are left out"
+        warn_once(f"{name}: {message}:\n{shown}{more}", __name__)
+
+
+def warn_once(message: str, logger: str) -> None:
+    """Log a warning once, though loader and evaluator both read a dataset."""
+    log_first_n(logging.WARNING, message, key="message", name=logger)

@@ -15,6 +15,8 @@ from tqdm import tqdm
 
 from ..frames import FrameError, ImageFrames, read_frame
 from ..transforms import SubwindowTransform
+from .cache import Source, cached_tracks
+from .coco import Photographs
 from .tracks import TrackList
 
 __all__ = [
@@ -22,7 +24,7 @@ __all__ = [
     "choose_cut_outs",
     "cut_out_fields",
     "fill_outline",
-    "is_polygon",
+    "load_cut_outs",
     "paint_cut_out",
 ]
 
@@ -53,7 +55,7 @@ def cut_out_fields(image: Dict, annotation: Dict) -> Dict:
     x, y, w, h = annotation["bbox"]
     outline, box = NO_OUTLINE, np.array([x, y, x + w, y + h])
     polygons = annotation.get("segmentation")
-    polygons = filter(is_polygon, polygons) if isinstance(polygons, list) else ()
+    polygons = filter(_is_polygon, polygons) if isinstance(polygons, list) else ()
     parts = [np.asarray(p, dtype=np.float32).reshape(-1, 2) for p in polygons]
     largest = max(parts, key=cv2.contourArea, default=np.zeros((1, 2)))
     if (np.ptp(largest, axis=0) > (w / 2, h / 2)).all():
@@ -65,7 +67,7 @@ def cut_out_fields(image: Dict, annotation: Dict) -> Dict:
     }
 
 
-def is_polygon(points) -> bool:
+def _is_polygon(points) -> bool:
     """Whether x, y, x, y, ... are three points at least, as detectron2 wants them."""
     is_list = isinstance(points, (list, tuple, np.ndarray))
     return is_list and len(points) >= 6 and len(points) % 2 == 0
@@ -143,6 +145,18 @@ def choose_cut_outs(photographs: Iterable[Dict], limit: int, name: str) -> List[
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV lets go of Python's lock
         found = pool.map(_with_outline, chosen)
         return list(tqdm(found, f"outlines of {name}", len(chosen), delay=2, mininterval=1))
+
+
+def load_cut_outs(photographs: Photographs, limit: int, name: str) -> TrackList:
+    """The tracks of :func:`choose_cut_outs`, kept on disk where files tell if they have changed."""
+
+    def choose() -> List[Dict]:
+        return choose_cut_outs(photographs.read(cut_out_fields), limit, name)
+
+    if not photographs.files:
+        return TrackList.pack(choose())
+    source = Source(name, photographs.files, choose)
+    return cached_tracks(f"{photographs.name}:{limit} objects", [source], strict=True)
 
 
 def _can_be_cut(box: np.ndarray) -> bool:

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Dict, List
 
 from ..frames import ImageFrames, list_images
+from .box_files import read_boxes
 from .cache import Source
 from .sequences import extend_first_box, read_labels, read_names
-from .tracks import make_track, read_boxes
+from .tracks import make_track
 
 __all__ = ["got10k_sources"]
 

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Dict, List
 
 from ..frames import ImageFrames, list_images
+from .box_files import read_boxes
 from .cache import Source
 from .sequences import read_labels, read_names
-from .tracks import make_track, read_boxes
+from .tracks import make_track
 
 __all__ = ["lasot_sources", "official_names"]
 

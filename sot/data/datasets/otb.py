@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Dict, List, Tuple
 
 from ..frames import FrameError, ImageFrames, list_images
+from .box_files import read_boxes
 from .cache import Source
-from .tracks import make_track, read_boxes
+from .tracks import make_track
 
 __all__ = ["otb_sources", "parse_ranges", "read_range"]
 

@@ -5,7 +5,7 @@ from typing import List
 
 import numpy as np
 
-from .tracks import read_table
+from .box_files import read_table
 
 __all__ = ["extend_first_box", "read_labels", "read_names"]
 

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Dict, List
 
 from ..frames import ImageFrames, list_images
+from .box_files import read_boxes
 from .cache import Source
 from .sequences import extend_first_box
-from .tracks import make_track, read_boxes
+from .tracks import make_track
 
 __all__ = ["trackingnet_sources"]
 

@@ -1,25 +1,16 @@
 """Tracks: how one is made from annotations, and a compact list of many."""
 
-import json
-import pickle
+import os
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Dict, Iterable, List, Tuple
 
 import numpy as np
 
-from ...boxes import bounding_box, is_present, to_xywh, to_xyxy
-from ..frames import ImageFrames
+from ...boxes import is_present, to_xyxy
+from ..frames import ImageFrames, Photograph
 
-__all__ = [
-    "NumberedFiles",
-    "TrackList",
-    "bounding_boxes",
-    "make_track",
-    "read_boxes",
-    "read_table",
-]
+__all__ = ["NumberedFiles", "TrackList", "make_track"]
 
 
 def make_track(name: str, frames, boxes_xywh, visible=None, **fields) -> Dict:
@@ -56,60 +47,6 @@ def make_track(name: str, frames, boxes_xywh, visible=None, **fields) -> Dict:
     return {"name": name, "frames": frames, "boxes": boxes, **fields}
 
 
-def read_table(path, columns: Sequence = ()) -> np.ndarray:
-    """Text file with as many numbers in each line, separated by comma, tab, semicolon or space.
-
-    Args:
-        path: blank lines in it are passed over.
-        columns: the numbers of columns to accept; () accepts any.
-
-    Returns:
-        (T, K) float64; (0, 0) for an empty file.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: no number, or another number of them; the message gives file and line.
-    """
-    rows = []
-    text = Path(path).read_text(encoding="utf-8-sig").replace(",", " ").replace(";", " ")
-    for number, line in enumerate(text.splitlines(), start=1):
-        words = line.split()
-        if not words:
-            continue
-        try:
-            row = [float(word) for word in words]
-        except ValueError:
-            raise ValueError(f"{path} line {number}: no number in {line.strip()!r}") from None
-        accepted = [len(rows[0])] if rows else columns
-        if accepted and len(row) not in accepted:
-            wanted = " or ".join(str(n) for n in accepted)
-            raise ValueError(
-                f"{path} line {number}: expected {wanted} numbers but found {line.strip()!r}"
-            )
-        rows.append(row)
-    return np.array(rows, dtype=np.float64).reshape(len(rows), -1 if rows else 0)
-
-
-def read_boxes(path) -> np.ndarray:
-    """Text file with one ``x,y,w,h`` a line (see :func:`read_table`) -> (T, 4) float64.
-
-    Eight numbers are the corners of a polygon: its bounding box is taken. ``NaN`` marks an
-    absent target.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: a line that does not hold 4 or 8 numbers; the message gives file and line.
-    """
-    return bounding_boxes(read_table(path, columns=(4, 8)))
-
-
-def bounding_boxes(table: np.ndarray) -> np.ndarray:
-    """(T, 4) x, y, w, h as they are, or (T, 8) corners of polygons -> (T, 4) x, y, w, h."""
-    if table.shape[1] == 8:
-        table = to_xywh(bounding_box(table.reshape(-1, 4, 2)))
-    return table.reshape(-1, 4)
-
-
 class NumberedFiles(Sequence):
     """File names that count up, ``prefix + 0001 + suffix``, ... made when asked for."""
 
@@ -139,21 +76,29 @@ class NumberedFiles(Sequence):
         return f"{prefix}{first + step * (index % self.length):0{digits}d}{suffix}"
 
 
-# how the frames of a track are stored: names one by one, a NumberedFiles, or a Python object
-_LISTED, _NUMBERED, _OBJECT = range(3)
+# how the frames of a track are stored: names one by one, a NumberedFiles, a Photograph, or a Python
+# object
+_LISTED, _NUMBERED, _PHOTOGRAPH, _OBJECT = range(4)
 
 
 class TrackList(Sequence):
     """A read-only sequence of track dicts over a few large arrays.
 
     A list of a million dicts would be copied into every loader worker as soon as it is read;
-    arrays are shared between workers, and between processes when they are files
-    (:meth:`save`, :meth:`load`).
+    arrays are shared between workers, and between processes when they are files (see `cache`).
+
+    Attributes:
+        arrays: the parts that are numbers or text, by name.
+        objects: frames that cannot be written as text.
     """
 
-    def __init__(self, arrays: Dict[str, np.ndarray], objects: List, folder: str = ""):
-        """Use :meth:`pack` or :meth:`load`."""
-        self._arrays, self._objects, self._folder = arrays, objects, folder
+    def __init__(self, arrays: Dict[str, np.ndarray], objects: List, origin: Tuple = ()):
+        """Use :meth:`pack`, or `cache`.
+
+        Args:
+            origin: function and arguments that make the same list in another process.
+        """
+        self.arrays, self.objects, self._origin = arrays, objects, origin
 
     @classmethod
     def pack(cls, tracks: Iterable[Dict]) -> "TrackList":
@@ -170,8 +115,8 @@ class TrackList(Sequence):
             if kind == _OBJECT:
                 objects.append(track["frames"])
                 text = str(len(objects) - 1)
-            names.append(track["name"].encode())
-            frames.append(text.encode("utf-8", "surrogateescape"))
+            names.append(os.fsencode(track["name"]))
+            frames.append(os.fsencode(text))
             kinds.append(kind)
             lengths.append(len(track["boxes"]))
             fields = {k: v for k, v in track.items() if k not in ("name", "frames")}
@@ -195,71 +140,51 @@ class TrackList(Sequence):
             arrays[f"{key}.starts"] = np.cumsum([0, *map(len, texts)])
         return cls(arrays, objects)
 
-    def save(self, folder) -> None:
-        """Write the arrays as files into a folder that exists."""
-        folder = Path(folder)
-        for key, array in self._arrays.items():
-            np.save(folder / f"{key}.npy", array)
-        (folder / "objects.pkl").write_bytes(pickle.dumps(self._objects))
-        (folder / "arrays.json").write_text(json.dumps(list(self._arrays)))
-
-    @classmethod
-    def load(cls, folder) -> "TrackList":
-        """What was saved, mapped into memory: pages are read when used, and shared.
-
-        Raises:
-            OSError, ValueError: not there or not whole.
-        """
-        folder = Path(folder)
-        keys = json.loads((folder / "arrays.json").read_text())
-        arrays = {key: _map_file(folder / f"{key}.npy") for key in keys}
-        return cls(arrays, pickle.loads((folder / "objects.pkl").read_bytes()), str(folder))
-
     def __reduce__(self):
-        if self._folder:
-            return TrackList.load, (self._folder,)
-        return TrackList, (self._arrays, self._objects)
+        return self._origin or (TrackList, (self.arrays, self.objects))
 
     def __len__(self):
-        return len(self._arrays["kinds"])
+        return len(self.arrays["kinds"])
 
     def __getitem__(self, index: int) -> Dict:
         if not -len(self) <= index < len(self):
             raise IndexError(index)
         index %= len(self)
-        start, end = (int(v) for v in self._arrays["starts"][index : index + 2])
-        rows = {k[4:]: v[start:end] for k, v in self._arrays.items() if k.startswith("row.")}
+        start, end = (int(v) for v in self.arrays["starts"][index : index + 2])
+        rows = {k[4:]: v[start:end] for k, v in self.arrays.items() if k.startswith("row.")}
         return {
-            "name": self._text("names", index).decode(),
+            "name": self._text("names", index),
             "frames": self._frames(index, end - start),
             **rows,
         }
 
     def rows(self, key: str) -> np.ndarray:
         """A field of all tracks, one after the other."""
-        return self._arrays[f"row.{key}"]
+        return self.arrays[f"row.{key}"]
 
     def num_visible(self) -> np.ndarray:
         """(N,) visible frames of each track."""
         if not len(self):
             return np.zeros(0, dtype=np.int64)
-        starts = self._arrays["starts"][:-1]
-        return np.add.reduceat(self._arrays["row.visible"], starts, dtype=np.int64)
+        starts = self.arrays["starts"][:-1]
+        return np.add.reduceat(self.arrays["row.visible"], starts, dtype=np.int64)
 
     def num_frames(self) -> np.ndarray:
         """(N,) frames of each track."""
-        return np.diff(self._arrays["starts"])
+        return np.diff(self.arrays["starts"])
 
-    def _text(self, key: str, index: int) -> bytes:
-        start, end = self._arrays[f"{key}.starts"][index : index + 2]
-        return self._arrays[key][start:end].tobytes()
+    def _text(self, key: str, index: int) -> str:
+        start, end = self.arrays[f"{key}.starts"][index : index + 2]
+        return os.fsdecode(self.arrays[key][start:end].tobytes())
 
     def _frames(self, index: int, length: int):
-        kind = self._arrays["kinds"][index]
-        text = self._text("frames", index).decode("utf-8", "surrogateescape")
+        kind = self.arrays["kinds"][index]
+        text = self._text("frames", index)
         if kind == _OBJECT:
-            return self._objects[int(text)]
+            return self.objects[int(text)]
         parts = text.split("\0")
+        if kind == _PHOTOGRAPH:
+            return Photograph(parts[0], (int(parts[1]), int(parts[2])))
         if kind == _NUMBERED:
             prefix, digits, first, step, suffix = parts
             parts = NumberedFiles(prefix, int(digits), int(first), int(step), suffix, length)
@@ -268,6 +193,8 @@ class TrackList(Sequence):
 
 def _describe(frames) -> Tuple[int, str]:
     """Kind, and the text to make the frames from; NUL cannot be in a file name."""
+    if type(frames) is Photograph:
+        return _PHOTOGRAPH, "\0".join(map(str, (frames.files[0], *frames.size)))
     if type(frames) is not ImageFrames:
         return _OBJECT, ""
     files = frames.files
@@ -275,9 +202,3 @@ def _describe(frames) -> Tuple[int, str]:
     if numbered is not None:
         return _NUMBERED, "\0".join(str(part) for part in numbered.parts)
     return _LISTED, "\0".join(files)
-
-
-def _map_file(path: Path) -> np.ndarray:
-    # an empty file cannot be mapped; and plain arrays, since views of np.memmap are slow to make
-    array = np.load(path, mmap_mode="r")
-    return array.view(np.ndarray)

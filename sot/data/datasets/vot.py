@@ -7,9 +7,10 @@ from typing import Dict, List
 import numpy as np
 
 from ..frames import ImageFrames, list_images
+from .box_files import bounding_boxes, read_table
 from .cache import Source
 from .sequences import read_names
-from .tracks import bounding_boxes, make_track, read_table
+from .tracks import make_track
 
 __all__ = ["vot_sources"]
 

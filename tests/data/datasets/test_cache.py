@@ -1,17 +1,21 @@
 import logging
 import os
+import pickle
+from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 
 from sot.data.datasets import Source, cache, cached_tracks, make_track
-from sot.data.frames import ImageFrames
+from sot.data.frames import ImageFrames, VideoFrames
+from sot.visualization import VideoWriter
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """Annotation files a.txt and b.txt; the cache is elsewhere and keeps everything."""
-    monkeypatch.setenv("FVCORE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(cache, "KEEP_AFTER", 0.0)
     (tmp_path / "data").mkdir()
     for name in "ab":
@@ -42,7 +46,7 @@ def names(tracks):
 
 
 def kept(folder):
-    found = (folder.parent / "cache" / "sot_tracks").iterdir()
+    found = (folder.parent / "cache" / "sot" / "tracks").iterdir()
     return [p for p in found if p.is_dir()]
 
 
@@ -102,11 +106,71 @@ def test_left_out_is_logged_from_the_cache_too(folder, caplog, monkeypatch):
     assert len(messages) == 2 and messages[0] == messages[1]
 
 
-def test_damaged_index_is_made_anew(folder, caplog):
+def flip_a_bit(path):
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 4
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("file", ["row.boxes.npy", "names.npy", "index.json"])
+@pytest.mark.parametrize("damage", [Path.unlink, flip_a_bit, lambda path: path.write_bytes(b"")])
+def test_damaged_index_is_made_anew(folder, monkeypatch, file, damage):
+    messages = []
+    monkeypatch.setattr(cache, "log_first_n", lambda level, message, **_: messages.append(message))
     reader = Reader(folder)
     cached_tracks("set", reader.sources(), strict=True)
     (index,) = kept(folder)
-    (index / "row.boxes.npy").write_bytes(b"")
-    with caplog.at_level(logging.WARNING):
+    damage(index / file)
+    for _ in range(2):  # the second time from disk
         tracks = cached_tracks("set", reader.sources(), strict=True)
-    assert names(tracks) == ["a", "b"] and reader.count == 4 and "made anew" in caplog.text
+        assert names(tracks) == ["a", "b"] and tracks[0]["boxes"].tolist() == [[1, 2, 4, 6]]
+    assert reader.count == 4 and len(messages) == 1 and "made anew" in messages[0]
+
+
+def test_folder_is_the_users_own_and_holds_nothing_that_runs(folder):
+    cached_tracks("set", Reader(folder).sources(), strict=True)
+    assert os.stat(folder.parent / "cache" / "sot").st_mode & 0o777 == 0o700
+    (index,) = kept(folder)
+    assert {p.suffix for p in index.iterdir()} == {".npy", ".json"}
+
+
+@pytest.mark.parametrize("problem", ["full", "file", "foreign"])
+def test_cache_that_cannot_be_used_is_done_without(folder, monkeypatch, problem):
+    messages = []
+    monkeypatch.setattr(cache, "log_first_n", lambda level, message, **_: messages.append(message))
+    if problem == "full":
+        monkeypatch.setattr(cache.np, "save", mock.Mock(side_effect=OSError(28, "No space left")))
+    elif problem == "file":
+        (folder.parent / "cache").write_text("")
+    else:
+        monkeypatch.setattr(os, "getuid", lambda: 12345)
+    for _ in range(2):
+        assert names(cached_tracks("set", Reader(folder).sources(), strict=True)) == ["a", "b"]
+    expected = {"full": "No space left", "file": "cache", "foreign": "another user"}[problem]
+    assert len(messages) == 2 and expected in messages[0]
+
+
+def test_videos_are_kept_with_the_index_of_their_pictures(folder):
+    path = str(folder / "a.mp4")
+    with VideoWriter(path, 25) as writer:
+        for i in range(3):
+            writer.write(np.full((48, 64, 3), 80 * i, np.uint8), i)
+    read = mock.Mock(side_effect=lambda: [make_track("v", VideoFrames(path), [[1, 2, 3, 4]] * 3)])
+    for _ in range(2):
+        tracks = cached_tracks("set", [Source("a", (path,), read)], strict=True)
+        assert tracks[0]["frames"][1].mean() == pytest.approx(80, abs=3)
+    assert read.call_count == 1
+    sent = pickle.dumps(tracks)
+    assert len(sent) < 300  # the folder, not the arrays
+    assert len(pickle.loads(sent)[0]["frames"]) == 3
+
+
+def test_frames_that_cannot_be_written_are_read_each_time(folder):
+    class Opaque(list):
+        pass
+
+    read = mock.Mock(side_effect=lambda: [make_track("o", Opaque([0]), [[1, 2, 3, 4]])])
+    for _ in range(2):
+        (track,) = cached_tracks("set", [Source("a", (), read)], strict=True)
+        assert track["frames"] == [0]
+    assert read.call_count == 2

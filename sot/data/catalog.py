@@ -1,0 +1,212 @@
+"""Datasets by their names, as they stand in DATASETS.TRAIN and DATASETS.TEST.
+
+A name is registered in detectron2's `DatasetCatalog`, or says what the dataset is and where, as
+``folder:PATH``; KINDS has what can stand before the colon. Everything that is to be known about a
+dataset without reading it comes from :func:`resolve`.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Callable, Dict, List, Optional
+
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from tqdm import tqdm
+
+from .datasets.builtin import BUILTIN, builtin_sources, datasets_root
+from .datasets.cache import Source
+from .datasets.coco import Photographs, coco_photographs, load_coco, registered_photographs
+from .datasets.composite import composite_tracks
+from .datasets.composite_cut import CutOuts, load_cut_outs
+from .datasets.folder import folder_sources, load_folder
+from .datasets.tracks import TrackList
+
+__all__ = ["KINDS", "DatasetEntry", "get_tracks", "resolve"]
+
+COMPOSITE_TRACKS = (10000, 64)  # number and length where a name gives none
+MIN_CUT_OUTS = 200  # that sequences of photographs choose from, where there are as many
+
+
+@dataclass(frozen=True)
+class DatasetEntry:
+    """What a name stands for.
+
+    Attributes:
+        name: of the dataset.
+        load: reads its tracks; raises ValueError or OSError.
+        slug: of folders and files with its results.
+        root: folder that holds it, None where it is not known.
+        protocol: by which results on it are scored, a name of sot.evaluation.protocols.PROTOCOLS;
+            "" if it asks for none.
+        pixel_origin: the number of the first pixel in its own files and those of results.
+        frame_range: largest distance of the frames of a training pair.
+        sources: parts that can be read one by one; None if it can only be read as a whole.
+        photographs: its objects, if it consists of photographs and that is known without reading.
+    """
+
+    name: str
+    load: Callable[[], TrackList]
+    slug: str
+    root: Optional[Path] = None
+    protocol: str = ""
+    pixel_origin: int = 0
+    frame_range: int = 100
+    sources: Optional[Callable[[], List[Source]]] = None
+    photographs: Optional[Callable[[], Photographs]] = None
+
+    def tracks(self) -> TrackList:
+        """
+        Raises:
+            ValueError: it cannot be read, or none of its boxes is usable; the message names it.
+            FileNotFoundError: a folder or file is missing.
+        """
+        tracks = self.load()
+        if not tracks.num_visible().any():
+            raise ValueError(f"dataset {self.name!r} has no usable box")
+        return tracks
+
+
+def get_tracks(name: str) -> TrackList:
+    """Tracks of a dataset; errors as of :func:`resolve` and :meth:`DatasetEntry.tracks`."""
+    return resolve(name).tracks()
+
+
+def resolve(name: str) -> DatasetEntry:
+    """
+    Args:
+        name: a registered one, or one of KINDS with what follows its colon. A registered dataset
+            yields track dicts, or detectron2's dicts of photographs with annotations.
+
+    Raises:
+        ValueError: no such dataset; the message lists what there is.
+    """
+    if name in DatasetCatalog.list():
+        return _registered(name)
+    kind, colon, rest = name.partition(":")
+    if colon and kind in KINDS:
+        return KINDS[kind].resolve(name, rest)
+    known = [n for n in DatasetCatalog.list() if MetadataCatalog.get(n).get("frame_range")]
+    usages = ", ".join(kind.usage for kind in KINDS.values())
+    raise ValueError(
+        f"no dataset {name!r}; use a registered name ({', '.join(known)}, ...), or {usages}"
+    )
+
+
+def _registered(name: str) -> DatasetEntry:
+    metadata = MetadataCatalog.get(name)
+    about = {
+        key: metadata.get(key, getattr(DatasetEntry, key))
+        for key in ("protocol", "pixel_origin", "frame_range")
+    }
+    if name in BUILTIN:
+        about["root"] = datasets_root() / BUILTIN[name].folder
+        about["sources"] = partial(builtin_sources, name)
+    load = partial(_load_registered, name)
+    if metadata.get("evaluator_type") == "coco" and metadata.get("json_file"):
+        # a large file is read once and kept as an index
+        files = metadata.image_root, metadata.json_file
+        load, about["photographs"] = partial(load_coco, *files), partial(coco_photographs, *files)
+    return DatasetEntry(name, load, _slug(name), **about)
+
+
+def _load_registered(name: str) -> TrackList:
+    items = DatasetCatalog.get(name)
+    if len(items) and "annotations" in items[0]:
+        items = registered_photographs(items, name).read(None)
+    return TrackList.pack(items)
+
+
+def _folder(name: str, path: str) -> DatasetEntry:
+    root = Path(path).resolve()
+    sources = partial(folder_sources, root)
+    return DatasetEntry(
+        name, partial(load_folder, root), _slug(f"folder_{root.name}"), root, sources=sources
+    )
+
+
+def _coco(name: str, rest: str) -> DatasetEntry:
+    images, _, annotations = rest.rpartition(":")
+    if not images:
+        raise ValueError(f"dataset {name!r}: expected {KINDS['coco'].usage}")
+    files = images, annotations
+    return DatasetEntry(
+        name,
+        partial(load_coco, *files),
+        _slug(f"coco_{Path(annotations).stem}"),
+        Path(images),
+        photographs=partial(coco_photographs, *files),
+    )
+
+
+def _composite(name: str, rest: str) -> DatasetEntry:
+    """Sequences of cut-outs over real backgrounds (see `datasets.composite`), N of T frames.
+
+    Args:
+        rest: ``[NxT:]PHOTOGRAPHS[+BACKGROUNDS]``. The objects are cut from PHOTOGRAPHS,
+            ``[coco:]IMAGES_DIR:ANNOTATIONS_JSON`` or the name of a registered dataset. BACKGROUNDS
+            is a name as of :func:`resolve`; the other photographs if not given.
+    """
+    *counts, source = re.fullmatch(r"(?:(\d+)x(\d+):)?(?:coco:)?(.*)", rest, re.DOTALL).groups()
+    number, length = (int(v or default) for v, default in zip(counts, COMPOSITE_TRACKS))
+    if not number or not length:
+        raise ValueError(
+            f"dataset {name!r}: COUNT and LENGTH of composite:COUNTxLENGTH:... must be positive, "
+            f"got {number}x{length}"
+        )
+    backgrounds, photographs, plus, other = None, *source.rpartition("+")
+    # other plus signs belong to paths
+    if plus and (other.startswith(tuple(f"{k}:" for k in KINDS)) or other in DatasetCatalog.list()):
+        source, backgrounds = photographs, resolve(other)
+    if source not in DatasetCatalog.list() and ":" not in source:
+        raise ValueError(
+            f"dataset {name!r}: expected {KINDS['composite'].usage} or composite:NAME of a "
+            "registered set of photographs"
+        )
+
+    def load() -> TrackList:
+        limit = max(MIN_CUT_OUTS, 2 * number)
+        objects = load_cut_outs(_photographs(name, source), limit, name)
+        behind = backgrounds.tracks() if backgrounds else objects
+        found = composite_tracks(CutOuts(objects), behind, number, length, name)
+        return TrackList.pack(tqdm(found, f"sequences of {name}", number, delay=2, mininterval=1))
+
+    return DatasetEntry(name, load, _slug(name))
+
+
+def _photographs(name: str, source: str) -> Photographs:
+    """Of a registered dataset, or of ``IMAGES_DIR:ANNOTATIONS_JSON``; ``name`` is for messages."""
+    if source not in DatasetCatalog.list():
+        return coco_photographs(*source.rsplit(":", 1))
+    entry = _registered(source)
+    if entry.photographs:
+        return entry.photographs()
+    items = DatasetCatalog.get(source)
+    if not len(items) or "annotations" not in items[0]:
+        raise ValueError(f"dataset {name!r}: {source} holds no photographs with annotations")
+    return registered_photographs(items, source)
+
+
+def _slug(name: str) -> str:
+    """Letters of a name that are safe in the name of a file."""
+    return re.sub(r"[^\w.#+-]+", "_", name)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What can stand before the colon of a name.
+
+    Attributes:
+        usage: for messages.
+        resolve: makes the entry from the name and what follows the colon; raises ValueError.
+    """
+
+    usage: str
+    resolve: Callable[[str, str], DatasetEntry]
+
+
+KINDS: Dict[str, Kind] = {
+    "folder": Kind("folder:PATH", _folder),
+    "coco": Kind("coco:IMAGES_DIR:ANNOTATIONS_JSON", _coco),
+    "composite": Kind("composite:IMAGES_DIR:ANNOTATIONS_JSON[+folder:VIDEOS]", _composite),
+}

@@ -1,0 +1,248 @@
+"""Files in the COCO format: photographs (``coco:IMAGES_DIR:ANNOTATIONS_JSON``, and the sets that
+detectron2 registers), and videos in the CocoVID form of it."""
+
+import json
+import os
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, Dict, Iterable, Iterator, List, Optional, Tuple
+
+import numpy as np
+from detectron2.structures import BoxMode
+
+from ..frames import ImageFrames, Photograph
+from .builtin import where_to_put
+from .cache import Source, cached_tracks, warn_once
+from .tracks import TrackList, make_track
+
+__all__ = ["Photographs", "coco_photographs", "load_coco", "registered_photographs"]
+
+SHOWN = 5  # of a kind, in messages
+
+# makes further fields of a photograph's track from its image and annotation
+Fields = Callable[[Dict, Dict], Dict]
+
+
+@dataclass(frozen=True)
+class Photographs:
+    """Objects of photographs, each a track of one frame.
+
+    Attributes:
+        name: for messages.
+        files: see `Source`; () if no file tells that something has changed.
+        read: makes the tracks; takes a function that makes further fields of a track from its
+            image and annotation (in detectron2's format, the box XYWH), or None.
+    """
+
+    name: str
+    files: Tuple[str, ...]
+    read: Callable[[Optional[Fields]], List[Dict]]
+
+
+class LeftOut:
+    """Counts entries that are not used, by reason, for one line in the end."""
+
+    def __init__(self, source: str):
+        self.source, self.names = source, defaultdict(list)
+
+    def add(self, reason: str, name) -> None:
+        self.names[reason].append(str(name))
+
+    def log(self) -> None:
+        kinds = []
+        for reason, names in self.names.items():
+            shown = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+            kinds.append(f"{len(names)} {reason} ({shown})")
+        if kinds:
+            warn_once(f"{self.source}: left out are {'; '.join(kinds)}", __name__)
+
+
+def load_coco(images_dir, annotations_json) -> TrackList:
+    """Each object of a COCO file, crowds left out, as a track of one frame.
+
+    In a CocoVID file images have ``video_id`` and ``frame_id``, and annotations ``instance_id`` or
+    ``track_id``: each object of a video is a track over all its frames.
+
+    Raises:
+        FileNotFoundError: the folder, the file, or all images are missing.
+        ValueError: the file is not in the COCO format.
+    """
+    photographs = coco_photographs(images_dir, annotations_json)
+    source = Source(photographs.name, photographs.files, lambda: photographs.read(None))
+    return cached_tracks(f"coco:{images_dir}:{annotations_json}", [source], strict=True)
+
+
+def coco_photographs(images_dir, annotations_json) -> Photographs:
+    """What a COCO file lists; ``read`` and this raise as :func:`load_coco`."""
+    images, annotations = Path(images_dir).absolute(), Path(annotations_json).absolute()
+    if not images.is_dir():
+        raise FileNotFoundError(f"image folder {images} does not exist{where_to_put(images)}")
+    if not annotations.is_file():
+        hint = where_to_put(annotations)
+        raise FileNotFoundError(f"annotation file {annotations} does not exist{hint}")
+    images_dir, annotations_json = str(images_dir), str(annotations_json)
+
+    def read(fields: Optional[Fields]) -> List[Dict]:
+        return _read_coco(images_dir, annotations_json, fields)
+
+    return Photographs(annotations_json, (annotations_json, images_dir), read)
+
+
+def registered_photographs(items: Iterable[Dict], name: str) -> Photographs:
+    """Dicts of detectron2's format, ``file_name`` and ``annotations`` with ``bbox`` and
+    ``bbox_mode``."""
+
+    def read(fields: Optional[Fields]) -> List[Dict]:
+        left_out, tracks = LeftOut(name), []
+        for image in items:
+            tracks += _objects(image, image["file_name"], image["annotations"], fields, left_out)
+        left_out.log()
+        return tracks
+
+    return Photographs(name, (), read)
+
+
+def _read_coco(root: str, path: str, fields: Optional[Fields]) -> List[Dict]:
+    """The tracks of a COCO file, which is read once. A bad entry costs that entry."""
+    content, left_out = _load_json(path), LeftOut(path)
+    annotations = defaultdict(list)
+    for i, annotation in enumerate(content["annotations"]):
+        try:
+            annotations[annotation["image_id"]].append(annotation)
+        except (TypeError, KeyError):
+            left_out.add("annotations without image_id", f"number {i}")
+    images = {}
+    for i, image in enumerate(content["images"]):
+        try:
+            if not isinstance(image["id"], (int, str)):
+                raise TypeError
+            hash(image.get("video_id")), int(image.get("frame_id", 0))
+            images[image["id"]] = {**image, "path": _path_in(root, image["file_name"])}
+        except PermissionError as e:
+            left_out.add(str(e), image["file_name"])
+        except (TypeError, ValueError, KeyError, AttributeError):
+            left_out.add("images without id or file_name", f"number {i}")
+    for key in annotations.keys() - images.keys():
+        left_out.add("image_id that no image has", key)
+    _find_images(images.values(), root, path)
+    tracks = []
+    for key in sorted(images, key=lambda key: (isinstance(key, str), key)):
+        image = images[key]
+        if fields is None and "video_id" in image:
+            continue
+        tracks += _objects(image, image["path"], annotations[key], fields, left_out)
+    if fields is None:
+        tracks += _video_tracks(images, annotations, content.get("videos"), left_out)
+    left_out.log()
+    return tracks
+
+
+def _load_json(path: str) -> Dict:
+    try:
+        with open(path, "rb") as f:
+            content = json.load(f)
+        if not all(isinstance(content[key], list) for key in ("images", "annotations")):
+            raise ValueError("images and annotations must be lists")
+    except (TypeError, ValueError, KeyError, RecursionError) as e:
+        raise ValueError(f"{path} is no COCO file: {type(e).__name__} {e}") from None
+    return content
+
+
+def _path_in(root: str, name: str) -> str:
+    """The path of an image; PermissionError if it leads out of the folder."""
+    for spelling in (name, name.replace("\\", "/")):
+        path = os.path.abspath(os.path.join(root, spelling))
+        if not path.startswith(os.path.join(os.path.abspath(root), "")):
+            raise PermissionError(f"images whose file_name leads out of {root}")
+    return os.path.join(root, name)
+
+
+def _find_images(images: Iterable[Dict], root: str, source: str) -> None:
+    """Turn ``path`` into one that is there, where it is written as in Windows; name the images that
+    are missing.
+
+    Raises:
+        FileNotFoundError: all are.
+    """
+    listed, images, missing = {}, list(images), []
+
+    def is_there(path: str) -> bool:
+        folder, name = os.path.split(path)
+        if folder not in listed:
+            listed[folder] = set(os.listdir(folder)) if os.path.isdir(folder) else set()
+        return name in listed[folder]
+
+    for image in images:
+        if not is_there(image["path"]):
+            other = os.path.join(root, image["file_name"].replace("\\", "/"))
+            if is_there(other):
+                image["path"] = other
+            else:
+                missing.append(image["path"])
+    if missing:
+        shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+        message = f"{source}: {len(missing)} of {len(images)} images are missing: {shown}"
+        if len(missing) == len(images):
+            raise FileNotFoundError(f"{message}; they were looked for in {os.path.abspath(root)}")
+        warn_once(message, __name__)
+
+
+def _objects(
+    image: Dict, path: str, annotations: List[Dict], fields: Optional[Fields], left_out: LeftOut
+) -> Iterator[Dict]:
+    """The objects of a photograph as tracks of one frame, without crowds and boxes that have no
+    positive size."""
+    size = (image.get("width"), image.get("height"))
+    known = all(isinstance(side, int) and side > 0 for side in size)
+    frames = Photograph(path, size) if known else ImageFrames([path])
+    for i, annotation in enumerate(annotations):
+        name = f"{os.path.basename(path)}#{i}"
+        try:
+            box = None if annotation.get("iscrowd", 0) else _box(annotation)
+            if box is None:
+                continue
+            track = make_track(name, frames, [box])
+            if not track["visible"].all():
+                left_out.add("boxes that are absent or not positive", name)
+                continue
+            if fields:
+                track.update(fields(image, {**annotation, "bbox": box}))
+        except (TypeError, ValueError, AttributeError, AssertionError) as e:
+            left_out.add("annotations that cannot be read", f"{name}: {e}")
+            continue
+        yield track
+
+
+def _box(annotation: Dict) -> List[float]:
+    """x, y, w, h; NaN if there is none."""
+    box = [float(v) for v in annotation.get("bbox") or [np.nan] * 4]
+    return BoxMode.convert(box, annotation.get("bbox_mode", BoxMode.XYWH_ABS), BoxMode.XYWH_ABS)
+
+
+def _video_tracks(images: Dict, annotations: Dict, videos, left_out: LeftOut) -> Iterator[Dict]:
+    """The objects of CocoVID's videos as tracks over all their frames."""
+    names = {v["id"]: v.get("name") for v in videos or () if isinstance(v, dict) and "id" in v}
+    frames_of = defaultdict(list)
+    for key, image in images.items():
+        if "video_id" in image:
+            number = int(image.get("frame_id", 0))
+            frames_of[image["video_id"]].append((number, image["path"], key))
+    for video in sorted(frames_of, key=lambda key: (isinstance(key, str), key)):
+        frames, boxes = sorted(frames_of[video], key=lambda entry: entry[:2]), {}
+        for t, (_, path, key) in enumerate(frames):
+            for annotation in annotations[key]:
+                try:
+                    target = annotation.get("instance_id", annotation.get("track_id"))
+                    table = boxes.setdefault(target, np.full((len(frames), 4), np.nan))
+                    if not annotation.get("iscrowd", 0):
+                        table[t] = _box(annotation)
+                except (TypeError, ValueError, AttributeError, AssertionError) as e:
+                    left_out.add("annotations that cannot be read", f"{path}: {e}")
+        files = ImageFrames([path for _, path, _ in frames])
+        for target, table in boxes.items():
+            name = f"{names.get(video) or video}#{target}"
+            if target is None:
+                left_out.add("videos with boxes without instance_id and track_id", name)
+            else:
+                yield make_track(name, files, table)
