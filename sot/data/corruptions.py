@@ -1,114 +1,174 @@
-"""What a camera, a codec and other objects do to a target, as augmentations of a crop."""
+"""What light, a camera, a codec and other objects do to a picture: augmentations of a crop's
+pixels. They move nothing, so the target's box stays as it is; detectron2's RandomApply gives them
+a probability."""
 
 from typing import Tuple
 
 import cv2
 import numpy as np
+from detectron2.data.transforms import Augmentation, ColorTransform
 
-from .transforms import WithProbability
+__all__ = [
+    "ColorJitter",
+    "Compression",
+    "LowResolution",
+    "MotionBlur",
+    "Occlusion",
+    "SensorNoise",
+    "gray_transform",
+]
 
-__all__ = ["Compression", "LowResolution", "Occlusion", "SensorNoise"]
+_LUMA = np.array([0.114, 0.587, 0.299])  # ITU-R BT.601, BGR
 
 
-class LowResolution(WithProbability):
-    """The detail of a smaller picture: shrunk and enlarged again."""
+def gray_transform() -> ColorTransform:
+    """Three equal channels with the luma of the image."""
+    matrix = np.tile([*_LUMA, 0.0], (3, 1))
+    return ColorTransform(lambda image: cv2.transform(image, matrix))
 
-    def __init__(self, prob: float, max_factor: float = 4.0):
+
+class ColorJitter(Augmentation):
+    """Random brightness, contrast, saturation and white balance, as one affine map of colours."""
+
+    def __init__(self, brightness=0.15, contrast=0.25, saturation=0.4, balance=0.08):
         """
         Args:
-            prob: of doing anything.
-            max_factor: it is shrunk by 1 to this, log-uniform.
+            brightness: offset in units of 255, up to this; the others are factors 1 +- up to this.
         """
         super().__init__()
         self._init(locals())
 
-    def draw(self, size, boxes=None):
+    def get_transform(self, image):
+        contrast = 1 + np.random.uniform(-self.contrast, self.contrast)
+        saturation = 1 + np.random.uniform(-self.saturation, self.saturation)
+        balance = 1 + np.random.uniform(-self.balance, self.balance, 3)
+        offset = 255 * np.random.uniform(-self.brightness, self.brightness)
+        matrix = np.empty((3, 4))
+        matrix[:, :3] = saturation * np.eye(3) + (1 - saturation) * _LUMA
+        matrix[:, :3] *= contrast * balance[:, None]
+        # contrast about the middle gray, so that it does not change the brightness
+        matrix[:, 3] = 127.5 * (1 - contrast) + offset
+        return ColorTransform(lambda image: cv2.transform(image, matrix))
+
+
+class MotionBlur(Augmentation):
+    """Blur along a line of random direction."""
+
+    def __init__(self, max_length: int = 15):
+        """
+        Args:
+            max_length: of the line, in pixels.
+        """
+        super().__init__()
+        self._init(locals())
+
+    def get_transform(self, image):
+        reach = int(np.random.randint(1, self.max_length // 2 + 1))
+        angle = np.random.uniform(0, np.pi)
+        x, y = round(reach * np.cos(angle)), round(reach * np.sin(angle))
+        # no larger than the line: OpenCV is slow from 12 x 12 on, whatever the entries
+        kernel = np.zeros((2 * y + 1, 2 * abs(x) + 1), np.float32)
+        cv2.line(kernel, (abs(x) - x, 0), (abs(x) + x, 2 * y), 1.0)
+        kernel /= kernel.sum()
+        return ColorTransform(lambda image: cv2.filter2D(image, -1, kernel))
+
+
+class LowResolution(Augmentation):
+    """The detail of a smaller picture: the crop is shrunk and enlarged again."""
+
+    def __init__(self, max_factor: float = 4.0):
+        """
+        Args:
+            max_factor: the crop is shrunk by 1 to this, log-uniform.
+        """
+        super().__init__()
+        self._init(locals())
+
+    def get_transform(self, image):
+        size = image.shape[1::-1]
         factor = self.max_factor ** np.random.uniform()
-        small = tuple(max(1, round(side / factor)) for side in size[::-1])
+        small = tuple(max(1, round(side / factor)) for side in size)
 
         def apply(image):
             image = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
-            return cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR)
+            return cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
 
-        return apply
+        return ColorTransform(apply)
 
 
-class Compression(WithProbability):
+class Compression(Augmentation):
     """The blocks of a JPEG of low quality."""
 
-    def __init__(self, prob: float, quality: Tuple[int, int] = (10, 60)):
+    def __init__(self, quality: Tuple[int, int] = (10, 60)):
         """
         Args:
-            prob: of doing anything.
             quality: of the JPEG, uniform from the first to the second, 0..100.
         """
         super().__init__()
         self._init(locals())
 
-    def draw(self, size, boxes=None):
+    def get_transform(self, image):
         quality = int(np.random.randint(self.quality[0], self.quality[1] + 1))
 
         def apply(image):
             _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
             return cv2.imdecode(data, cv2.IMREAD_COLOR)
 
-        return apply
+        return ColorTransform(apply)
 
 
-class SensorNoise(WithProbability):
+class SensorNoise(Augmentation):
     """Gaussian noise, the same in all channels."""
 
-    def __init__(self, prob: float, max_sigma: float = 15.0):
+    def __init__(self, max_sigma: float = 15.0):
         """
         Args:
-            prob: of doing anything.
             max_sigma: its standard deviation is uniform from 0 to this, in levels of 0..255.
         """
         super().__init__()
         self._init(locals())
 
-    def draw(self, size, boxes=None):
+    def get_transform(self, image):
         sigma = np.random.uniform(0, self.max_sigma)
         # OpenCV's generator is several times faster; its seed is drawn like all else
         rng_seed = int(np.random.randint(2**31))
 
         def apply(image):
             cv2.setRNGSeed(rng_seed)
-            noise = np.empty(size, np.int16)
+            noise = np.empty(image.shape[:2], np.int16)
             cv2.randn(noise, 0, sigma)
             return cv2.add(image, cv2.merge([noise] * 3), dtype=cv2.CV_8U)
 
-        return apply
+        return ColorTransform(apply)
 
 
-class Occlusion(WithProbability):
+class Occlusion(Augmentation):
     """Another part of the picture covers part of the target. The box stays that of the whole
     target, as in the annotations of tracking sequences."""
 
-    def __init__(self, prob: float, extent: Tuple[float, float] = (0.2, 0.6)):
+    def __init__(self, extent: Tuple[float, float] = (0.2, 0.6)):
         """
         Args:
-            prob: of doing anything.
             extent: width and height of what covers, each uniform from the first to the second, in
                 sides of the target.
         """
         super().__init__()
         self._init(locals())
 
-    def draw(self, size, boxes):
+    def get_transform(self, image, boxes):
+        """boxes: (1, 4) XYXY of the target."""
         x0, y0, x1, y1 = boxes[0]
-        limits = np.array(size[::-1])
+        limits = np.array(image.shape[1::-1])
         sides = np.array([x1 - x0, y1 - y0]) * np.random.uniform(*self.extent, 2)
-        sides = np.clip(np.rint(sides), 1, limits).astype(int)
+        w, h = sides = np.clip(np.rint(sides), 1, limits).astype(int)
         # its centre is inside the target; it is cut where it leaves the picture
         center = np.array([np.random.uniform(x0, x1), np.random.uniform(y0, y1)])
-        to = np.clip(np.rint(center - sides / 2), 0, limits - sides).astype(int)
-        source = np.array([np.random.randint(0, m - s + 1) for m, s in zip(limits, sides)])
+        x, y = np.clip(np.rint(center - sides / 2), 0, limits - sides).astype(int)
+        u, v = (np.random.randint(0, m - s + 1) for m, s in zip(limits, sides))
 
         def apply(image):
-            (w, h), (x, y), (u, v) = sides, to, source
             out = image.copy()
             out[y : y + h, x : x + w] = image[v : v + h, u : u + w]
             return out
 
-        return apply
+        return ColorTransform(apply)

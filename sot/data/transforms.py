@@ -1,8 +1,8 @@
-"""Crops around a target, and colour and blur augmentation, as detectron2 transforms.
+"""Crops around a target, as detectron2 transforms.
 
-The crop is one rectangle of the frame resampled once: training draws it at random
+A crop is one rectangle of the frame, resampled once: training draws the rectangle at random
 (:class:`TargetCrop`), the tracker computes it (:func:`target_rect`), and both apply the same
-:class:`SubwindowTransform`.
+:class:`SubwindowTransform`. In training a :class:`RandomWarp` may follow.
 """
 
 import math
@@ -10,20 +10,15 @@ from typing import Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
-from detectron2.data.transforms import Augmentation, ColorTransform, NoOpTransform
+from detectron2.data.transforms import Augmentation
 from fvcore.transforms.transform import Transform
 
 __all__ = [
-    "ColorJitter",
-    "MotionBlur",
     "RandomWarp",
     "SubwindowTransform",
     "TargetCrop",
     "WarpTransform",
-    "WithProbability",
-    "color_transform",
     "context_side",
-    "gray_transform",
     "target_rect",
 ]
 
@@ -179,10 +174,18 @@ class RandomWarp(Augmentation):
 
     MARGIN = 1.25  # side of the larger crop in sides of the result
 
-    def __init__(self, output_size: int, rotate: float, shear: float = 0.0, tilt: float = 0.0):
+    def __init__(
+        self,
+        output_size: int,
+        prob: float,
+        rotate: float,
+        shear: float = 0.0,
+        tilt: float = 0.0,
+    ):
         """
         Args:
             output_size: side of the result.
+            prob: of a warp at all; for the caller, who has to cut the larger crop first.
             rotate: largest angle in degrees.
             shear: largest tangent of the shear.
             tilt: largest change of scale from the centre to a border, as a fraction.
@@ -252,87 +255,3 @@ class TargetCrop(Augmentation):
 
     def get_transform(self, image: np.ndarray, boxes: np.ndarray) -> SubwindowTransform:
         return self.transform_to(self.draw_rect(boxes[0]), image)
-
-
-def color_transform(matrix: np.ndarray) -> ColorTransform:
-    """Affine map of the colour of each pixel: brightness, contrast, saturation, gray in one.
-
-    Args:
-        matrix: (3, 4), applied to (b, g, r, 1); results are rounded and clipped to 0..255.
-    """
-    return ColorTransform(lambda img: cv2.transform(img, matrix))
-
-
-_LUMA = np.array([0.114, 0.587, 0.299])  # ITU-R BT.601, BGR
-_GRAY = np.tile([*_LUMA, 0.0], (3, 1))
-
-
-def gray_transform() -> ColorTransform:
-    """Three equal channels with the luma of the image."""
-    return color_transform(_GRAY)
-
-
-class WithProbability(Augmentation):
-    """A change of pixels that moves nothing, with probability ``prob``."""
-
-    def get_transform(self, image: np.ndarray, boxes: Optional[np.ndarray] = None) -> Transform:
-        """
-        Args:
-            image: (H, W, 3) uint8.
-            boxes: (1, 4) XYXY of the target, for those that ask for it.
-        """
-        if np.random.uniform() >= self.prob:
-            return NoOpTransform()
-        return ColorTransform(self.draw(image.shape[:2], boxes))
-
-    def draw(self, size: Tuple[int, int], boxes: Optional[np.ndarray]):
-        """A random function from an image of ``size`` (H, W) to one like it."""
-        raise NotImplementedError
-
-
-class ColorJitter(WithProbability):
-    """Random brightness, contrast, saturation and white balance, at once."""
-
-    def __init__(self, prob=1.0, brightness=0.15, contrast=0.25, saturation=0.4, balance=0.08):
-        """
-        Args:
-            prob: of doing anything.
-            brightness: offset in units of 255; the others are factors 1 +- up to this.
-        """
-        super().__init__()
-        self._init(locals())
-
-    def draw(self, size, boxes=None):
-        contrast = 1 + np.random.uniform(-self.contrast, self.contrast)
-        saturation = 1 + np.random.uniform(-self.saturation, self.saturation)
-        balance = 1 + np.random.uniform(-self.balance, self.balance, 3)
-        offset = 255 * np.random.uniform(-self.brightness, self.brightness)
-        matrix = np.empty((3, 4))
-        matrix[:, :3] = saturation * np.eye(3) + (1 - saturation) * _LUMA
-        matrix[:, :3] *= contrast * balance[:, None]
-        # contrast about the middle gray, so that it does not change the brightness
-        matrix[:, 3] = 127.5 * (1 - contrast) + offset
-        return lambda img: cv2.transform(img, matrix)
-
-
-class MotionBlur(WithProbability):
-    """Blur along a line of random direction."""
-
-    def __init__(self, prob: float, max_length: int = 15):
-        """
-        Args:
-            prob: of doing anything.
-            max_length: of the line, in pixels.
-        """
-        super().__init__()
-        self._init(locals())
-
-    def draw(self, size, boxes=None):
-        reach = int(np.random.randint(1, self.max_length // 2 + 1))
-        angle = np.random.uniform(0, np.pi)
-        x, y = round(reach * np.cos(angle)), round(reach * np.sin(angle))
-        # no larger than the line: OpenCV is slow from 12 x 12 on, whatever the entries
-        kernel = np.zeros((2 * y + 1, 2 * abs(x) + 1), np.float32)
-        cv2.line(kernel, (abs(x) - x, 0), (abs(x) + x, 2 * y), 1.0)
-        kernel /= kernel.sum()
-        return lambda img: cv2.filter2D(img, -1, kernel)

@@ -102,6 +102,12 @@ def test_occlusion_hides_a_part_and_keeps_the_box():
     assert 0.001 < changed < 0.05
 
 
+@pytest.mark.parametrize("key", ["TEMPLATE_AUG.BLUR_PROB", "SEARCH_AUG.WARP_PROB"])
+def test_impossible_probability_is_named(key):
+    with pytest.raises(ValueError, match=rf"INPUT\.{key} must be from 0 to 1, it is 1\.5"):
+        plain(**{key: 1.5})
+
+
 def test_gray_makes_channels_equal_in_both_crops():
     item = plain(GRAY_PROB=1.0)(pair())
     for key in ("template", "search"):
