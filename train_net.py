@@ -38,6 +38,7 @@ from sot.engine import Trainer
 from sot.engine.checkpoints import check_output_dir
 from sot.engine.distributed import launch, one_line_errors, same_on_all_ranks
 from sot.evaluation import task_prefixes
+from sot.evaluation.protocols import get_protocol
 from sot.utils.files import atomic_write
 
 
@@ -59,7 +60,8 @@ def load_config(args):
 def check_test_sets(cfg, args):
     for name in cfg.DATASETS.TEST:
         build_siamese_test_loader(cfg, name)  # what is wrong there shows now and not in the end
-    tasks = {prefix + "ope" for prefix in task_prefixes(cfg.DATASETS.TEST)}
+    prefixes = zip(task_prefixes(cfg.DATASETS.TEST), cfg.DATASETS.TEST)
+    tasks = {prefix + get_protocol(name, cfg.TEST.PROTOCOL).task for prefix, name in prefixes}
     unknown = {task for task, *_ in cfg.TEST.EXPECTED_RESULTS} - tasks
     if unknown:
         raise ValueError(

@@ -14,7 +14,7 @@ import torch
 
 import sot
 from sot.boxes import is_present, to_xywh
-from sot.evaluation.metrics import precision, success_auc
+from sot.evaluation.measures.metrics import precision, success_auc
 from sot.visualization import TRUTH_COLOR, VideoWriter, draw_box, draw_label, target_color
 
 logger = logging.getLogger("demo")

@@ -10,7 +10,6 @@ from . import modeling as _modeling  # noqa: F401  registers networks
 from .api import build_model, build_tracker
 from .config import add_sot_config, list_configs, load_config
 from .tracking import (
-    SequenceTracker,
     SiameseTracker,
     SiamFCTracker,
     SiamRPNTracker,
@@ -21,7 +20,6 @@ from .tracking import (
 __version__ = "0.1.0"
 
 __all__ = [
-    "SequenceTracker",
     "SiamFCTracker",
     "SiamRPNTracker",
     "SiameseTracker",

@@ -137,6 +137,10 @@ def add_sot_config(cfg: CN) -> None:
     # statistics) over the iterations: sot/engine/ema.py.
     _C.SOLVER.EMA = CN({"ENABLED": False, "DECAY": 0.999})
 
+    # Protocol by which DATASETS.TEST are scored, such as "vot2018"; the names are in
+    # sot/evaluation/protocols.py. "" = that of each set ("otb" for own folders).
+    _C.TEST.PROTOCOL = ""
+
     # ---------------------------------------------------------------- tracker
     _C.TEST.TRACKER = CN()
     # The tracker is the one of MODEL.META_ARCHITECTURE. For all of them: weight of the cosine

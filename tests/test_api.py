@@ -8,9 +8,9 @@ from sot.api import build_tracker
 from sot.config import load_config, resource_dir
 from sot.data.datasets import make_track, read_boxes
 from sot.data.frames import VideoFrames
-from sot.evaluation.metrics import success_auc
+from sot.evaluation import OnePass
+from sot.evaluation.measures.metrics import success_auc
 from sot.tracking import (
-    SequenceTracker,
     SiamFCTracker,
     SiamRPNTracker,
     build_siamese_tracker,
@@ -23,8 +23,7 @@ DEMO = Path(__file__).resolve().parent.parent / "demo"
 def test_shipped_weights_follow_the_demo_clip():
     boxes = read_boxes(DEMO / "clip_groundtruth.txt")
     track = make_track("clip", VideoFrames(DEMO / "clip.mp4"), boxes)
-    model = build_tracker(CONFIG, device="cpu").model
-    (out,) = SequenceTracker(load_config(CONFIG), model)([track])
+    out = OnePass(build_tracker(CONFIG, device="cpu")).run(track)
     assert success_auc(out["boxes"], track["boxes"]) > 0.5
 
 

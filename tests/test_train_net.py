@@ -16,8 +16,8 @@ from sot.api import build_model
 from sot.config import load_config
 from sot.data import get_tracks
 from sot.engine import Trainer
-from sot.evaluation.metrics import success_auc
-from sot.tracking import SequenceTracker
+from sot.evaluation import OnePass
+from sot.evaluation.measures.metrics import success_auc
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = "quick_schedules/siamrpn_compact_instant_test.yaml"
@@ -125,16 +125,13 @@ def without_speed(results):
     }
 
 
-class Interrupt(SequenceTracker):
-    """Tracks one sequence, then a key is pressed."""
-
-    def _run(self, track):
-        if self.tracked:
-            raise KeyboardInterrupt
-        self.tracked.append(track["name"])
-        return super()._run(track)
-
-    tracked = []
+def test_evaluation_with_restarts(sequences, tmp_path):
+    cfg = config(sequences, tmp_path, "TEST.PROTOCOL", "vot2018")
+    results = Trainer.test(cfg, build_model(cfg))
+    assert {"accuracy", "robustness", "failures"} <= set(results["vot"])
+    (folder,) = (tmp_path / "inference").iterdir()
+    lines = (folder / "baseline" / "a" / "a_001.txt").read_text().splitlines()
+    assert lines[0] == "1" and len(lines) == 6
 
 
 def test_resumed_evaluation_tracks_the_rest(sequences, tmp_path, monkeypatch):
@@ -143,15 +140,21 @@ def test_resumed_evaluation_tracks_the_rest(sequences, tmp_path, monkeypatch):
     whole = Trainer.test(cfg, model)
     cfg = config(sequences, tmp_path / "parts")
     tracked = []
-    with monkeypatch.context() as patch:
-        patch.setattr(Interrupt, "tracked", [])
-        patch.setattr("sot.engine.trainer.SequenceTracker", Interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            Trainer.test(cfg, model)
-    run = SequenceTracker._run
-    monkeypatch.setattr(
-        SequenceTracker, "_run", lambda self, t: (tracked.append(t["name"]), run(self, t))[1]
-    )
+    run = OnePass.run
+
+    def record(self, track):
+        if track["name"] in stop_at:
+            raise KeyboardInterrupt
+        tracked.append(track["name"])
+        return run(self, track)
+
+    monkeypatch.setattr(OnePass, "run", record)
+    stop_at = ["b"]
+    with pytest.raises(KeyboardInterrupt):
+        Trainer.test(cfg, model)
+    assert tracked == ["a"]
+    tracked.clear()
+    stop_at.clear()
     assert without_speed(Trainer.test(cfg, model, resume=True)) == without_speed(whole)
     assert tracked == ["b"]
     again = Trainer.test(cfg, model, resume=True)

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """
-Run trackers of OpenCV over a data set, to compare with; and ours beside them, with a report.
+Run trackers of OpenCV and NanoTrack over a data set, to compare with; and ours beside them, with a
+report.
 
     python tools/run_baseline.py --dataset otb2015 --trackers MIL KCF CSRT MOSSE --output output
     python tools/run_baseline.py --dataset folder:DIR --trackers MIL KCF CSRT --output output \\
@@ -8,27 +9,32 @@ Run trackers of OpenCV over a data set, to compare with; and ours beside them, w
     python tools/run_baseline.py --dataset folder:DIR --trackers ViT --output output \\
         --model ViT.net=object_tracking_vittrack_2023sep.onnx
 
-One pass: each is started on the first box of a sequence and then never helped. The result files in
-OUTPUT/TRACKER/DATASET are those that `train_net.py --eval-only` writes, scored by the data set's
-protocol; `--report`, or `tools/plot_results.py` later, compares them. What is finished is not run
-again. If a tracker fails in a sequence, also by taking its process down, that sequence has no
-result and the others go on. Where a tracker says that it lost the target its last box stands; such
+Each is run as the protocol of the data set says: one pass, in which it is started on the first box
+of a sequence and then never helped, or for VOT with restarts. `--protocol` chooses another one. The
+result files in OUTPUT/TRACKER/DATASET are those that `train_net.py --eval-only` writes; `--report`,
+or `tools/plot_results.py` later, compares them. What is finished is not run again. If a tracker
+fails in a sequence, also by taking its process down, that sequence has no result and the others go
+on. Where a tracker says that it lost the target its last box stands; such
 frames take it no time (MOSSE, KCF), and are in the frames per second.
 
 MIL is in every OpenCV, KCF, CSRT and MOSSE in the package opencv-contrib-python-headless. Model
 files (--model TRACKER.FIELD=FILE): Nano.backbone, Nano.neckhead, ViT.net, DaSiamRPN.model,
-DaSiamRPN.kernel_cls1 and DaSiamRPN.kernel_r1.
+DaSiamRPN.kernel_cls1 and DaSiamRPN.kernel_r1; NanoTrackV3.backbone and NanoTrackV3.head, ONNX files
+from github.com/HonglinChu/SiamTrackers, need onnxruntime.
 
 Exit code: 0 all is done, 1 a tracker failed in some sequence, 2 nothing could be run.
 """
 
 import argparse
 import functools
+import importlib.metadata
+import json
 import sys
 from collections import defaultdict
 from pathlib import Path
 
 import sot  # isort: skip  (first, since it silences a warning of detectron2's import)
+import cv2
 from detectron2.utils.logger import setup_logger
 from tabulate import tabulate
 
@@ -37,42 +43,72 @@ from sot.data import get_tracks, resolve
 from sot.engine import Trainer
 from sot.evaluation import SOTEvaluator
 from sot.evaluation.comparison import compare
-from sot.evaluation.protocols import get_protocol
+from sot.evaluation.protocols import PROTOCOLS, get_protocol
 from sot.evaluation.report import write_report
+from sot.tracking.nanotrack import build_nanotrack
 from sot.tracking.opencv import (
     MODEL_FILES,
+    OpenCVTracker,
     OpenCVWorker,
+    file_digests,
     make_opencv_tracker,
-    opencv_fingerprint,
-    track_with_opencv,
 )
 
+NANOTRACK = "NanoTrackV3"
+NAMES = [*MODEL_FILES, NANOTRACK]
 DONE, FAILED, NOTHING = 0, 1, 2  # exit codes
 
 
-def run(make, identity: str, dataset: str, folder: Path, worker: OpenCVWorker) -> dict:
+def make_tracker(name: str, models: dict):
+    """The tracker of a name, and what tells it from those with other files or of another version.
+
+    Raises:
+        ValueError, FileNotFoundError, ImportError: it cannot be made; see make_opencv_tracker and
+            NanoTrack.
+    """
+    if name != NANOTRACK:
+        make = functools.partial(make_opencv_tracker, name, models)
+        make()  # what is wrong there shows now and not after hours
+        tracker, version = OpenCVTracker(make), cv2.__version__
+    elif set(models) == {"backbone", "head"}:
+        tracker, version = build_nanotrack(**models), importlib.metadata.version("onnxruntime")
+    else:
+        raise ValueError(
+            f"{NANOTRACK} needs --model {NANOTRACK}.backbone=FILE {NANOTRACK}.head=FILE"
+        )
+    return tracker, json.dumps([name, version, file_digests(models)], sort_keys=True)
+
+
+def run(tracker, identity: str, dataset: str, protocol: str, folder: Path) -> dict:
     """
     Run one tracker over the sequences that have no result yet.
 
     Args:
-        make: gives a new tracker; see OpenCVTracker.
-        identity: tells trackers with other files or of another OpenCV apart.
+        tracker, identity: of make_tracker.
         dataset: whatever `sot.data.get_tracks` knows.
+        protocol: "" for that of the data set.
         folder: for the results, in a folder of the data set.
 
     Returns:
         the measures, as of SOTEvaluator.
     """
-    evaluator = SOTEvaluator(dataset, str(folder), distributed=False)
+    evaluator = SOTEvaluator(dataset, str(folder), protocol, distributed=False)
+    experiment = evaluator.experiment(tracker)
+    if isinstance(tracker, OpenCVTracker):
+        experiment = OpenCVWorker(experiment)
     finished = evaluator.begin(identity, resume=True)
-    for track in get_tracks(dataset):
-        if track["name"] not in finished:
-            evaluator.process([track], [worker(track_with_opencv, make, track)])
+    try:
+        for track in get_tracks(dataset):
+            if track["name"] not in finished:
+                evaluator.process([track], experiment([track]))
+    finally:
+        if isinstance(experiment, OpenCVWorker):
+            experiment.close()
     (measures,) = evaluator.evaluate().values()
     return measures
 
 
-def run_config(config: str, dataset: str, folder: Path) -> dict:
+def run_config(config: str, dataset: str, protocol: str, folder: Path) -> dict:
     """Evaluate the tracker of a config, with the weights that the config names.
 
     Returns:
@@ -82,7 +118,8 @@ def run_config(config: str, dataset: str, folder: Path) -> dict:
         FileNotFoundError: no such config.
         ValueError: it has no weights.
     """
-    cfg = load_config(config, ["DATASETS.TEST", (dataset,), "OUTPUT_DIR", str(folder)])
+    opts = ["DATASETS.TEST", (dataset,), "TEST.PROTOCOL", protocol, "OUTPUT_DIR", str(folder)]
+    cfg = load_config(config, opts)
     cfg.MODEL.DEVICE = resolve_device(cfg.MODEL.DEVICE)
     if not cfg.MODEL.WEIGHTS:
         raise ValueError(f"{config} has no trained weights: set MODEL.WEIGHTS in the file")
@@ -90,8 +127,8 @@ def run_config(config: str, dataset: str, folder: Path) -> dict:
     return measures
 
 
-def table(measures: dict, dataset: str) -> str:
-    columns = (*get_protocol(dataset).measures, "fps", "failed_sequences")
+def table(measures: dict, dataset: str, protocol: str) -> str:
+    columns = (*get_protocol(dataset, protocol).measures, "fps", "failed_sequences")
     columns = [c for c in columns if any(c in found for found in measures.values())]
     rows = [[name, *map(found.get, columns)] for name, found in measures.items()]
     return tabulate(rows, ["tracker", *columns], "pipe", floatfmt=".3f")
@@ -103,8 +140,8 @@ def parse_args(argv=None):
     )
     parser.add_argument("--dataset", required=True, help="registered name, or folder:PATH")
     parser.add_argument(
-        "--trackers", nargs="+", required=True, choices=list(MODEL_FILES), metavar="TRACKER",
-        help=", ".join(MODEL_FILES),
+        "--trackers", nargs="+", required=True, choices=NAMES, metavar="TRACKER",
+        help=", ".join(NAMES),
     )  # fmt: skip
     parser.add_argument("--output", required=True, help="folder for the results")
     parser.add_argument(
@@ -113,6 +150,10 @@ def parse_args(argv=None):
     parser.add_argument(
         "--config-file", nargs="+", default=[], metavar="C", help="trackers of this project"
     )
+    parser.add_argument(
+        "--protocol", default="", choices=["", *PROTOCOLS], metavar="NAME",
+        help="instead of the data set's own: " + ", ".join(PROTOCOLS),
+    )  # fmt: skip
     parser.add_argument("--report", metavar="DIR", help="also write plots and report.html there")
     args = parser.parse_args(argv)
     models = defaultdict(dict)
@@ -131,29 +172,25 @@ def parse_args(argv=None):
 def main(argv=None) -> int:
     args = parse_args(argv)
     setup_logger(name="sot")
-    output, worker, measures = Path(args.output).expanduser(), OpenCVWorker(), {}
+    output, measures = Path(args.output).expanduser(), {}
     configs = {Path(config).stem: config for config in args.config_file}
     try:
         slug = resolve(args.dataset).slug
         folders = {name: output / name / slug for name in args.trackers}
         folders.update({name: output / name / "inference" / slug for name in configs})
-        makes = {}
-        for name in args.trackers:
-            makes[name] = functools.partial(make_opencv_tracker, name, args.model[name])
-            makes[name]()  # what is wrong there shows now and not after hours
-        for name, make in makes.items():
-            identity = opencv_fingerprint(name, args.model[name])
-            measures[name] = run(make, identity, args.dataset, output / name, worker)
+        trackers = {name: make_tracker(name, args.model[name]) for name in args.trackers}
+        chosen = args.dataset, args.protocol
+        for name, (tracker, identity) in trackers.items():
+            measures[name] = run(tracker, identity, *chosen, output / name)
         for name, config in configs.items():
-            measures[name] = run_config(config, args.dataset, output / name)
-    except (OSError, ValueError) as e:
+            measures[name] = run_config(config, *chosen, output / name)
+    except (OSError, ValueError, ImportError) as e:
         print(f"error: {e}", file=sys.stderr)
         return NOTHING
-    finally:
-        worker.close()
-    print(table(measures, args.dataset))
+    print(table(measures, *chosen))
     if args.report:
-        print(f"Report: {write_report(compare(args.dataset, folders), args.report)}")
+        comparison = compare(args.dataset, folders, protocol=args.protocol)
+        print(f"Report: {write_report(comparison, args.report)}")
     else:
         shown = " ".join(f"{name}={folder}" for name, folder in folders.items())
         print(

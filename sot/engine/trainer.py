@@ -10,12 +10,13 @@ from detectron2.engine.hooks import EvalHook, PeriodicCheckpointer
 from detectron2.evaluation import inference_on_dataset, print_csv_format
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
+from torch.nn.parallel import DistributedDataParallel
 
 from ..checkpoint import SOTCheckpointer
 from ..data import build_siamese_test_loader, build_siamese_train_loader
-from ..evaluation import SOTEvaluator, task_prefixes
+from ..evaluation import SOTEvaluator, task_prefixes, tracker_fingerprint
 from ..evaluation.protocols import get_protocol
-from ..tracking import SequenceTracker
+from ..tracking import build_siamese_tracker
 from .checkpoints import LastCheckpoints, optimizer_mismatch
 from .distributed import broadcast_buffers, same_on_all_ranks
 from .ema import AverageWeights, WeightAverage
@@ -117,7 +118,8 @@ class Trainer(DefaultTrainer):
         if cfg.TEST.EVAL_PERIOD > 0 and cfg.DATASETS.TEST:
             evaluated = self.average.module if cfg.SOLVER.EMA.ENABLED else self.checkpointer.model
             first, prefix = cfg.DATASETS.TEST[0], task_prefixes(cfg.DATASETS.TEST)[0]
-            measure = f"{prefix}ope/{get_protocol(first).primary}"
+            protocol = get_protocol(first, cfg.TEST.PROTOCOL)
+            measure = f"{prefix}{protocol.task}/{protocol.primary}"
             best = BestCheckpointer(cfg.TEST.EVAL_PERIOD, evaluated, cfg.OUTPUT_DIR, measure)
             hooks.insert(-1, best)
 
@@ -167,12 +169,13 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_evaluator(cls, cfg, dataset_name):
-        return SOTEvaluator(dataset_name, os.path.join(cfg.OUTPUT_DIR, "inference"))
+        folder = os.path.join(cfg.OUTPUT_DIR, "inference")
+        return SOTEvaluator(dataset_name, folder, cfg.TEST.PROTOCOL)
 
     @classmethod
     def test(cls, cfg, model, evaluators=None, resume=False, stoppable=None):
         """
-        One-pass evaluation on DATASETS.TEST.
+        Evaluation on DATASETS.TEST, by the protocol of each set.
 
         Args:
             cfg, model: what to test.
@@ -182,9 +185,9 @@ class Trainer(DefaultTrainer):
             stoppable: makes a loader one that signals stop: StopOnSignal's.
 
         Returns:
-            ``{"ope": {...}}``, or ``{"<set>/ope": {...}, ...}`` of several sets (detectron2 would
-            nest them, which print_csv_format and verify_results do not understand); empty on other
-            ranks than the main one.
+            ``{"ope": {...}}`` (``"vot"`` with restarts), or ``{"<set>/ope": {...}, ...}`` of
+            several sets (detectron2 would nest them, which print_csv_format and verify_results do
+            not understand); empty on other ranks than the main one.
 
         Raises:
             ValueError: see task_prefixes.
@@ -192,8 +195,9 @@ class Trainer(DefaultTrainer):
         names = cfg.DATASETS.TEST
         prefixes = task_prefixes(names)
         broadcast_buffers(model)
-        tracker = SequenceTracker(cfg, model)
-        fingerprint = tracker.fingerprint()
+        model = model.module if isinstance(model, DistributedDataParallel) else model
+        tracker = build_siamese_tracker(cfg, model)
+        fingerprint = tracker_fingerprint(cfg, model)
         if evaluators is None:
             evaluators = [cls.build_evaluator(cfg, name) for name in names]
         results = {}
@@ -202,7 +206,8 @@ class Trainer(DefaultTrainer):
             loader = cls.build_test_loader(cfg, name, finished)
             if stoppable:
                 loader = stoppable(loader)
-            for task, measures in inference_on_dataset(tracker, loader, evaluator).items():
+            found = inference_on_dataset(evaluator.experiment(tracker), loader, evaluator)
+            for task, measures in found.items():
                 results[prefix + task] = measures
         if results:
             print_csv_format(results)

@@ -13,10 +13,9 @@ import numpy as np
 from ..data import get_tracks
 from ..data.datasets import TrackList
 from .attributes import find_attributes, read_attributes
-from .metrics import frames_per_second
+from .measures.metrics import frames_per_second
 from .protocols import Protocol, get_protocol
 from .results import ResultProblem, SequenceResult, read_results
-from .vot_protocols import VOTProtocol
 
 __all__ = ["Comparison", "TrackerScores", "compare"]
 
@@ -127,12 +126,18 @@ def finite(value) -> Optional[float]:
     return None if value is None or not math.isfinite(value) else float(value)
 
 
-def compare(dataset: str, folders: Dict[str, Path], attributes: Optional[Path] = None):
+def compare(
+    dataset: str,
+    folders: Dict[str, Path],
+    attributes: Optional[Path] = None,
+    protocol: str = "",
+) -> Comparison:
     """
     Args:
         dataset: whatever `sot.data.get_tracks` knows.
         folders: {name of a tracker: folder of its results}.
         attributes: see read_attributes; None looks for them beside the data set.
+        protocol: its name; "" for that of the data set.
 
     Returns:
         a :class:`Comparison`. What is wrong with result files is in it; other files and trackers
@@ -141,7 +146,7 @@ def compare(dataset: str, folders: Dict[str, Path], attributes: Optional[Path] =
     Raises:
         ValueError, FileNotFoundError: no such data set, or bad ``attributes``.
     """
-    tracks, protocol = get_tracks(dataset), get_protocol(dataset)
+    tracks, protocol = get_tracks(dataset), get_protocol(dataset, protocol)
     names, problems = [track["name"] for track in tracks], []
     if attributes is not None:
         found, source = read_attributes(attributes, names), str(attributes)
@@ -180,7 +185,7 @@ def score_tracker(
             continue
         result = tracker.results[name]
         try:
-            scores = _score(result, track, protocol, restarted)
+            scores = protocol.score_result(result, track, restarted)
         except ValueError as e:
             tracker.problems.append(ResultProblem(name, str(e), True))
             continue
@@ -192,17 +197,6 @@ def score_tracker(
         tracker.summary = protocol.summarize(tracker.scores)
     logger.info(f"{tracker.name}: {len(tracker.scores)} of {len(tracks)} sequences")
     return tracker
-
-
-def _score(result: SequenceResult, track: Dict, protocol: Protocol, restarted: bool) -> Dict:
-    if not restarted:
-        return protocol.score(result.boxes, track, result.scores)
-    if not isinstance(protocol, VOTProtocol):
-        raise ValueError(
-            f"the result is of an experiment with restarts, which protocol {protocol.name} does "
-            "not know"
-        )
-    return protocol.score_runs(result.runs, track)
 
 
 def _recorded_speeds(folder: Path) -> Dict[str, float]:
@@ -261,7 +255,8 @@ def write_table(comparison: Comparison, path) -> None:
     """CSV with a line for each tracker and sequence, and a column for each measure; empty where
     there is no number."""
     found = [scalars(s) for t in comparison.trackers for s in t.scores.values()]
-    measures = list(dict.fromkeys(name for scores in found for name in scores))
+    measures = dict.fromkeys(name for scores in found for name in scores)
+    measures.pop("frames", None)  # of the sequence, which has a column of its own
     with open(path, "w", newline="") as f:
         rows = csv.writer(f, lineterminator="\n")
         rows.writerow(["tracker", "sequence", "frames", *measures, "fps", "attributes"])

@@ -1,4 +1,4 @@
-"""One-pass evaluation over a dataset, within detectron2's inference loop."""
+"""Evaluation over a dataset, within detectron2's inference loop."""
 
 import json
 import logging
@@ -14,13 +14,13 @@ from tabulate import tabulate
 from ..boxes import is_present
 from ..data import resolve
 from ..utils.files import write_text
-from .metrics import frames_per_second
+from .experiments import Restarts
+from .measures.metrics import frames_per_second
 from .protocols import get_protocol
-from .writers import ResultWriter, file_name
+from .results import ResultWriter, file_name, read_sequence
 
 __all__ = ["SOTEvaluator", "task_prefixes"]
 
-TASK = "ope"
 SPEED = (
     "fps: 1 / median time per tracked frame without reading it; of the set, the median over "
     "sequences."
@@ -30,7 +30,7 @@ SPEED = (
 def task_prefixes(datasets: Sequence[str]) -> List[str]:
     """
     What stands before the names of tasks in the results of an evaluation: nothing for one data
-    set, whose results are "ope"; "<slug>/" of each of several, for "<slug>/ope".
+    set, whose results are "ope" or "vot"; "<slug>/" of each of several, for "<slug>/ope".
 
     Raises:
         ValueError: two of them share a slug, that is a folder of results.
@@ -49,11 +49,11 @@ def task_prefixes(datasets: Sequence[str]) -> List[str]:
 
 class SOTEvaluator(DatasetEvaluator):
     """
-    Scores the outputs of :class:`sot.tracking.SequenceTracker` by the protocol of the dataset (see
-    `sot.evaluation.protocols`).
+    Scores the outputs of an experiment (`sot.evaluation.experiments`) by the protocol of the
+    dataset (`sot.evaluation.protocols`), which also says what experiment it is.
 
     As soon as a sequence is done its boxes, scores, status and times are in `OUTPUT_DIR/<dataset>/`
-    in the benchmark's own form (see `sot.evaluation.writers`); what is scored is what is written
+    in the benchmark's own form (see `sot.evaluation.results`); what is scored is what is written
     there. At the end, `metrics.json` beside them holds the protocol, the measures of the set with
     their curves, and the scores of each sequence.
 
@@ -63,11 +63,14 @@ class SOTEvaluator(DatasetEvaluator):
     named in the log and in metrics.json, and the measures are those of the others.
     """
 
-    def __init__(self, dataset_name: str, output_dir: str, distributed: bool = True):
+    def __init__(
+        self, dataset_name: str, output_dir: str, protocol: str = "", distributed: bool = True
+    ):
         """
         Args:
             dataset_name: whatever `sot.data.get_tracks` knows; the truth is looked up there.
             output_dir: usually cfg.OUTPUT_DIR/inference.
+            protocol: TEST.PROTOCOL; "" for that of the dataset.
             distributed: gather the results of all ranks; else score those of this process.
 
         Raises:
@@ -76,8 +79,8 @@ class SOTEvaluator(DatasetEvaluator):
         self._logger = logging.getLogger(__name__)
         self._dataset_name = dataset_name
         self._distributed = distributed
+        self._protocol = get_protocol(dataset_name, protocol)
         entry = resolve(dataset_name)
-        self._protocol = get_protocol(dataset_name)
         self._output_dir = os.path.join(output_dir, entry.slug)
         self._files = ResultWriter(self._output_dir, self._protocol.name, entry.pixel_origin)
         self._tracks = {}
@@ -95,13 +98,17 @@ class SOTEvaluator(DatasetEvaluator):
         self._finished = set()
         self.reset()
 
+    def experiment(self, tracker):
+        """The experiment of the protocol with a tracker, whose outputs :meth:`process` takes."""
+        return self._protocol.experiment(tracker)
+
     def begin(self, tracker: str, resume: bool = False) -> Set[str]:
         """
         Take the folder of results for a run, and remove what is there of others. To be called by
         all ranks, before the first sequence.
 
         Args:
-            tracker: see `SequenceTracker.fingerprint`.
+            tracker: tells trackers apart, as `tracker_fingerprint` of `experiments` does.
             resume: go on with an evaluation of the same tracker on the same data.
 
         Returns:
@@ -126,10 +133,8 @@ class SOTEvaluator(DatasetEvaluator):
         """
         Args:
             inputs: track dicts; only the names are looked at.
-            outputs: for each of them `name`, `boxes` (T, 4) XYXY, `times` (T,) in seconds and
-                `skipped`, the frames that could not be read, whose times are 0; optionally
-                `scores` (T,) and `status` (T strings). Or `name` and `error`, where the tracker
-                failed.
+            outputs: of an experiment for each of them, see ResultWriter.write; or `name` and
+                `error`, where the tracker failed.
 
         Raises:
             ValueError: an unknown sequence, one that was seen before, or one whose number of
@@ -159,7 +164,7 @@ class SOTEvaluator(DatasetEvaluator):
     def evaluate(self) -> Optional[Dict]:
         """
         Returns:
-            {"ope": the measures of the dataset's protocol, and "fps"}, on the main rank; None on
+            {"ope" or "vot": the measures of the protocol, and "fps"}, on the main rank; None on
             the others. Only "fps" if no truth is at hand to score with. "failed_sequences" if
             there are any.
 
@@ -188,7 +193,7 @@ class SOTEvaluator(DatasetEvaluator):
             "dataset": self._dataset_name,
             "protocol": self._protocol.description,
             "speed": SPEED,
-            TASK: measures,
+            self._protocol.task: measures,
             **counts,
             "sequences": results,
             "failed": failed,
@@ -198,7 +203,7 @@ class SOTEvaluator(DatasetEvaluator):
         if not counts["sequences_scored"] and not failed:
             self._submit(results)
         self._logger.info(f"results are in {self._output_dir}")
-        return {TASK: measures}
+        return {self._protocol.task: measures}
 
     def _merge(self, parts: List[Dict]) -> Dict:
         """The results of all sequences, in the dataset's order."""
@@ -220,26 +225,28 @@ class SOTEvaluator(DatasetEvaluator):
 
     def _score(self, name: str) -> Dict:
         track = self._tracks[name]
-        output = self._files.read(track)
+        result = read_sequence(self._files.folder, track, self._files.pixel_origin)
+        restarted = self._protocol.experiment is Restarts
         present = is_present(track["boxes"]) & track["visible"]
         # where no frame but the first was tracked, all there is to go by is the start
-        start = 1 / max(float(output["times"][0]), 1e-9)
+        start = 1 / max(float(result.times[0]), 1e-9)
         return {
-            "scores": self._protocol.score(output["boxes"], track, output["scores"]),
-            "fps": frames_per_second(output["times"]) or start,
+            "scores": self._protocol.score_result(result, track, restarted),
+            "fps": frames_per_second(result.times) or start,
             "frames": len(present),
             "absent": int((~present).sum()),
-            "skipped": len(output["skipped"]),
+            "skipped": result.status.count("skipped"),
         }
 
     def _log(self, results: Dict, measures: Dict, failed: Dict):
-        columns = dict.fromkeys([*self._protocol.measures, "average_overlap", "fps"])
-        columns = [c for c in columns if c in measures]
+        scored = [name for result in results.values() for name in result]
+        columns = dict.fromkeys([*self._protocol.measures, "failures", "average_overlap", "fps"])
+        columns = [c for c in columns if c in measures or c in scored]
         rows = [[name, r["frames"], *map(r.get, columns)] for name, r in results.items()]
         total = sum(r["frames"] for r in results.values())
         rows.append(["all", total, *map(measures.get, columns)])
         table = tabulate(rows, ["sequence", "frames", *columns], "pipe", floatfmt=".3f")
-        self._logger.info(f"one-pass evaluation on {self._dataset_name}:\n{table}")
+        self._logger.info(f"{self._protocol.name} evaluation on {self._dataset_name}:\n{table}")
         if failed:
             shown = "".join(f"\n  {name}: {error}" for name, error in failed.items())
             self._logger.error(

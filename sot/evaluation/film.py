@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from ..boxes import is_present
 from ..data.frames import FrameError
 from ..visualization import TRUTH_COLOR, draw_box, draw_label
-from .metrics import iou_xyxy
+from .measures.metrics import iou_xyxy
 
 __all__ = ["choose_frames", "film_frame", "overlap_plot", "overlaps"]
 

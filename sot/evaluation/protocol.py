@@ -1,7 +1,12 @@
 """What all evaluation protocols have in common."""
 
 from dataclasses import dataclass
-from typing import Dict, Optional, Tuple
+from typing import ClassVar, Dict, Optional, Tuple, Type
+
+import numpy as np
+
+from .experiments import Experiment, OnePass
+from .results.reader import SequenceResult
 
 __all__ = ["Protocol", "image_size_of"]
 
@@ -14,7 +19,12 @@ class Protocol:
         name: key of `sot.evaluation.protocols.PROTOCOLS`.
         description: what is counted and how, in words.
         measures: the scalars that the benchmark reports; the first one that is there ranks.
+        experiment: how a tracker is run.
+        task: name of the results among those of an evaluation.
     """
+
+    experiment: ClassVar[Type[Experiment]] = OnePass
+    task: ClassVar[str] = "ope"
 
     name: str
     description: str
@@ -51,6 +61,41 @@ class Protocol:
             ValueError: another number of boxes than of frames, or no size of the image.
         """
         raise NotImplementedError
+
+    def score_result(self, result: SequenceResult, track: Dict, restarted: bool = False) -> Dict:
+        """
+        Scores of one sequence from the files of a tracker.
+
+        Args:
+            result, track: what was read, and the sequence.
+            restarted: the runs are of an experiment with restarts.
+
+        Returns:
+            as :meth:`score`; of several runs the mean, over the frames of all.
+
+        Raises:
+            ValueError: this protocol has no restarts; and as :meth:`score`.
+        """
+        if restarted:
+            raise ValueError(
+                f"the result is of an experiment with restarts, which protocol {self.name} does "
+                "not know"
+            )
+        if len(result.runs) == 1:
+            return self.score(result.boxes, track, result.scores)
+        # only the first run's confidences are read, and no protocol with confidences has more runs
+        runs = [self.score(run.boxes, track, result.scores) for run in result.runs]
+        first = runs[0]
+        if not first["frames_scored"]:
+            return first
+        curves = {
+            name: np.mean([run["curves"][name] for run in runs], axis=0).tolist()
+            for name in first.get("curves", {})
+        }
+        scalars = {k: v for k, v in first.items() if isinstance(v, float)}
+        means = {name: float(np.mean([run[name] for run in runs])) for name in scalars}
+        frames = sum(run["frames_scored"] for run in runs)
+        return {**first, **means, "frames_scored": frames, "curves": curves}
 
     def summarize(self, per_sequence: Dict[str, Dict]) -> Dict:
         """

@@ -4,13 +4,13 @@ A protocol scores one sequence at a time and then summarises them. What it decid
 `description`, which belongs beside the numbers. Predictions that are perfect reach 1, but for
 `success_auc`, whose last threshold, 1, no IoU is above: see the descriptions.
 
-An accident of a toolkit that favours a tracker is not followed: to the MATLAB toolkits of OTB and
-LaSOT and to PySOT, the distance from a truth that is no box, or that starts at 0 or below, is -1,
-which is right at every threshold.
+One detail of some toolkits is left out on purpose. In the MATLAB toolkits of OTB and LaSOT and in
+PySOT, a true box that is invalid, or that starts at 0 or below, gets the distance -1, so that any
+prediction counts as right there.
 
 Sources: [got10k] github.com/got-10k/toolkit 0.1.3, experiments/ and utils/metrics.py; [pysot]
 github.com/STVIR/pysot, toolkit/; [lasot] github.com/HengLan/LaSOT_Evaluation_Toolkit, utils/;
-[tn] github.com/SilvioGiancola/TrackingNet-devkit, metrics.py; for VOT see `sot.evaluation.vot`.
+[tn] github.com/SilvioGiancola/TrackingNet-devkit, metrics.py; for VOT see `measures.vot`.
 """
 
 from dataclasses import dataclass
@@ -20,15 +20,16 @@ import numpy as np
 
 from ..boxes import is_present, sides_of, to_xywh, to_xyxy
 from ..data import resolve
-from . import metrics
+from .measures import metrics
 from .protocol import Protocol, image_size_of
-from .vot_protocols import LongTermProtocol, VOTProtocol
+from .vot_protocols import LongTermProtocol, UnsupervisedProtocol, VOTProtocol
 
 __all__ = [
     "PROTOCOLS",
     "LongTermProtocol",
     "OnePassProtocol",
     "Protocol",
+    "UnsupervisedProtocol",
     "VOTProtocol",
     "get_protocol",
 ]
@@ -85,7 +86,7 @@ class OnePassProtocol(Protocol):
         """
         pred, truth = self._boxes(boxes, track)
         counts = self._counts(track, truth)
-        if not counts.any() or (len(counts) > 1 and not counts[1:].any()):
+        if not counts[1:].any():  # the first box was given
             return {"frames_scored": 0}
         frames = len(counts) if self.absent_fail else int(counts.sum())
         share = float(counts.sum() / frames)
@@ -191,7 +192,7 @@ PROTOCOLS: Dict[str, Protocol] = {
             "One-pass evaluation of OTB. "
             + _SUCCESS
             + _NAN_FAILS
-            + "Frames whose target is absent or marked invisible are left out. As in got10k; the "
+            + "Frames whose target is absent or marked invisible are left out (OTB has none). The "
             "MATLAB toolkit repeats the box before instead of a prediction that is no box.",
             _OTB_LIKE,
         ),
@@ -261,19 +262,24 @@ PROTOCOLS: Dict[str, Protocol] = {
         VOTProtocol("vot2016"),
         VOTProtocol("vot2018"),
         VOTProtocol("vot2019"),
+        UnsupervisedProtocol(),
         LongTermProtocol("vot2018_lt"),
     )
 }
 
 
-def get_protocol(dataset_name: str) -> Protocol:
+def get_protocol(dataset_name: str, name: str = "") -> Protocol:
     """
-    The protocol that a dataset asks for; "otb" if it asks for none.
+    The protocol of a data set.
+
+    Args:
+        dataset_name: whatever `sot.data.get_tracks` knows.
+        name: TEST.PROTOCOL; "" for the one that the data set asks for, "otb" if it asks for none.
 
     Raises:
-        ValueError: no such dataset, or it asks for a protocol that does not exist.
+        ValueError: no such data set, or no protocol of that name.
     """
-    name = resolve(dataset_name).protocol or "otb"
+    name = name or resolve(dataset_name).protocol or "otb"
     if name not in PROTOCOLS:
         raise ValueError(
             f"dataset {dataset_name!r} asks for the protocol {name!r}; there are "

@@ -1,23 +1,69 @@
-"""The protocols of the VOT challenges; their measures are in `sot.evaluation.vot`."""
+"""The protocols of the VOT challenges; their measures are in `sot.evaluation.measures.vot`."""
 
 from dataclasses import dataclass, field
-from typing import Dict, Sequence, Tuple
+from typing import ClassVar, Dict, Sequence, Tuple, Type
 
 import numpy as np
 
 from ..boxes import is_present
-from . import vot
+from .experiments import Experiment, Restarts
+from .measures import vot
 from .protocol import Protocol, image_size_of
+from .results.reader import SequenceResult
 
-__all__ = ["LongTermProtocol", "VOTProtocol"]
+__all__ = ["LongTermProtocol", "UnsupervisedProtocol", "VOTProtocol"]
+
+
+@dataclass(frozen=True)
+class UnsupervisedProtocol(Protocol):
+    """One pass over a VOT data set, without restarts."""
+
+    name: str = "vot_unsupervised"
+    description: str = (
+        "One pass over a VOT data set without restarts, as the unsupervised experiment of the VOT "
+        "toolkit 0.7. average_overlap: mean over the frames without the first 10, then over "
+        "sequences by their length. Overlaps are counted in pixels inside of the image, with the "
+        "polygons of the truth."
+    )
+    measures: Tuple[str, ...] = ("average_overlap",)
+
+    def score(self, boxes, track: Dict, scores=None, image_size=None) -> Dict:
+        """See Protocol. `boxes` may be corners, (T, 2K).
+
+        Returns:
+            "average_overlap", "frames" of the sequence, "frames_scored".
+        """
+        marks = np.full(len(boxes), vot.BOX)
+        marks[:1] = vot.STARTED
+        overlaps = _overlaps(boxes, marks, track, image_size)
+        settled = vot.settled(marks) & is_present(track["boxes"])
+        if not settled.any():
+            return {"frames": len(marks), "frames_scored": 0}
+        return {
+            "average_overlap": float(overlaps[settled].mean()),
+            "frames": len(marks),
+            "frames_scored": int(settled.sum()),
+        }
+
+    def summarize(self, per_sequence: Dict[str, Dict]) -> Dict:
+        scored = [s for s in per_sequence.values() if s["frames_scored"]]
+        frames = sum(s["frames_scored"] for s in scored)
+        counts = {"frames_scored": frames, "sequences_scored": len(scored), "curves": {}}
+        if not scored:
+            return counts
+        return {"average_overlap": _by_length(scored, "average_overlap"), **counts}
 
 
 @dataclass(frozen=True)
 class VOTProtocol(Protocol):
-    """VOT2016, 2018 and 2019: runs with restarts, and one pass without.
+    """VOT2016, 2018 and 2019: runs with restarts. Results of one pass are scored as by
+    UnsupervisedProtocol.
 
     Made from a name of `vot.EAO_INTERVALS`.
     """
+
+    experiment: ClassVar[Type[Experiment]] = Restarts
+    task: ClassVar[str] = "vot"
 
     description: str = field(init=False)
     measures: Tuple[str, ...] = field(
@@ -46,23 +92,14 @@ class VOTProtocol(Protocol):
         return vot.EAO_INTERVALS[self.name]
 
     def score(self, boxes, track: Dict, scores=None, image_size=None) -> Dict:
-        """One pass without restarts; see Protocol. `boxes` may be corners, (T, 2K).
+        """One pass without restarts; see UnsupervisedProtocol."""
+        return UnsupervisedProtocol().score(boxes, track, scores, image_size)
 
-        Returns:
-            "average_overlap", "frames" of the sequence, "frames_scored".
-        """
-        marks = np.full(len(boxes), vot.BOX)
-        marks[:1] = vot.STARTED
-        truth = track.get("polygons", track["boxes"])
-        overlaps = _overlaps(boxes, marks, track, image_size)
-        settled = vot.settled(marks) & np.isfinite(np.asarray(truth, float)).all(axis=1)
-        if not settled.any():
-            return {"frames": len(marks), "frames_scored": 0}
-        return {
-            "average_overlap": float(overlaps[settled].mean()),
-            "frames": len(marks),
-            "frames_scored": int(settled.sum()),
-        }
+    def score_result(self, result: SequenceResult, track: Dict, restarted: bool = False) -> Dict:
+        """See Protocol; with restarts, see score_runs."""
+        if restarted:
+            return self.score_runs(result.runs, track)
+        return super().score_result(result, track)
 
     def score_runs(self, runs: Sequence, track: Dict, image_size=None) -> Dict:
         """
@@ -101,17 +138,13 @@ class VOTProtocol(Protocol):
         "eao" is left out if no fragment is so long that it reaches the interval.
         """
         restarted = [s for s in per_sequence.values() if "failures" in s]
-        single = [s for s in per_sequence.values() if "average_overlap" in s]
-        result = {
+        if not restarted:
+            return UnsupervisedProtocol().summarize(per_sequence)
+        counts = {
             "frames_scored": sum(s["frames_scored"] for s in per_sequence.values()),
-            "sequences_scored": len(restarted) or len(single),
-            "curves": {},
+            "sequences_scored": len(restarted),
         }
-        if single:
-            result["average_overlap"] = _by_length(single, "average_overlap")
-        if restarted:
-            result.update(self._summarize_runs(restarted))
-        return result
+        return {**counts, **self._summarize_runs(restarted)}
 
     def _summarize_runs(self, scored: Sequence[Dict]) -> Dict:
         runs = [
@@ -154,14 +187,21 @@ class LongTermProtocol(Protocol):
     measures: Tuple[str, ...] = ("f_score", "precision", "recall")
 
     def score(self, boxes, track: Dict, scores=None, image_size=None) -> Dict:
-        """See Protocol. Without `scores` all frames have the same confidence.
+        """See Protocol.
 
         Returns:
             "f_score", "precision", "recall", "frames_scored" (with the target), "curves", and
             "per_frame" with "overlaps" and "scores" (None: no prediction).
+
+        Raises:
+            ValueError: no `scores`, or another number of them.
         """
-        boxes = np.asarray(boxes, dtype=np.float64)
-        scores = np.zeros(len(boxes)) if scores is None else np.array(scores, dtype=np.float64)
+        if scores is None:
+            raise ValueError(
+                f"sequence {track['name']}: a long-term result needs the tracker's confidences: "
+                f"{track['name']}_001_confidence.value beside the boxes"
+            )
+        boxes, scores = np.asarray(boxes, dtype=np.float64), np.array(scores, dtype=np.float64)
         if len(scores) != len(boxes):
             raise ValueError(
                 f"sequence {track['name']}: {len(scores)} scores for {len(boxes)} boxes"

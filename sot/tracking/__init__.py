@@ -1,4 +1,3 @@
-from .sequence import SequenceTracker
 from .siamfc import SiamFCTracker
 from .siamrpn import SiamRPNTracker
 from .tracker import (
@@ -11,7 +10,6 @@ from .tracker import (
 
 __all__ = [
     "TRACKER_REGISTRY",
-    "SequenceTracker",
     "SiamFCTracker",
     "SiamRPNTracker",
     "SiameseTracker",

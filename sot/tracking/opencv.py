@@ -6,29 +6,23 @@ documentation of these classes link to.
 """
 
 import hashlib
-import json
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any, Dict, NamedTuple
+from typing import Any, Dict, List, NamedTuple
 
 import cv2
 import numpy as np
-import torch
 
 from ..boxes import check_box
-from .restart import track_with_restarts
-from .sequence import SequenceTracker
 
 __all__ = [
     "MODEL_FILES",
     "OpenCVTracker",
     "OpenCVWorker",
+    "file_digests",
     "make_opencv_tracker",
-    "opencv_fingerprint",
-    "restart_with_opencv",
-    "track_with_opencv",
 ]
 
 # By name: the files that a tracker needs, as the fields of its parameters are called.
@@ -130,6 +124,10 @@ class OpenCVTracker:
             raise RuntimeError("the tracker cannot be started on this target")
         return OpenCVState(tracker, box, 1.0, "init")
 
+    def step_all(self, image: np.ndarray, states: List[OpenCVState]) -> List[OpenCVState]:
+        """One step of each."""
+        return [self.step(image, state) for state in states]
+
     def step(self, image: np.ndarray, state: OpenCVState) -> OpenCVState:
         """The next frame. Where the tracker says that it lost the target, the box is the last one
         before, the score 0 and the status "lost"; the score is otherwise what the tracker gives,
@@ -142,48 +140,26 @@ class OpenCVTracker:
         return OpenCVState(state.tracker, np.array([x, y, x + w, y + h]), float(score), "tracked")
 
 
-class _OnePass(SequenceTracker):
-    """As its base, of a tracker that is there, and without a network."""
-
-    def __init__(self, tracker: OpenCVTracker):
-        self.tracker, self.model = tracker, torch.nn.Module()
-
-
-def track_with_opencv(make, track: Dict) -> Dict:
-    """One pass over a sequence: what SequenceTracker returns of it.
-
-    Args:
-        make: see OpenCVTracker.
-        track: track dict.
-    """
-    return _OnePass(OpenCVTracker(make))([track])[0]
-
-
-def restart_with_opencv(make, track: Dict) -> Dict:
-    """See track_with_restarts."""
-    return track_with_restarts(OpenCVTracker(make), track)
-
-
 class OpenCVWorker:
-    """Another process that tracks; there is a new one if OpenCV takes it down."""
+    """An experiment in another process, where OpenCV may take that process down."""
 
-    def __init__(self):
-        self.pool = None
-
-    def __call__(self, function, make, track: Dict) -> Dict:
+    def __init__(self, experiment):
         """
         Args:
-            function: track_with_opencv or restart_with_opencv.
-            make, track: for it; they go to the other process.
-
-        Returns:
-            what it returns, or `name` and `error`.
+            experiment: with ``run(track)``; it and the tracks go to the other process.
         """
+        self.experiment, self.pool = experiment, None
+
+    def __call__(self, tracks: List[Dict]) -> List[Dict]:
+        """What the experiment gives of each track, or `name` and `error`."""
+        return [self._run(track) for track in tracks]
+
+    def _run(self, track: Dict) -> Dict:
         if self.pool is None:
             context = multiprocessing.get_context("spawn")  # forks do not go with threads
             self.pool = ProcessPoolExecutor(1, context)
         try:
-            return self.pool.submit(function, make, track).result()
+            return self.pool.submit(self.experiment.run, track).result()
         except BrokenProcessPool:
             self.close()
             return {"name": track["name"], "error": "the process of the tracker ended"}
@@ -196,9 +172,6 @@ class OpenCVWorker:
             self.pool = None
 
 
-def opencv_fingerprint(name: str, models: Dict[str, str]) -> str:
-    """Changes with the version of OpenCV, the tracker, and what its model files hold."""
-    digests = {
-        field: hashlib.sha256(Path(path).read_bytes()).hexdigest() for field, path in models.items()
-    }
-    return json.dumps(["OpenCV", cv2.__version__, name, digests], sort_keys=True)
+def file_digests(models: Dict[str, str]) -> Dict[str, str]:
+    """What tells files apart: their SHA-256, by field."""
+    return {f: hashlib.sha256(Path(path).read_bytes()).hexdigest() for f, path in models.items()}

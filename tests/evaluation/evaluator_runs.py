@@ -20,4 +20,5 @@ def output(name, length=3, shift=0.0, times=None, skipped=()):
     boxes = np.tile(BOX.astype(float), (length, 1))
     boxes[1:, [0, 2]] += shift
     times = [0.01] * length if times is None else times
-    return {"name": name, "boxes": boxes, "times": np.array(times), "skipped": list(skipped)}
+    status = ["skipped" if i in skipped else "tracked" for i in range(length)]
+    return {"name": name, "boxes": boxes, "times": np.array(times), "status": status}

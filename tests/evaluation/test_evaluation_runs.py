@@ -48,12 +48,15 @@ class TestFailedSequence:
         assert report["failed"] == {"a": "KeyError: 'x'"} and list(report["sequences"]) == ["b"]
         assert not (tmp_path / "tiny" / "a.txt").exists()
 
-    @pytest.mark.parametrize("protocol", ["otb", "got10k", "vot2018", "vot2018_lt"])
-    def test_all(self, register, tmp_path, protocol):
+    @pytest.mark.parametrize(
+        "protocol, task",
+        [("otb", "ope"), ("got10k", "ope"), ("vot2018", "vot"), ("vot2018_lt", "ope")],
+    )
+    def test_all(self, register, tmp_path, protocol, task):
         register(track("a"), protocol=protocol)
         evaluator = SOTEvaluator("tiny", str(tmp_path))
         evaluator.process([track("a")], [{"name": "a", "error": "?"}])
-        assert evaluator.evaluate() == {"ope": {"failed_sequences": 1}}
+        assert evaluator.evaluate() == {task: {"failed_sequences": 1}}
         assert not list(tmp_path.rglob("*.zip"))
 
 

@@ -132,7 +132,7 @@ class TestSOTEvaluator:
         [
             ("otb", "a.txt", "success_auc"),
             ("got10k", "a/a_001.txt", "average_overlap"),
-            ("vot2018", "unsupervised/a/a_001.txt", "average_overlap"),
+            ("vot_unsupervised", "unsupervised/a/a_001.txt", "average_overlap"),
             ("vot2018_lt", "longterm/a/a_001.txt", "f_score"),
         ],
     )

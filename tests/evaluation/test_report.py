@@ -12,7 +12,7 @@ from sot.data.datasets.tracks import make_track
 from sot.data.frames import FrameError
 from sot.evaluation.comparison import compare
 from sot.evaluation.html_page import Cell, table
-from sot.evaluation.metrics import frames_per_second
+from sot.evaluation.measures.metrics import frames_per_second
 from sot.evaluation.plots import curve_plot, speed_plot, style
 from sot.evaluation.report import write_report
 from sot.evaluation.worst import worst_sequences
@@ -288,6 +288,8 @@ class TestReport:
     def test_long_term(self, tiny, tmp_path):
         MetadataCatalog.get(tiny).protocol = "vot2018_lt"
         folder = results(tmp_path / "good", a=0, b=0, c=0)
+        for name in "abc":
+            np.savetxt(folder / f"{name}_scores.txt", np.linspace(0, 1, LENGTH))
         comparison = compare(tiny, {"good": folder})
         write_report(comparison, tmp_path / "report", worst=0)
         assert comparison.primary == "f_score"

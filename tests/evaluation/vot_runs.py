@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sot.evaluation.vot import BOX, FAILED, PASSED_OVER, STARTED
+from sot.evaluation.measures.vot import BOX, FAILED, PASSED_OVER, STARTED
 
 IMAGE_SIZE = (160, 120)
 

@@ -36,9 +36,9 @@ def here(tool, monkeypatch):
     """Track in this process, and count."""
     seen = []
 
-    def work(self, function, make, track):
-        seen.append(track["name"])
-        return function(make, track)
+    def work(self, tracks):
+        seen.extend(track["name"] for track in tracks)
+        return self.experiment(tracks)
 
     monkeypatch.setattr(tool.OpenCVWorker, "__call__", work)
     return seen
@@ -136,3 +136,27 @@ def test_config_without_weights(tool, here, sequences, tmp_path, capsys):
     ]
     assert tool.main(call) == 2
     assert "siamfc_alex.yaml has no trained weights" in capsys.readouterr().err
+
+
+def test_restarts(tool, here, sequences, tmp_path, capsys):
+    # the fake stays where it was started, and the target jumps away
+    dataset = sequences(a=0)
+    truth = tmp_path / "data" / "a" / "groundtruth_rect.txt"
+    for i in range(3, 12):
+        cv2.imwrite(str(tmp_path / "data" / "a" / "img" / f"{i:02d}.png"), image(0))
+    truth.write_text(3 * "10,10,20,20\n" + 9 * "40,10,10,10\n")
+    call = ["--dataset", dataset, "--trackers", "MIL", "--output", str(tmp_path / "out")]
+    assert tool.main([*call, "--protocol", "vot2018"]) == 0
+    folder = tmp_path / "out" / "MIL" / "folder_data"
+    marks = (folder / "baseline" / "a" / "a_001.txt").read_text().split()
+    box, other = "10.0000,10.0000,20.0000,20.0000", "40.0000,10.0000,10.0000,10.0000"
+    assert marks == ["1", box, box, "2", *"0000", "1", other, other, other]
+    report = json.loads((folder / "metrics.json").read_text())
+    assert report["vot"]["failures"] == 1 and report["sequences"]["a"]["failures"] == 1
+    assert "robustness" in capsys.readouterr().out
+
+
+def test_nanotrack_needs_its_files(tool, sequences, tmp_path, capsys):
+    call = ["--dataset", sequences(a=0), "--trackers", "NanoTrackV3", "--output", str(tmp_path)]
+    assert tool.main(call) == 2
+    assert "needs --model NanoTrackV3.backbone=FILE" in capsys.readouterr().err

@@ -1,9 +1,12 @@
+import os
+
 import cv2
 import numpy as np
 import pytest
 
 from sot.data.datasets import make_track
-from sot.tracking.opencv import OpenCVTracker, make_opencv_tracker, track_with_opencv
+from sot.evaluation import OnePass
+from sot.tracking.opencv import OpenCVTracker, OpenCVWorker, make_opencv_tracker
 
 IMAGE = np.zeros((60, 80, 3), np.uint8)
 
@@ -76,7 +79,7 @@ def test_mil_follows_a_square():
 
     boxes = [[40 + 3 * i, 40, 40, 40] for i in range(5)]
     track = make_track("square", [frame(x) for x, *_ in boxes], boxes)
-    output = track_with_opencv(lambda: make_opencv_tracker("MIL", {}), track)
+    output = OnePass(OpenCVTracker(lambda: make_opencv_tracker("MIL", {}))).run(track)
     assert output["name"] == "square" and output["boxes"].shape == (5, 4)
     assert np.abs(output["boxes"] - track["boxes"]).max() <= 6
 
@@ -87,7 +90,26 @@ def test_an_error_of_opencv_is_told():
             raise cv2.error("assertion failed")
 
     track = make_track("a", [IMAGE, IMAGE], [[1, 1, 9, 9]] * 2)
-    assert track_with_opencv(Broken, track) == {"name": "a", "error": "error: assertion failed"}
+    (output,) = OnePass(OpenCVTracker(Broken))([track])
+    assert output == {"name": "a", "error": "error: assertion failed"}
+
+
+class Dying:
+    """An experiment that takes its process down in the first sequence."""
+
+    def run(self, track):
+        if track["name"] == "a":
+            os._exit(1)
+        return {"name": track["name"]}
+
+
+def test_a_process_that_ends_is_replaced():
+    worker = OpenCVWorker(Dying())
+    try:
+        found = worker([{"name": "a"}, {"name": "b"}])
+    finally:
+        worker.close()
+    assert found == [{"name": "a", "error": "the process of the tracker ended"}, {"name": "b"}]
 
 
 def test_a_tracker_that_this_opencv_lacks(monkeypatch):

@@ -31,7 +31,8 @@ PIXEL_ORIGIN = 0
 def vot_sources(root: Path, split: str) -> List[Source]:
     """
     Short-term tracks have the field ``polygons``, (T, 8) float64: the corners x1, y1, ..., x4, y4
-    of the annotation, in frame pixels; ``boxes`` are their bounding boxes.
+    of the annotation, or a box XYXY and four NaN, in frame pixels; ``boxes`` are their bounding
+    boxes.
 
     Args:
         root: of one challenge, see TREE; ``sequences/`` in a workspace of the VOT toolkit.
@@ -59,8 +60,9 @@ def _read(name: str, truth: Path, images: Path, polygons: bool) -> List[Dict]:
 
 
 def _corners(table: np.ndarray) -> np.ndarray:
-    """(T, 8) as it is; (T, 4) x, y, w, h, as in conduction1 of VOT2018, -> (T, 8)."""
+    """(T, 8) as it is. (T, 4) x, y, w, h, as in conduction1 of VOT2018, become XYXY followed by
+    NaN: a box stays one, as it has other pixels than the polygon of its corners."""
     if table.shape[1] != 4:
         return table.reshape(-1, 8)
-    x, y, w, h = table.T
-    return np.stack([x, y, x + w, y, x + w, y + h, x, y + h], axis=1)
+    boxes = np.concatenate([table[:, :2], table[:, :2] + table[:, 2:]], axis=1)
+    return np.concatenate([boxes, np.full_like(boxes, np.nan)], axis=1)

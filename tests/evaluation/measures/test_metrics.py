@@ -1,16 +1,14 @@
 import numpy as np
 import pytest
 
-from sot.evaluation.metrics import (
+from sot.evaluation.measures.metrics import (
     NORM_PRECISION_THRESHOLDS,
     PRECISION_THRESHOLDS,
     SUCCESS_THRESHOLDS,
-    average_overlap,
     center_error,
     iou_xyxy,
     mean_area,
     normalized_center_error,
-    normalized_precision,
     precision,
     precision_curve,
     success_auc,
@@ -159,23 +157,18 @@ class TestPrecision:
     def test_normalised(self):
         gt = np.array([BOX] * 4)
         pred = gt + np.array([0, 4, 4.001, 9])[:, None] * [1, 0, 1, 0]  # of a width of 20
-        assert normalized_precision(pred, gt) == 0.5
-        assert normalized_precision(pred, gt, threshold=0.45) == 1.0
-        assert np.isnan(normalized_precision([BOX], [ABSENT]))
+        errors = normalized_center_error(pred, gt)
+        assert precision_curve(errors, [0.2, 0.45]).tolist() == [0.5, 1.0]
 
     def test_negative_centre_of_truth_is_not_a_free_success(self):
         # PySOT counts frames whose true centre is not positive as right
         assert precision([AWAY], [[-30.0, -30.0, -10.0, -10.0]]) == 0.0
 
 
-def test_average_overlap():
-    assert average_overlap([BOX, HALF, AWAY], [BOX, BOX, BOX]) == pytest.approx(0.5)
-
-
 class TestAbsentAndFailed:
     """Each measure, over one present frame that is right and frames of another kind."""
 
-    MEASURES = [(success_auc, 20 / 21), (precision, 1.0), (average_overlap, 1.0)]
+    MEASURES = [(success_auc, 20 / 21), (precision, 1.0)]
 
     @pytest.mark.parametrize("measure, perfect", MEASURES)
     @pytest.mark.parametrize("absent", [ABSENT, [0.0, 0.0, 0.0, 0.0], [9.0, 9.0, 5.0, 12.0]])

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from sot.data.frames import FrameError
-from sot.evaluation.results import read_results
-from sot.evaluation.writers import ResultWriter
+from sot.evaluation.measures.vot import BOX, FAILED, PASSED_OVER, STARTED
+from sot.evaluation.results import ResultWriter, read_results, read_sequence
 
 BOXES = np.array([[10.0, 20, 30, 60], [12.5, 20, 32.5, 60], [0.1234567, 2, 4, 8]])
 
@@ -27,9 +27,8 @@ def output(name="a", **changes):
         "name": name,
         "boxes": BOXES,
         "scores": np.array([1.0, 0.25, 0.125]),
-        "status": ["init", "tracked", "uncertain"],
+        "status": ["init", "tracked", "skipped"],
         "times": np.array([0.5, 0.25, 0.0]),
-        "skipped": [2],
         **changes,
     }
 
@@ -62,7 +61,7 @@ class TestFiles:
         ] == "10.0000,20.0000,20.0000,40.0000"
 
     @pytest.mark.parametrize(
-        "protocol, experiment", [("vot2018", "unsupervised"), ("vot2018_lt", "longterm")]
+        "protocol, experiment", [("vot_unsupervised", "unsupervised"), ("vot2018_lt", "longterm")]
     )
     def test_vot(self, tmp_path, protocol, experiment):
         ResultWriter(tmp_path, protocol, 0).write(output())
@@ -75,7 +74,9 @@ class TestFiles:
         ]  # fmt: skip
         assert (tmp_path / f"{stem}_confidence.value").read_text().splitlines()[0] == ""
 
-    @pytest.mark.parametrize("protocol", ["otb", "lasot", "got10k", "vot2018", "vot2018_lt"])
+    @pytest.mark.parametrize(
+        "protocol", ["otb", "lasot", "got10k", "vot_unsupervised", "vot2018_lt"]
+    )
     def test_are_read_by_the_report(self, tmp_path, protocol):
         folder = tmp_path / "baseline" / "inference" / protocol  # as an OUTPUT_DIR may be called
         ResultWriter(folder, protocol, 0).write(output("ä b"))
@@ -85,49 +86,72 @@ class TestFiles:
         assert result.times.tolist() == [0.5, 0.25, 0]
         assert not result.restarted
 
-    @pytest.mark.parametrize("protocol", ["otb", "got10k", "vot2016"])
+    @pytest.mark.parametrize("protocol", ["otb", "got10k", "vot_unsupervised"])
     def test_are_read_back(self, tmp_path, protocol):
         writer = ResultWriter(tmp_path, protocol, 1)
         writer.write(output())
-        again = writer.read(track())
-        assert again["boxes"] == pytest.approx(BOXES, abs=1e-12)
-        assert again["times"].tolist() == [0.5, 0.25, 0] and again["skipped"] == [2]
-        assert again["status"] == ["init", "tracked", "skipped"]
-        assert again["scores"][1:].tolist() == [0.25, 0.125]
+        again = read_sequence(tmp_path, track(), 1)
+        assert again.boxes == pytest.approx(BOXES, abs=1e-12)
+        assert again.times.tolist() == [0.5, 0.25, 0]
+        assert again.status == ("init", "tracked", "skipped")
+        assert again.scores[1:].tolist() == [0.25, 0.125]
 
     @pytest.mark.parametrize("origin", [0, 1])
     def test_boxes_of_an_annotation_come_back_exactly(self, tmp_path, origin):
         start = np.random.default_rng(0).uniform(-20, 900, (200, 2))
         boxes = np.concatenate([start, start + [[7.7, 55.5]]], axis=1).astype(np.float32)
         writer = ResultWriter(tmp_path, "otb", origin)
-        writer.write({"name": "a", "boxes": boxes, "times": np.ones(200), "skipped": []})
-        assert (writer.read({"name": "a", "boxes": boxes})["boxes"] == boxes).all()
+        writer.write({"name": "a", "boxes": boxes, "times": np.ones(200)})
+        found = read_sequence(tmp_path, {"name": "a", "boxes": boxes}, origin)
+        assert (found.boxes == boxes).all()
 
     def test_name_that_looks_like_a_file_of_another_sequence(self, tmp_path):
         writer = ResultWriter(tmp_path, "otb", 0)
         for name in ("a", "a_time", "a_scores"):
             writer.write(output(name))
-        again = writer.read(track("a"))
-        assert again["times"].tolist() == [0.5, 0.25, 0] and again["scores"][1] == 0.25
+        again = read_sequence(tmp_path, track("a"), 0)
+        assert again.times.tolist() == [0.5, 0.25, 0] and again.scores[1] == 0.25
 
     def test_scores_and_status_are_optional(self, tmp_path):
         writer = ResultWriter(tmp_path, "otb", 0)
         writer.write(output())
         writer.write(output(scores=None, status=None))
-        again = writer.read(track())
-        assert again["scores"] is None and again["status"] == ["tracked", "tracked", "skipped"]
+        again = read_sequence(tmp_path, track(), 0)
+        assert again.scores is None and again.status == ("tracked",) * 3
 
     def test_frame_without_a_box(self, tmp_path):
         boxes = BOXES.copy()
         boxes[1] = np.nan
         writer = ResultWriter(tmp_path, "otb", 0)
         writer.write(output(boxes=boxes))
-        assert np.isnan(writer.read(track())["boxes"][1]).all()
+        assert np.isnan(read_sequence(tmp_path, track(), 0).boxes[1]).all()
+
+    def test_restarts(self, tmp_path):
+        boxes = np.array([[np.nan] * 4, [10.5, 10, 30, 30.25], *[[np.nan] * 4] * 3])
+        marks = np.array([STARTED, BOX, FAILED, PASSED_OVER, STARTED])
+        scores = [np.nan, 0.5, 0.25, np.nan, np.nan]
+        ResultWriter(tmp_path, "vot2018", 1).write(
+            {"name": "a", "boxes": boxes, "marks": marks, "scores": scores, "times": np.arange(5.0)}
+        )
+        lines = (tmp_path / "baseline" / "a" / "a_001.txt").read_text().split()
+        assert lines == ["1", "11.5000,11.0000,19.5000,20.2500", "2", "0", "1"]
+        values = (tmp_path / "baseline" / "a" / "a_001_confidence.value").read_text().splitlines()
+        assert values == ["", "0.50000000", "0.25000000", "", ""]
+        given = {"name": "a", "boxes": np.tile([[10.0, 10, 30, 30]], (5, 1))}
+        found = read_sequence(tmp_path, given, 1)
+        assert found.restarted and found.runs[0].marks.tolist() == marks.tolist()
+        np.testing.assert_allclose(found.boxes[1:], boxes[1:])
+        np.testing.assert_array_equal(found.scores, scores)
+        assert found.boxes[0].tolist() == [10, 10, 30, 30]
+
+    def test_a_name_that_leads_out_of_the_folder(self, tmp_path):
+        ResultWriter(tmp_path / "out", "got10k", 0).write(output(".."))
+        assert files(tmp_path)[0] == "out/__/___001.status"
 
     @pytest.mark.parametrize("key", ["times", "scores", "status"])
     def test_lengths_that_differ(self, tmp_path, key):
         with pytest.raises(ValueError, match="'a': not as many times, scores or status as boxes"):
-            ResultWriter(tmp_path, "otb", 0).write(output(**{key: output()[key][:2]}, skipped=[]))
+            ResultWriter(tmp_path, "otb", 0).write(output(**{key: output()[key][:2]}))
         assert not files(tmp_path)
 
 

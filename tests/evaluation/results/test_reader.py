@@ -3,9 +3,9 @@ import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from sot.data.datasets.tracks import make_track
-from sot.evaluation.result_files import further_runs, read_result_table
-from sot.evaluation.results import read_results
-from sot.evaluation.vot import BOX, FAILED, PASSED_OVER, STARTED
+from sot.evaluation.measures.vot import BOX, FAILED, PASSED_OVER, STARTED
+from sot.evaluation.results.layouts import further_runs
+from sot.evaluation.results.reader import read_result_table, read_results
 
 XYWH = [[10, 20, 30, 40], [11, 21, 30, 40], [12, 22, 30, 40]]
 XYXY = [[10, 20, 40, 60], [11, 21, 41, 61], [12, 22, 42, 62]]
@@ -70,9 +70,10 @@ class TestLayouts:
         marks = [STARTED, BOX, FAILED, PASSED_OVER, PASSED_OVER, STARTED, BOX]
         assert result.runs[0].marks.tolist() == marks
         regions = result.runs[0].regions
-        assert regions.shape == (7, 8) and np.isnan(regions[[0, 2, 3, 4, 5]]).all()
+        assert regions.shape == (7, 8) and np.isnan(regions[2:6]).all()
         assert regions[6].tolist() == [12, 22, 42, 22, 42, 62, 12, 62]
         assert result.boxes[0].tolist() == [1, 2, 4, 6]  # the one that was given
+        assert regions[0].tolist() == [1, 2, 4, 2, 4, 6, 1, 6]
         assert result.boxes[1].tolist() == [10, 20, 40, 60]
 
     def test_vot_long_term(self, tmp_path):

@@ -21,19 +21,17 @@ from typing import Optional
 
 import numpy as np
 
-from ..boxes import center_of, is_present, sides_of
+from ...boxes import center_of, is_present, sides_of
 
 __all__ = [
     "NORM_PRECISION_THRESHOLDS",
     "PRECISION_THRESHOLDS",
     "SUCCESS_THRESHOLDS",
-    "average_overlap",
     "center_error",
     "frames_per_second",
     "iou_xyxy",
     "mean_area",
     "normalized_center_error",
-    "normalized_precision",
     "precision",
     "precision_curve",
     "success_auc",
@@ -167,25 +165,6 @@ def precision(pred: np.ndarray, gt: np.ndarray, threshold: float = 20) -> float:
     pred, gt = _as_pair(pred, gt)
     present = is_present(gt)
     return float(precision_curve(center_error(pred[present], gt[present]), [threshold])[0])
-
-
-def normalized_precision(pred: np.ndarray, gt: np.ndarray, threshold: float = 0.2) -> float:
-    """Fraction of frames whose normalised centre error is at most `threshold`."""
-    pred, gt = _as_pair(pred, gt)
-    present = is_present(gt)
-    errors = normalized_center_error(pred[present], gt[present])
-    return float(precision_curve(errors, [threshold])[0])
-
-
-def average_overlap(pred: np.ndarray, gt: np.ndarray) -> float:
-    """
-    Mean IoU of a sequence.
-
-    The AO of [GOT] differs: it leaves out the first frame, clips boxes to the image, and pools the
-    frames of all sequences.
-    """
-    ious = _present_ious(pred, gt)
-    return float(ious.mean()) if len(ious) else float("nan")
 
 
 def frames_per_second(times: Optional[np.ndarray]) -> Optional[float]:

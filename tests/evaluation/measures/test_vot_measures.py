@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 from vot_runs import IMAGE_SIZE, random_longterm, random_restarts
 
-from sot.evaluation.protocols import PROTOCOLS
-from sot.evaluation.vot import (
+from sot.evaluation.measures.vot import (
     BOX,
     EAO_INTERVALS,
     FAILED,
@@ -21,6 +20,7 @@ from sot.evaluation.vot import (
     restart_overlaps,
     settled,
 )
+from sot.evaluation.protocols import PROTOCOLS
 
 NAN = float("nan")
 RECT = [10.0, 20.0, 30.0, 60.0]  # 20 x 40
@@ -280,10 +280,8 @@ class TestLongTermProtocol:
         assert result["recall"] == pytest.approx(4 / 5)
 
     def test_without_scores(self):
-        result = self.PROTOCOL.score(np.array([RECT] * 5), make_track([RECT] * 5), None, IMAGE_SIZE)
-        # the first frame has the same confidence as the others, and no region
-        assert result["precision"] == pytest.approx(4 / 5)
-        assert result["recall"] == pytest.approx(4 / 5)
+        with pytest.raises(ValueError, match="sequence a: a long-term result needs the tracker's"):
+            self.PROTOCOL.score(np.array([RECT] * 5), make_track([RECT] * 5), None, IMAGE_SIZE)
 
     def test_bad_input(self):
         with pytest.raises(ValueError, match="sequence a: 2 scores for 3 boxes"):

@@ -1,10 +1,11 @@
-"""Overlap of polygons: exact, and counted in pixels as the VOT toolkit does.
+"""Overlap of polygons and boxes, counted in pixels as the VOT toolkit does.
 
-The two differ: a polygon and a box of a few hundred pixels may have an exact IoU of 0.36 and one of
-0.38 in pixels. Scores that are to compare with VOT's need the second.
+It differs from the exact IoU: a polygon and a box of a few hundred pixels may have an exact IoU of
+0.36, and 0.38 in pixels. Scores that are to compare with VOT's need the second.
 
 A region is a row of 4 numbers, a box XYXY, or of 8 or more, the corners x1, y1, x2, y2, ... of a
-polygon in either direction; in continuous frame pixels. A row with a NaN is no region.
+polygon in either direction; in continuous frame pixels. A box among polygons is followed by NaN.
+Any other row with a NaN is no region.
 
 Source: [vot] github.com/votchallenge/toolkit 0.7.2, vot/region/raster.py.
 """
@@ -13,99 +14,7 @@ from typing import Tuple
 
 import numpy as np
 
-__all__ = ["as_corners", "polygon_area", "polygon_iou", "raster_overlap"]
-
-
-def as_corners(regions: np.ndarray) -> np.ndarray:
-    """
-    Args:
-        regions: (T, 4) XYXY or (T, 2K) corners, K > 2.
-
-    Returns:
-        (T, K, 2) float64 corners; K is 4 for boxes.
-
-    Raises:
-        ValueError: another shape.
-    """
-    regions = np.asarray(regions, dtype=np.float64)
-    if regions.ndim != 2 or regions.shape[1] < 4 or regions.shape[1] % 2:
-        raise ValueError(f"regions must have the shape (T, 4) or (T, 2K), not {regions.shape}")
-    if regions.shape[1] == 4:
-        regions = regions[:, [0, 1, 2, 1, 2, 3, 0, 3]]
-    return regions.reshape(len(regions), -1, 2)
-
-
-def polygon_area(corners: np.ndarray) -> float:
-    """Signed area of a polygon (K, 2) by the shoelace formula; positive if clockwise on screen."""
-    # relative to a corner, so that large coordinates do not cost digits
-    (x, y), (next_x, next_y) = (corners - corners[:1]).T, np.roll(corners - corners[:1], -1, 0).T
-    return float((x * next_y - next_x * y).sum() / 2)
-
-
-def polygon_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """
-    Exact intersection over union of simple polygons, convex or not, row by row.
-
-    A polygon is the sum of the signed triangles of a fan from its first corner, so that the common
-    area is the sum over pairs of triangles, each clipped by the other (Sutherland and Hodgman).
-
-    Args:
-        a, b: (T, 4) XYXY or (T, 2K) corners.
-
-    Returns:
-        (T,) in [0, 1]; 0 where either has a NaN or no area.
-
-    Raises:
-        ValueError: other shapes, or different numbers of rows.
-    """
-    a, b = _corner_pair(a, b)
-    ious = np.zeros(len(a))
-    for i, (first, second) in enumerate(zip(a, b)):
-        if not (np.isfinite(first).all() and np.isfinite(second).all()):
-            continue
-        areas = [abs(polygon_area(p)) for p in (first, second)]
-        if min(areas) > 0:
-            common = np.clip(_common_area(first, second), 0, min(areas))
-            ious[i] = common / (sum(areas) - common)
-    return ious
-
-
-def _common_area(a: np.ndarray, b: np.ndarray) -> float:
-    total = 0.0
-    for s in _triangles(a):
-        for t in _triangles(b):
-            sign = np.sign(polygon_area(s)) * np.sign(polygon_area(t))
-            if sign:
-                total += sign * abs(polygon_area(_clip(s, _clockwise(t))))
-    # a polygon that was given counter-clockwise is a negative sum
-    return abs(total)
-
-
-def _triangles(polygon: np.ndarray):
-    return (polygon[[0, i, i + 1]] for i in range(1, len(polygon) - 1))
-
-
-def _clockwise(polygon: np.ndarray) -> np.ndarray:
-    return polygon if polygon_area(polygon) > 0 else polygon[::-1]
-
-
-def _clip(subject: np.ndarray, window: np.ndarray) -> np.ndarray:
-    """The part of a convex polygon inside a convex one whose corners are clockwise."""
-    for start, end in zip(window, np.roll(window, -1, axis=0)):
-        edge, to_corners = end - start, subject - start
-        inside = edge[0] * to_corners[:, 1] - edge[1] * to_corners[:, 0]
-        points = []
-        for i in range(len(subject)):
-            j = (i + 1) % len(subject)
-            if inside[i] >= 0:
-                points.append(subject[i])
-            if inside[i] * inside[j] < 0:
-                share = inside[i] / (inside[i] - inside[j])
-                points.append(subject[i] + share * (subject[j] - subject[i]))
-        if not points:
-            return np.zeros((1, 2))
-        subject = np.array(points)
-    return subject
+__all__ = ["raster_overlap"]
 
 
 def raster_overlap(a: np.ndarray, b: np.ndarray, image_size: Tuple[int, int]) -> np.ndarray:
@@ -130,20 +39,22 @@ def raster_overlap(a: np.ndarray, b: np.ndarray, image_size: Tuple[int, int]) ->
     Raises:
         ValueError: other shapes, or different numbers of rows.
     """
-    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
-    _corner_pair(a, b)
+    a, b = _as_regions(a), _as_regions(b)
+    if len(a) != len(b):
+        raise ValueError(f"{len(a)} and {len(b)} regions cannot be compared")
     overlaps = np.zeros(len(a))
-    valid = np.isfinite(a).all(axis=1) & np.isfinite(b).all(axis=1)
-    for i in np.flatnonzero(valid):
-        overlaps[i] = _pixel_iou(_rounded(a[i]), _rounded(b[i]), image_size)
+    for i, pair in enumerate(zip(a, b)):
+        pair = [row[:4] if np.isnan(row[4:]).all() else row for row in pair]
+        if all(np.isfinite(row).all() for row in pair):
+            overlaps[i] = _pixel_iou(*map(_rounded, pair), image_size)
     return overlaps
 
 
-def _corner_pair(a, b):
-    a, b = as_corners(a), as_corners(b)
-    if len(a) != len(b):
-        raise ValueError(f"{len(a)} and {len(b)} regions cannot be compared")
-    return a, b
+def _as_regions(rows) -> np.ndarray:
+    rows = np.asarray(rows, dtype=np.float64)
+    if rows.ndim != 2 or rows.shape[1] < 4 or rows.shape[1] % 2:
+        raise ValueError(f"regions must have the shape (T, 4) or (T, 2K), not {rows.shape}")
+    return rows
 
 
 def _rounded(region: np.ndarray) -> np.ndarray:

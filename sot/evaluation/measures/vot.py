@@ -4,7 +4,7 @@ Restarts: a tracker is started on the first frame; where its region does not ove
 all it has failed, five frames are skipped, and it is started again from the truth. Long-term: one
 pass, with a confidence for each frame; the target may leave.
 
-Overlaps are those of `sot.evaluation.polygon.raster_overlap`, inside of the image.
+Overlaps are those of `sot.evaluation.measures.polygon.raster_overlap`, inside of the image.
 
 Sources: [EAO] Kristan et al.: The Visual Object Tracking VOT2015 challenge results (the measure),
 and the results papers of each year; [LT] Lukezic et al.: Now you see me: evaluating performance in

@@ -5,9 +5,8 @@ import pytest
 
 from sot.data.datasets import make_track
 from sot.data.frames import FrameError
+from sot.evaluation.experiments import Restarts
 from sot.evaluation.protocols import PROTOCOLS
-from sot.evaluation.results import read_results
-from sot.tracking.restart import RestartWriter, track_with_restarts
 
 TRUTH = [10, 10, 20, 20]  # x, y, w, h
 AWAY = [60, 10, 80, 30]
@@ -39,8 +38,8 @@ class Scripted:
         self.starts.append((int(image[0, 0, 0]), np.asarray(box).tolist()))
         return self._state([10, 10, 30, 30])
 
-    def step(self, image, state):
-        return self._state(self.boxes.get(int(image[0, 0, 0]), [10, 10, 30, 30]))
+    def step_all(self, image, states):
+        return [self._state(self.boxes.get(int(image[0, 0, 0]), [10, 10, 30, 30]))]
 
     def _state(self, box):
         return SimpleNamespace(box=np.array(box, float), score=0.5, status="tracked")
@@ -52,12 +51,12 @@ def track_of(length, broken=(), **fields):
 
 def marks(boxes, track):
     tracker = Scripted(boxes)
-    output = track_with_restarts(tracker, track)
+    output = Restarts(tracker).run(track)
     return "".join(map(str, output["marks"])), [at for at, _ in tracker.starts]
 
 
 def test_started_again_five_frames_after_a_failure():
-    #                                                        0, 1, 2: see sot.evaluation.vot
+    #                                                        0, 1, 2: see measures.vot
     assert marks({3: AWAY}, track_of(14)) == ("13320000133333", [0, 8])
     assert marks({1: AWAY, 7: AWAY}, track_of(14)) == ("12000012000013", [0, 6, 12])
 
@@ -80,12 +79,12 @@ def test_the_polygon_decides_and_its_bounds_start():
     diamond = [20, 10, 30, 20, 20, 30, 10, 20]
     track = track_of(8, polygons=np.tile(diamond, (8, 1)).astype(float))
     tracker = Scripted({1: [27, 27, 30, 30]})
-    assert track_with_restarts(tracker, track)["marks"].tolist() == [1, 2, 0, 0, 0, 0, 1, 3]
+    assert Restarts(tracker).run(track)["marks"].tolist() == [1, 2, 0, 0, 0, 0, 1, 3]
     assert tracker.starts == [(0, [10, 10, 30, 30]), (6, [10, 10, 30, 30])]
 
 
 def test_output_of_each_frame():
-    output = track_with_restarts(Scripted({2: AWAY}), track_of(8))
+    output = Restarts(Scripted({2: AWAY})).run(track_of(8))
     box, none = [10, 10, 30, 30], [NAN] * 4
     np.testing.assert_array_equal(output["boxes"], [none, box, *[none] * 6])
     np.testing.assert_array_equal(output["scores"], [NAN, 0.5, 0.5, *[NAN] * 5])
@@ -100,57 +99,32 @@ def test_a_frame_without_truth_is_a_failure_and_no_start():
 
 
 def test_an_unreadable_frame_has_the_box_before():
-    output = track_with_restarts(Scripted({1: [12, 12, 32, 32]}), track_of(4, broken=[2]))
+    output = Restarts(Scripted({1: [12, 12, 32, 32]})).run(track_of(4, broken=[2]))
     assert output["boxes"][2].tolist() == [12, 12, 32, 32]
     assert output["status"] == ["init", "tracked", "skipped", "tracked"]
 
 
 def test_a_start_needs_a_frame_and_a_box():
     with pytest.raises(FrameError, match="frame 6 is broken"):
-        track_with_restarts(Scripted({1: AWAY}), track_of(8, broken=[6]))
+        Restarts(Scripted({1: AWAY})).run(track_of(8, broken=[6]))
     with pytest.raises(ValueError, match="sequence a: no box in the first frame"):
-        track_with_restarts(Scripted({}), make_track("a", Frames(2), [[NAN] * 4, TRUTH]))
+        Restarts(Scripted({})).run(make_track("a", Frames(2), [[NAN] * 4, TRUTH]))
 
 
-def test_files(tmp_path):
-    track = track_of(9)
-    writer = RestartWriter(tmp_path, pixel_origin=1)
-    assert writer.begin("me", [track], resume=True) == set()
-    output = track_with_restarts(Scripted({1: [10.5, 10, 30, 30.25], 2: AWAY}), track)
-    writer.write({**output, "times": np.arange(9.0)})
-    text = (tmp_path / "baseline" / "a" / "a_001.txt").read_text()
-    assert text.split() == (
-        [
-            "1",
-            "11.5000,11.0000,19.5000,20.2500",
-            "2",
-            *"0000",
-            "1",
-            "11.0000,11.0000,20.0000,20.0000",
-        ]
-    )
-    found = read_results(tmp_path, [{**track, "boxes": track["boxes"] + 1}])["a"]
-    assert found.restarted
-    assert found.runs[0].marks.tolist() == output["marks"].tolist()
-    np.testing.assert_allclose(found.runs[0].regions, output["boxes"] + 1)
-    assert found.times.tolist() == list(range(9))
-    np.testing.assert_array_equal(found.scores, output["scores"])
-
-
-def test_finished_runs_are_known(tmp_path):
-    track = track_of(9)
-    writer = RestartWriter(tmp_path, 0)
-    writer.begin("me", [track], resume=True)
-    writer.write(track_with_restarts(Scripted({2: AWAY}), track))
-    assert RestartWriter(tmp_path, 0).begin("me", [track], resume=True) == {"a"}
-    assert RestartWriter(tmp_path, 0).begin("another", [track], resume=True) == set()
-    assert not (tmp_path / "baseline" / "a" / "a_001.txt").exists()
-
-
-def test_a_perfect_tracker_has_the_best_scores(tmp_path):
+def test_a_perfect_tracker_has_the_best_scores():
     track = track_of(120)
-    output = track_with_restarts(Scripted({}), track)
+    output = Restarts(Scripted({})).run(track)
     protocol = PROTOCOLS["vot2018"]
     scores = protocol.score_runs([(output["boxes"], output["marks"])], track)
     summary = protocol.summarize({"a": scores})
     assert [summary[m] for m in ("accuracy", "eao", "failures")] == [1, 1, 0]
+
+
+def test_failures_at_once_after_every_start_are_scored():
+    track = track_of(13)
+    output = Restarts(Scripted({1: AWAY, 7: AWAY})).run(track)
+    assert "".join(map(str, output["marks"])) == "1200001200001"
+    protocol = PROTOCOLS["vot2018"]
+    scores = protocol.score_runs([(output["boxes"], output["marks"])], track)
+    assert (scores["failures"], scores["accuracy"], scores["frames_scored"]) == (2, 0, 0)
+    assert protocol.summarize({"a": scores})["robustness"] == 2

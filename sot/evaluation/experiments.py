@@ -1,0 +1,218 @@
+"""Experiments: how a tracker is run over a sequence.
+
+An experiment is called on tracks in place of a model, by detectron2's ``inference_on_dataset``. It
+takes anything that has the ``start`` and ``step_all`` of a SiameseTracker.
+"""
+
+import logging
+import time
+from typing import Dict, Iterable, Iterator, List, NamedTuple, Sequence
+
+import numpy as np
+import torch
+
+from ..boxes import is_present
+from ..data.frames import FrameError
+from ..data.video import Frame
+from ..utils.fingerprint import fingerprint
+from .measures import vot
+from .measures.polygon import raster_overlap
+
+__all__ = ["OnePass", "Restarts", "Step", "follow", "read_frames", "tracker_fingerprint"]
+
+# To be raised whenever the same weights and settings give other boxes than before. Evaluations that
+# were interrupted then begin anew.
+TRACKING_VERSION = 1
+
+logger = logging.getLogger(__name__)
+
+
+class Step(NamedTuple):
+    """A frame, the states of the targets after it, and the seconds that the tracker took for it
+    (0 for a frame without an image)."""
+
+    frame: Frame
+    states: List
+    seconds: float
+
+
+def follow(tracker, frames: Iterable[Frame], boxes: Sequence) -> Iterator[Step]:
+    """Start targets in the first frame, and find them in the others.
+
+    Args:
+        tracker: a SiameseTracker, or what has its ``start`` and ``step_all``.
+        frames: in order. Where one has no image, which is logged, the states stay what they were.
+        boxes: (x0, y0, x1, y1) of each target in the first frame, in its pixels.
+
+    Raises:
+        FrameError: the first frame has no image.
+        ValueError: the tracker cannot be started on one of the boxes.
+    """
+    states = None
+    for frame in frames:
+        begin, seconds = time.perf_counter(), 0.0
+        if frame.image is None:
+            if states is None:
+                raise FrameError(frame.error)
+            logger.warning(f"{frame.name} skipped: {frame.error}")
+        else:
+            if states is None:
+                states = [tracker.start(frame.image, box) for box in boxes]
+            else:
+                states = tracker.step_all(frame.image, states)
+            seconds = time.perf_counter() - begin
+        yield Step(frame, states, seconds)
+
+
+def read_frames(track: Dict, first: int = 0) -> Iterator[Frame]:
+    """The frames of a track, from frame ``first`` on."""
+    frames = track["frames"]
+    for i in range(first, len(frames)):
+        name = f"{track['name']}: frame {i}"
+        try:
+            yield Frame(i, name, frames[i])
+        except FrameError as e:
+            yield Frame(i, name, None, str(e))
+
+
+class Experiment:
+    """Base of the experiments. A sequence in which the tracker fails with an error does not stop
+    the others."""
+
+    def __init__(self, tracker):
+        """
+        Args:
+            tracker: see :func:`follow`.
+        """
+        self.tracker = tracker
+
+    def __call__(self, tracks: List[Dict]) -> List[Dict]:
+        """
+        Args:
+            tracks: track dicts.
+
+        Returns:
+            list[dict]: for each track what :meth:`run` gives; where that fails with an error,
+            which is logged, ``name`` and ``error``, a line of text.
+        """
+        return [self._try(track) for track in tracks]
+
+    def _try(self, track: Dict) -> Dict:
+        try:
+            return self.run(track)
+        except Exception as e:  # whatever it is, the other sequences can go on
+            logger.exception(f"{track['name']}: tracking failed")
+            return {"name": track["name"], "error": f"{type(e).__name__}: {e}"}
+
+    def run(self, track: Dict) -> Dict:
+        """
+        Returns:
+            ``name``; ``boxes`` (T, 4) XYXY in frame pixels, NaN where there is none; ``marks``
+            (T,) as in sot.evaluation.measures.vot, BOX where there is one; ``scores`` (T,),
+            NaN where there is none; ``status``, T strings; ``times`` (T,), seconds in the
+            tracker, without reading the frame.
+        """
+        raise NotImplementedError
+
+
+class OnePass(Experiment):
+    """The tracker is started on the box of the first frame and then never helped. For a frame that
+    cannot be read the last box stands in, with the status "skipped"."""
+
+    def run(self, track: Dict) -> Dict:
+        """See Experiment. Of ``boxes`` only the first is looked at; the box of the first frame is
+        the one given.
+
+        Raises:
+            FrameError: the first frame cannot be read.
+            ValueError: the tracker cannot be started.
+        """
+        result = _Result(track)
+        for frame, (state,), seconds in follow(
+            self.tracker, read_frames(track), track["boxes"][:1]
+        ):
+            status = "skipped" if frame.image is None else state.status
+            result.add(frame.index, vot.BOX, status, seconds, state.score, state.box)
+        return result.columns
+
+
+class Restarts(Experiment):
+    """The VOT protocol with restarts: where the tracker has lost its target, it is started again a
+    little later.
+
+    The tracker is started on the bounding box of the truth in the first frame. Where its box and
+    the truth (the polygon, if there is one) have no pixel in common it has failed, and
+    ``vot.SKIP_AFTER_FAILURE`` frames after that one it is started again. A frame without a truth,
+    which VOT does not have, is a failure, and no frame to start on. A frame that cannot be read has
+    the box of the one before.
+
+    Source: github.com/votchallenge/toolkit 0.7.2, vot/experiment/multirun.py
+    (SupervisedExperiment).
+    """
+
+    def run(self, track: Dict) -> Dict:
+        """See Experiment. The score of a frame of a start is NaN.
+
+        Raises:
+            FrameError: a frame that the tracker should be started on cannot be read.
+            ValueError: there is no box in the first frame, or the tracker cannot be started.
+        """
+        startable = is_present(track["boxes"])
+        if not startable[0]:
+            raise ValueError(f"sequence {track['name']}: no box in the first frame to start from")
+        result, start = _Result(track), 0
+        while start < len(startable):
+            failure = self._run_from(start, track, result)
+            later = np.flatnonzero(startable[failure + vot.SKIP_AFTER_FAILURE :])
+            if not len(later):
+                break
+            start = failure + vot.SKIP_AFTER_FAILURE + int(later[0])
+        return result.columns
+
+    def _run_from(self, start: int, track: Dict, result: "_Result") -> int:
+        """The frame of the failure, or the number of frames if there is none."""
+        truth = np.asarray(track.get("polygons", track["boxes"]), dtype=np.float64)
+        box, size = track["boxes"][start], None
+        for frame, (state,), seconds in follow(self.tracker, read_frames(track, start), [box]):
+            i, status = frame.index, state.status
+            if frame.image is None:
+                status = "skipped"
+            else:
+                size = frame.image.shape[1::-1]
+            if i == start:
+                result.add(i, vot.STARTED, "init", seconds)
+            elif raster_overlap(state.box[None], truth[i : i + 1], size)[0] > 0:
+                result.add(i, vot.BOX, status, seconds, state.score, state.box)
+            else:
+                result.add(i, vot.FAILED, "failed", seconds, state.score)
+                return i
+        return len(truth)
+
+
+class _Result:
+    """What becomes of a sequence, frame by frame; frames that are not added are passed over."""
+
+    def __init__(self, track: Dict):
+        length = len(track["boxes"])
+        self.columns = {
+            "name": track["name"],
+            "boxes": np.full((length, 4), np.nan),
+            "marks": np.full(length, vot.PASSED_OVER, dtype=np.int8),
+            "scores": np.full(length, np.nan),
+            "status": ["passed_over"] * length,
+            "times": np.zeros(length),
+        }
+
+    def add(self, i: int, mark: int, status: str, seconds: float, score=np.nan, box=np.nan):
+        values = {"boxes": box, "marks": mark, "scores": score, "status": status, "times": seconds}
+        for name, value in values.items():
+            self.columns[name][i] = value
+
+
+def tracker_fingerprint(cfg, model: torch.nn.Module) -> str:
+    """Changes with all that boxes depend on but the data: weights (wherever they are from),
+    settings, and TRACKING_VERSION."""
+    model_settings = {key: value for key, value in cfg.MODEL.items() if key != "WEIGHTS"}
+    settings = [TRACKING_VERSION, model_settings, cfg.INPUT, cfg.TEST.TRACKER]
+    weights = [part for item in model.state_dict().items() for part in item]
+    return fingerprint(settings, *weights)

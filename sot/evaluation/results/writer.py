@@ -1,0 +1,164 @@
+"""Result files of an evaluation in the text format of the benchmark (see `layouts`), and archives
+for servers."""
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Dict, Iterable, Optional, Set
+
+import numpy as np
+
+from ...boxes import to_xywh
+from ...data.frames import FrameError
+from ...utils.files import write_text
+from ...utils.fingerprint import fingerprint
+from ..measures.vot import BOX, STARTED
+from .layouts import FLAT, LAYOUTS, file_name
+from .reader import read_sequence
+
+__all__ = ["ResultWriter"]
+
+RUN_FILE = "run.json"
+
+# What servers want to find in the archive. GOT-10k: boxes and times, in a folder for each sequence,
+# as its toolkit packs them (experiments/got10k.py, report); one run is enough of a tracker that
+# always gives the same. TrackingNet: a file of boxes for each sequence (metrics.py, evaluate).
+SUBMISSIONS = {"got10k": ("boxes", "times"), "trackingnet": ("boxes",)}
+
+
+class ResultWriter:
+    """The result files of one tracker on one data set; see above."""
+
+    def __init__(self, folder, protocol: str, pixel_origin: float):
+        """
+        Args:
+            folder: where they go; made when the first is written.
+            protocol: name of the data set's protocol, which decides on the layout.
+            pixel_origin: the number of the first pixel in files of the data set.
+        """
+        self.folder = Path(folder)
+        self.protocol = protocol
+        self.layout = LAYOUTS.get(protocol, FLAT)
+        self.pixel_origin = pixel_origin
+
+    def begin(self, tracker: str, tracks: Iterable[Dict], resume: bool) -> Set[str]:
+        """Take the folder for a run of a tracker: what is there of another run is removed.
+
+        Args:
+            tracker: tells trackers with other weights or settings apart.
+            tracks: the data set.
+            resume: keep what the same tracker has finished on the same data, as far as first
+                frames, first boxes, names and lengths tell.
+
+        Returns:
+            names of the sequences that are finished.
+        """
+        tracks = list(tracks)
+        state = {"tracker": tracker, "data": _data_fingerprint(tracks)}
+        trusted = resume and self._state() == state
+        finished = {t["name"] for t in tracks if trusted and self.is_finished(t)}
+        for track in tracks:
+            if track["name"] not in finished:
+                for path in self.layout.paths(track["name"]):
+                    (self.folder / path).unlink(missing_ok=True)
+        for path in (self.folder / "metrics.json", self._archive):
+            path.unlink(missing_ok=True)
+        write_text(self.folder / RUN_FILE, json.dumps(state, indent=2) + "\n")
+        return finished
+
+    def forget_run(self) -> None:
+        """The files are not of the run that `begin` was called for, if it was."""
+        (self.folder / RUN_FILE).unlink(missing_ok=True)
+
+    def write(self, output: Dict) -> None:
+        """Write the files of one sequence, each whole or not at all.
+
+        Args:
+            output: of an experiment: `name`, `boxes` (T, 4) XYXY in frame pixels from 0 and `times`
+                (T,); optionally `scores` (T,), `status` (T strings) and `marks` (T,), by default
+                "tracked" and BOX.
+
+        Raises:
+            ValueError: they differ in length, or a time is not finite.
+        """
+        boxes = np.asarray(output["boxes"], dtype=np.float64)
+        status = output.get("status") or ["tracked"] * len(boxes)
+        marks = np.array(output.get("marks", [BOX] * len(boxes)))
+        scores = output.get("scores")
+        scores = None if scores is None else np.array(scores, dtype=np.float64)
+        columns = (output["times"], scores, status, marks)
+        if {len(column) for column in columns if column is not None} != {len(boxes)}:
+            raise ValueError(
+                f"sequence {output['name']!r}: not as many times, scores or status as boxes, "
+                f"{len(boxes)}"
+            )
+        if not np.isfinite(output["times"]).all():
+            raise ValueError(f"sequence {output['name']!r}: times must be finite")
+        if self.layout.started:
+            marks[0] = STARTED
+            if scores is not None:
+                scores[0] = np.nan
+        rows = to_xywh(boxes) + [self.pixel_origin, self.pixel_origin, 0, 0]
+        lines = [
+            ",".join(map(_number, row)) if mark == BOX else str(mark)
+            for row, mark in zip(rows, marks)
+        ]
+        times = [f"{t:.8f}" for t in output["times"]]
+        if scores is not None:
+            scores = ["" if np.isnan(s) else f"{s:.8f}" for s in scores]
+        paths = self.layout.paths(output["name"])
+        for path, column in zip(paths, (times, scores, status, lines)):
+            if column is None:
+                (self.folder / path).unlink(missing_ok=True)
+            else:
+                write_text(self.folder / path, "\n".join(column) + "\n")
+
+    def is_finished(self, track: Dict) -> bool:
+        """Whether all that `write` writes of a sequence is there, and fits the track."""
+        try:
+            result = read_sequence(self.folder, track, self.pixel_origin)
+        except (OSError, ValueError):
+            return False
+        return len(result.status) == len(result.boxes) and np.isfinite(result.times).all()
+
+    def write_submission(self, names: Iterable[str]) -> Optional[Path]:
+        """The archive of all sequences that the server of GOT-10k or TrackingNet takes.
+
+        Returns:
+            the zip file; None if the data set has no such server.
+        """
+        if self.protocol not in SUBMISSIONS:
+            return None
+        with zipfile.ZipFile(self._archive, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name in names:
+                for part in SUBMISSIONS[self.protocol]:
+                    path = getattr(self.layout, part).format(file_name(name))
+                    archive.write(self.folder / path, path)
+        return self._archive
+
+    @property
+    def _archive(self) -> Path:
+        return self.folder / f"{self.protocol}_submission.zip"
+
+    def _state(self) -> Optional[Dict]:
+        try:
+            return json.loads((self.folder / RUN_FILE).read_text())
+        except (OSError, ValueError):
+            return None
+
+
+def _number(value: float) -> str:
+    """At least four decimals, and all that it takes to read back the same number: a centre that is
+    off by 1e-7 px is not right at the threshold 0 any more."""
+    return np.format_float_positional(value, min_digits=4)
+
+
+def _data_fingerprint(tracks: Iterable[Dict]) -> str:
+    parts = []
+    for track in tracks:
+        parts += [track["name"], len(track["boxes"]), list(map(float, track["boxes"][0]))]
+        try:
+            parts.append(np.ascontiguousarray(track["frames"][0]))
+        except FrameError as e:
+            parts.append(str(e))
+    return fingerprint(*parts)

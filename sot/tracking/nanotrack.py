@@ -1,0 +1,23 @@
+"""Tracking with NanoTrack V3, as a baseline."""
+
+from ..deploy import NanoTrack
+from .siamrpn import SiamRPNTracker
+
+__all__ = ["build_nanotrack"]
+
+
+def build_nanotrack(backbone: str, head: str, num_threads: int = 1) -> SiamRPNTracker:
+    """A tracker with the settings of NanoTrack's authors.
+
+    Arguments and errors are those of sot.deploy.NanoTrack.
+    """
+    network = NanoTrack(backbone, head, num_threads)
+    return SiamRPNTracker(
+        network,
+        template_size=network.template_size,
+        search_size=network.search_size,
+        context=0.5,
+        window_influence=0.455,
+        penalty_k=0.138,
+        size_lr=0.348,
+    )
