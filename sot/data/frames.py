@@ -7,15 +7,21 @@ Frames that can be had smaller or gray for less work also have ``frames.read(i, 
 gray)``: see :func:`read_frame`.
 """
 
+import bisect
+import contextlib
+import itertools
 import os
-import re
+import zlib
 from pathlib import Path
-from typing import Dict, List, Tuple
+from typing import List, Optional, Tuple
 
 import av
 import cv2
 import numpy as np
 from PIL import Image
+
+from .decoding import FrameError, Video, bgr_image
+from .image_files import list_files, list_images, read_file, read_image
 
 __all__ = [
     "FrameError",
@@ -25,34 +31,19 @@ __all__ = [
     "find_frames",
     "frame_size",
     "list_images",
-    "natural_key",
     "read_frame",
     "read_image",
-    "upright_bgr",
 ]
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg")
-
-
-# glibc gives the memory of a large image back to the system as soon as it is freed, and to get it
-# again page by page takes as long as to decode the next one. Freeing a block of this size makes it
-# keep up to twice as much; other systems are not touched by it.
-np.empty(16 << 20, dtype=np.uint8)
-
-
-class FrameError(ValueError):
-    """A frame is missing or does not decode; the message names it."""
-
-
-def read_image(path) -> np.ndarray:
-    """Image file -> (H, W, 3) uint8 BGR; gray, 4-channel and 16-bit files are converted, and
-    photographs turned upright by their EXIF tag, as detectron2 does.
-
-    Raises:
-        FrameError: the file is missing or does not decode, as when it is cut off.
-    """
-    return _read_file(path, 1, False)[0]
+VIDEO_SUFFIXES = tuple(
+    ".mp4 .avi .mkv .mov .webm .m4v .mpg .mpeg .ts .mts .m2ts .wmv .asf .flv .f4v .3gp .3g2 .gif "
+    ".ogv .ogg .vob .mxf .dv .divx .m2v .mpv .mjpg .mjpeg .h264 .264 .h265 .265 .hevc .y4m .ivf "
+    ".nut .rm .rmvb .qt .apng".split()
+)
+# of these codecs each packet is one picture, unless the file is unusual, which shows
+ONE_PICTURE_A_PACKET = ("h264", "hevc", "av1", "vp9", "mpeg4", "mjpeg", "prores")
+NEAR = 8  # frames that are decoded rather than sought past
+FAR = 64  # frames before a key frame that seeking may end up at
 
 
 def read_frame(frames, index: int, max_reduction: float = 1, gray: bool = False):
@@ -78,57 +69,18 @@ def read_frame(frames, index: int, max_reduction: float = 1, gray: bool = False)
     return (cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) if gray else image), 1
 
 
-# libjpeg's smaller inverse transforms give the means of 2x2, 4x4 and 8x8 pixels
-_FLAGS = {
-    1: (cv2.IMREAD_COLOR, cv2.IMREAD_GRAYSCALE),
-    2: (cv2.IMREAD_REDUCED_COLOR_2, cv2.IMREAD_REDUCED_GRAYSCALE_2),
-    4: (cv2.IMREAD_REDUCED_COLOR_4, cv2.IMREAD_REDUCED_GRAYSCALE_4),
-    8: (cv2.IMREAD_REDUCED_COLOR_8, cv2.IMREAD_REDUCED_GRAYSCALE_8),
-}
-
-
-def _read_file(path, max_reduction: float, gray: bool) -> Tuple[np.ndarray, int]:
-    """See :func:`read_frame`."""
-    try:
-        data = Path(path).read_bytes()
-    except OSError as e:
-        problem = f"cannot be read: {e.strerror}" if os.path.exists(path) else "is missing"
-        raise FrameError(f"image {path} {problem}") from None
-    reduction = 1
-    if data.startswith(b"\xff\xd8"):  # JPEG, the one format that decodes smaller for less
-        if data.rfind(b"\xff\xd9", len(data) // 2) < 0:  # OpenCV would fill up with gray
-            raise FrameError(f"image {path} does not decode: it is cut off")
-        # EXIF may turn it about a corner that is not on the grid of the reduced pixels
-        if b"Exif" not in data[:4096]:
-            reduction = max(r for r in _FLAGS if r <= max_reduction)
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS[reduction][gray])
-    except cv2.error:
-        image = None
-    if image is None:
-        raise FrameError(f"image {path} does not decode")
-    return image, reduction
-
-
-def natural_key(path: str):
-    """Sort key that puts 2.jpg before 10.jpg."""
-    return [int(t) if t.isdecimal() else t for t in re.split(r"(\d+)", path)]
-
-
-def list_images(folder) -> List[str]:
-    """Image files of a folder in natural order (2.jpg before 10.jpg)."""
-    files = [str(p) for p in Path(folder).iterdir() if p.suffix.lower() in IMAGE_SUFFIXES]
-    return sorted(files, key=natural_key)
-
-
 def find_frames(folder) -> Tuple[List[str], List[str]]:
-    """Images of a folder, in ``img/`` or right in it; and if there are none, its video files."""
+    """Images of a folder, in ``img/`` or right in it; and if there are none, its video files, but
+    for a tracked.mp4 that demo/track_video.py has written there."""
     folder = Path(folder)
     for place in (folder / "img", folder):
         images = list_images(place) if place.is_dir() else []
         if images:
             return images, []
-    return [], [str(p) for p in sorted(folder.iterdir()) if p.suffix.lower() in VIDEO_SUFFIXES]
+    videos = list_files(folder, VIDEO_SUFFIXES)
+    if (folder / "boxes.csv").is_file() and len(videos) > 1:
+        videos = [v for v in videos if os.path.basename(v) != "tracked.mp4"]
+    return [], videos
 
 
 class ImageFrames:
@@ -147,14 +99,15 @@ class ImageFrames:
         return read_image(self.files[index])
 
     def read(self, index: int, max_reduction: float, gray: bool) -> Tuple[np.ndarray, int]:
-        return _read_file(self.files[index], max_reduction, gray)
+        return read_file(self.files[index], max_reduction, gray)
 
 
 class VideoFrames:
-    """Frames of one video file, in display order.
+    """Frames of one video file, numbered as in :mod:`.decoding`.
 
-    Any frame is found by its time stamp, so that variable frame rates and damaged packets do not
-    shift the others. Reading in order is fast; a jump decodes from the key frame before.
+    Reading in order is fast; a jump decodes from the key frame before. What is read is always the
+    frame that was asked for: it is known by its time stamp in files of formats that can be trusted
+    (MP4, Matroska), and by its content in all others, which are decoded once when they are opened.
     """
 
     def __init__(self, path):
@@ -163,40 +116,11 @@ class VideoFrames:
             FrameError: the file is missing or is no video.
         """
         self.path = str(path)
-        container = _open_video(self.path)
-        stamps, keys = [], []
-        with container:
-            try:
-                for packet in container.demux(container.streams.video[0]):
-                    if packet.size:
-                        stamps.append(_stamp(packet))
-                        if packet.is_keyframe:
-                            start = packet.dts if packet.dts is not None else packet.pts
-                            keys.append((stamps[-1], start))
-            except av.FFmpegError as e:
-                raise FrameError(f"{self.name(len(stamps))}: the file breaks off: {e}") from None
-        if None in stamps:
-            raise FrameError(
-                f"{self.name(stamps.index(None))} has no time stamp: put the video into another "
-                f"container, as with ffmpeg -i {self.path} -c copy NEW.mkv"
-            )
-        self._stamps = np.array(sorted(stamps))
-        self._keys = np.array(sorted(keys), dtype=np.int64).reshape(-1, 2)
-
-    def state(self) -> Dict:
-        """What :meth:`from_state` makes the same frames from, without opening the file."""
-        return {"path": self.path, "stamps": self._stamps.tolist(), "keys": self._keys.tolist()}
-
-    @classmethod
-    def from_state(cls, state: Dict) -> "VideoFrames":
-        frames = cls.__new__(cls)
-        frames.path = state["path"]
-        frames._stamps = np.array(state["stamps"])
-        frames._keys = np.array(state["keys"], dtype=np.int64).reshape(-1, 2)
-        return frames
+        if not self._index_by_stamps():
+            self._index_by_content()
 
     def __len__(self):
-        return len(self._stamps)
+        return len(self._ids)
 
     def name(self, index: int) -> str:
         return f"{self.path} frame {index}"
@@ -204,14 +128,86 @@ class VideoFrames:
     def __getitem__(self, index: int) -> np.ndarray:
         if not 0 <= index < len(self):
             raise IndexError(index)
-        stamp = int(self._stamps[index])
-        # files are sought by decoding time: that of the key frame which is shown before
-        before = self._keys[self._keys[:, 0] <= stamp]
-        start = int(before[-1, 1]) if len(before) else stamp
-        image = _VideoReader.of(self.path).read(stamp, start)
-        if image is None:
-            raise FrameError(f"{self.name(index)} does not decode")
-        return image
+        if index not in self._lost:
+            image = _VideoReader.of(self).read(index)
+            if image is not None:
+                return image
+            if self._by_stamps:  # which the file has belied
+                self._index_by_content()
+                if index < len(self):
+                    return self[index]
+        raise FrameError(f"{self.name(index)} does not decode: {self._lost.get(index, 'damaged')}")
+
+    def _index_by_stamps(self) -> bool:
+        """Index the file without decoding it; False if its stamps cannot be trusted."""
+        with contextlib.closing(_open_video(self.path)) as video:
+            codec = video.stream.codec_context.name
+            if video.format not in ("mov", "matroska") or codec not in ONE_PICTURE_A_PACKET:
+                return False
+            packets = []
+            for packet in video.packets():
+                if packet.size:
+                    if packet.pts is None or packet.is_discard or packet.is_corrupt:
+                        return False
+                    packets.append((packet.pts, packet.dts, packet.size, packet.is_keyframe))
+        stamps = sorted(pts for pts, *_ in packets)
+        if not stamps or video.problem or len(set(stamps)) < len(stamps):
+            return False
+        # no pictures before the first key frame; and none that only repeat another
+        if not (packets[0][0] == stamps[0] and packets[0][3]) or min(p[2] for p in packets) < 9:
+            return False
+        with contextlib.closing(_open_video(self.path)) as video:
+            first = itertools.islice(video.pictures(), 16)
+            shown = [p.frame.pts if p.frame else None for p in first]
+        if shown != stamps[: len(shown)] or not shown:
+            return False
+        place = {stamp: i for i, stamp in enumerate(stamps)}
+        self._ids, self._by_stamps, self._lost = np.array(stamps), True, {}
+        # files are sought by decoding time
+        self._keys = sorted((place[p], p if d is None else d) for p, d, _, key in packets if key)
+        return True
+
+    def _index_by_content(self):
+        """Index the file by decoding it."""
+        ids, keys, lost = [], [], {}
+        with contextlib.closing(_open_video(self.path)) as video:
+            for index, picture in enumerate(video.pictures()):
+                if picture.frame is None:
+                    lost[index] = picture.reason
+                elif picture.frame.key_frame:
+                    stamp = picture.frame.pts
+                    keys.append((index, picture.frame.dts if stamp is None else stamp))
+                ids.append(-1 if picture.frame is None else _content(picture.frame))
+        if not ids:
+            raise FrameError(f"video {self.path} has no frame that decodes")
+        self._ids, self._by_stamps, self._lost = np.array(ids), False, lost
+        self._keys = [(index, stamp) for index, stamp in keys if stamp is not None]
+
+    def state(self) -> dict:
+        """What :meth:`from_state` makes these frames of without opening the file; JSON holds it."""
+        index = {key: value for key, value in vars(self).items() if key != "_ids"}
+        return {**index, "_ids": self._ids.tolist()}
+
+    @classmethod
+    def from_state(cls, state: dict) -> "VideoFrames":
+        frames = cls.__new__(cls)
+        vars(frames).update(state, _ids=np.array(state["_ids"]))
+        frames._keys = [tuple(key) for key in state["_keys"]]
+        frames._lost = {int(index): reason for index, reason in state["_lost"].items()}
+        return frames
+
+    def starts(self, index: int) -> List[Tuple[int, Optional[int]]]:
+        """Where to begin decoding for a frame: (frame, stamp to seek to) of the two key frames
+        before it, then the start of the file."""
+        before = self._keys[: bisect.bisect_right(self._keys, (index, np.inf))]
+        return before[:-3:-1] + [(0, None)]
+
+    def is_frame(self, index: int, picture: av.VideoFrame) -> bool:
+        identity = picture.pts if self._by_stamps else _content(picture)
+        return identity == self._ids[index] and not picture.is_corrupt
+
+    def is_past(self, index: int, picture: av.VideoFrame) -> bool:
+        return self._by_stamps and picture.pts is not None and picture.pts > self._ids[index]
 
 
 class _VideoReader:
@@ -220,73 +216,81 @@ class _VideoReader:
     _open = None  # (process, path, reader): one open decoder per process, however many videos
 
     @classmethod
-    def of(cls, path: str) -> "_VideoReader":
-        key = (os.getpid(), path)
+    def of(cls, frames: VideoFrames) -> "_VideoReader":
+        key = (os.getpid(), frames.path)
         if cls._open is None or cls._open[:2] != key:
             if cls._open is not None and cls._open[0] == key[0]:
-                cls._open[2].container.close()
-            cls._open = (*key, cls(path))
-        return cls._open[2]
+                cls._open[2].video.close()
+            cls._open = (*key, cls(frames))
+        reader = cls._open[2]
+        reader.frames = frames
+        return reader
 
-    def __init__(self, path: str):
-        self.container = _open_video(path)
-        self.stream = self.container.streams.video[0]
-        self.stream.thread_count = 1  # loader workers are the parallelism
-        self.pictures, self.at = iter(()), None
+    def __init__(self, frames: VideoFrames):
+        self._reopen(frames.path)
 
-    def read(self, stamp: int, start: int):
-        """The picture (H, W, 3) shown at ``stamp``, or None if it does not decode; ``start`` is
-        where to seek to if it does not come soon."""
-        try:
-            if self.at is None or not self.at < stamp <= self.at + self._step():
-                self.container.seek(start, stream=self.stream)
-                self.pictures = self._decode()
-            for picture in self.pictures:
-                self.at = _stamp(picture)
-                if self.at == stamp:
-                    return None if picture.is_corrupt else upright_bgr(picture)
-                if self.at > stamp:
-                    break
-        except av.FFmpegError:
-            pass  # the file breaks off, or cannot be sought
-        self.at = None  # what was passed is lost to this pass: seek for the next
+    def _reopen(self, path):
+        self.video = _open_video(path)
+        self.pictures, self.at = self._decode(), -1  # at: the last frame that was read
+
+    def read(self, index: int) -> Optional[np.ndarray]:
+        """The frame (H, W, 3); None if it is not found."""
+        starts = self.frames.starts(index)
+        key = starts[0][0]
+        if self.at is not None and self.at < index and (key <= self.at or index - self.at <= NEAR):
+            image = self._look_for(index, index - self.at)
+            if image is not None:
+                return image
+        for key, stamp in starts:
+            if stamp is None:
+                self.video.close()
+                self._reopen(self.frames.path)
+            elif not self._seek(stamp):
+                continue
+            image = self._look_for(index, None if stamp is None else index - key + FAR)
+            if image is not None:
+                return image
         return None
 
-    def _step(self) -> float:
-        """About a second in units of the stream: decoding on beats seeking."""
-        return float(1 / self.stream.time_base)
+    def _seek(self, stamp: int) -> bool:
+        try:
+            self.video.container.seek(stamp, stream=self.video.stream)
+        except av.FFmpegError:  # the format cannot
+            return False
+        self.pictures = self._decode()
+        return True
+
+    def _look_for(self, index: int, limit: Optional[int]) -> Optional[np.ndarray]:
+        """The frame, if it is among the next ``limit`` pictures."""
+        self.at = None  # what is passed is lost to this pass
+        try:
+            for picture in itertools.islice(self.pictures, limit):
+                if self.frames.is_frame(index, picture):
+                    self.at = index
+                    return bgr_image(picture)
+                if self.frames.is_past(index, picture):
+                    break
+        except av.FFmpegError:
+            pass  # the file breaks off
+        return None
 
     def _decode(self):
-        for packet in self.container.demux(self.stream):
+        for packet in self.video.container.demux(self.video.stream):
             try:
                 yield from packet.decode()
             except av.FFmpegError:
                 continue  # the picture of this packet will be missing
 
 
-def _open_video(path: str):
+def _open_video(path: str) -> Video:
     if not os.path.isfile(path):
         raise FrameError(f"video {path} is missing")
-    try:
-        container = av.open(path)
-    except av.FFmpegError as e:
-        raise FrameError(f"video {path} does not open as a video: {e.strerror}") from None
-    if not container.streams.video:
-        container.close()
-        raise FrameError(f"video {path} does not open as a video: no video stream")
-    return container
+    return Video(path)
 
 
-def _stamp(item) -> int:
-    """Display time of a packet or picture; files without (AVI) have no reordering either."""
-    return item.pts if item.pts is not None else item.dts
-
-
-def upright_bgr(picture: av.VideoFrame) -> np.ndarray:
-    """Decoded picture -> (H, W, 3) uint8 BGR, turned as the file says (videos of phones)."""
-    image = picture.to_ndarray(format="bgr24")
-    quarter_turns = round(picture.rotation / 90)  # counterclockwise, as np.rot90 counts
-    return np.ascontiguousarray(np.rot90(image, quarter_turns)) if quarter_turns else image
+def _content(picture: av.VideoFrame) -> int:
+    """Checksum of what a picture shows."""
+    return zlib.crc32(picture.to_ndarray(format="gray"))
 
 
 class Photograph(ImageFrames):

@@ -4,38 +4,40 @@
 an iterable of :class:`Frame`. A frame that does not decode is passed on without an image but with
 the reason, so that frame numbers stay those of the source and the caller decides what to do.
 
-Videos are read with PyAV: there each packet succeeds or fails by itself, while OpenCV's reader
-takes the first damaged packet for the end of the file. Cameras are read with OpenCV, which knows
-them by number on every platform.
+Cameras are read with OpenCV, which knows them by number on every platform; all else as in
+:mod:`.frames`, with the same frames under the same numbers.
 
 Images are (H, W, 3) uint8 BGR, turned upright where the file says how (EXIF, videos of phones).
 """
 
+import collections
 import glob
 import itertools
 import logging
 import os
+import re
+import stat
 import threading
+import time
+import urllib.request
+from fractions import Fraction
 from typing import Iterator, List, NamedTuple, Optional
 
-import av
 import cv2
 import numpy as np
+from PIL import Image
 
-from .frames import (
-    IMAGE_SUFFIXES,
-    find_frames,
-    natural_key,
-    read_image,
-    upright_bgr,
-)
+from .decoding import Video, bgr_image, to_uint8
+from .frames import find_frames
+from .image_files import IMAGE_SUFFIXES, natural_key, read_image
 
-__all__ = ["Frame", "open_source"]
+__all__ = ["Frame", "open_source", "public_name"]
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_FPS = 25.0  # of image folders, and of videos that do not tell theirs
-STREAM_TIMEOUT = 10.0  # seconds without data after which a stream counts as dead
+IMAGE_FPS = Fraction(25)  # of image folders, and of cameras that do not tell theirs
+PAGED_FORMATS = ("WEBP", "PNG", "TIFF", "AVIF")  # of which one file may hold many images
+HELD = 12  # frames of a pipe that are kept until its pace is known
 
 
 class Frame(NamedTuple):
@@ -45,158 +47,199 @@ class Frame(NamedTuple):
     name: str  # file name, or "frame INDEX"
     image: Optional[np.ndarray]
     error: str = ""
+    time: Optional[float] = None  # seconds since frame 0; None: one step of the source's rate
+    file: str = ""  # name of the image file, if it is one
 
 
-def open_source(src: str):
+def open_source(src: str, stop: Optional[threading.Event] = None):
     """Open a video file, an image file, a folder of images (or with ``img/``, or with one video),
-    a glob of images, a stream URL, or a camera by its number.
+    a glob or printf pattern of images, a FIFO, "-" for standard input, a stream URL, or a camera
+    by its number or device.
+
+    Args:
+        stop: ends the iteration over a live source that waits for its next frame.
 
     Returns:
-        an iterable of :class:`Frame`, to be iterated once, with ``name``, ``fps``, ``total``
-        (announced number of frames, None if unknown) and ``close()``. Cameras and live streams
-        drop frames that are not fetched in time; their frame numbers then have gaps.
+        an iterable of :class:`Frame`, to be iterated once, with ``name``; ``fps`` and ``aspect``
+        (of the pixels of its images), both Fractions; ``total`` (about how many frames, None if
+        unknown); ``files``, paths it reads; ``live``; ``close()``; and ``problem``, which says
+        after the iteration how the source ended if not in order, else "".
+
+        Live sources (cameras, streams and pipes that come at their own pace) drop frames that are
+        not fetched in time; their frame numbers then have gaps.
 
     Raises:
         OSError or ValueError with one line that names ``src``.
     """
-    if os.path.isdir(src):
-        return _open_folder(src)
-    if os.path.isfile(src):
-        return ImageSource([src], src) if _is_image(src) else VideoSource(src)
+    stop = stop or threading.Event()
+    if src.startswith("file:"):
+        src = urllib.request.url2pathname(re.sub("^file:(//(localhost)?)?", "", src))
+    if not os.path.exists(src):
+        src = os.path.expanduser(src)
+    if src == "-" or os.path.exists(src):
+        return _open_path(src, stop)
     if "://" in src:
         source = VideoSource(src)
-        return LiveSource(source) if source.container.duration is None else source
+        return LiveSource(source, stop) if source.video.is_live else source
     if src.isdecimal():
-        return LiveSource(CameraSource(int(src)))
-    if glob.has_magic(src):
-        files = sorted(filter(_is_image, glob.glob(src)), key=natural_key)
-        if not files:
-            raise FileNotFoundError(f"no image matches {src}")
-        return ImageSource(files, src)
-    raise FileNotFoundError(f"no such video, folder, glob of images, camera or stream: {src}")
+        return LiveSource(CameraSource(int(src)), stop)
+    pattern = re.sub(r"%0?\d*d", "*", src)
+    if glob.has_magic(pattern):
+        numbers = re.compile(r"\d+".join(map(re.escape, re.split(r"%0?\d*d", src))))
+        files = [f for f in glob.glob(pattern) if pattern == src or numbers.fullmatch(f)]
+        files = sorted((f for f in files if _is_image(f) and os.path.isfile(f)), key=natural_key)
+        if files:
+            return ImageSource(files, src)
+        raise FileNotFoundError(f"no image matches {src}")
+    raise FileNotFoundError(
+        f"no such video, folder, glob of images, camera or stream: {public_name(src)}"
+    )
+
+
+def _open_path(src: str, stop: threading.Event):
+    if src == "-" and stat.S_ISREG(os.fstat(0).st_mode):
+        src = "/dev/stdin"  # a file: unlike a pipe, it can be sought
+    if os.path.isdir(src):
+        return _open_folder(src)
+    if src == "-" or not os.path.isfile(src):
+        camera = re.fullmatch(r"/dev/video(\d+)", os.path.realpath(src))
+        if camera:
+            return LiveSource(CameraSource(int(camera[1])), stop)
+        is_device = src != "-" and stat.S_ISCHR(os.stat(src).st_mode)
+        return LiveSource(VideoSource(src), stop, endless=is_device)
+    return _open_images([src], src) if _is_image(src) else VideoSource(src)
 
 
 def _open_folder(src: str):
     images, videos = find_frames(src)
     if images:
-        return ImageSource(images, src)
+        return _open_images(images, src)
     if len(videos) != 1:
         found = f"{len(videos)} videos: name one of them" if videos else "no video either"
         raise FileNotFoundError(f"no images in folder {src}, and {found}")
     return VideoSource(videos[0])
 
 
+def _open_images(files: List[str], name: str):
+    if len(files) == 1:
+        try:
+            with Image.open(files[0]) as image:
+                if image.format in PAGED_FORMATS and getattr(image, "n_frames", 1) > 1:
+                    return PageSource(files[0])
+        except Exception:  # what PIL cannot read may still be an image for OpenCV
+            pass
+    return ImageSource(files, name)
+
+
+def public_name(src: str) -> str:
+    """An address without its password and keys."""
+    src = re.sub(r"://(?:[^/?#]*|[^/@:]*:[^@]*)@", "://***@", src)
+    return re.sub(
+        r"(?i)([?&;][\w-]*(?:pass|pwd|token|key|secret|auth|sig)[\w-]*=)[^&;#]*", r"\1***", src
+    )
+
+
 class ImageSource:
     """Image files as a video. Each may have a size of its own."""
 
-    fps = DEFAULT_FPS
+    fps, aspect, live, problem = IMAGE_FPS, Fraction(1), False, ""
 
     def __init__(self, files: List[str], name: str):
         self.files, self.name, self.total = files, name, len(files)
 
     def __iter__(self) -> Iterator[Frame]:
         for index, file in enumerate(self.files):
+            image, error, name = None, "", os.path.basename(file)
             try:
-                yield Frame(index, os.path.basename(file), read_image(file))
+                image = read_image(file)
             except ValueError as e:
-                yield Frame(index, os.path.basename(file), None, str(e))
+                error = str(e)
+            yield Frame(index, name, image, error, index / float(self.fps), name)
 
     def close(self):
         pass
 
 
-class VideoSource:
-    """The first video stream of a file or URL, in display order.
+class PageSource(ImageSource):
+    """An image file of many pages, or an animation."""
 
-    Pictures before the first that decodes are not counted as frames, as players do not show them:
-    recordings and streams may begin between two key frames.
-    """
-
-    def __init__(self, url: str):
-        options = {"rtsp_transport": "tcp"} if url.startswith("rtsp:") else {}
-        timeout = STREAM_TIMEOUT if "://" in url else None
-        try:
-            self.container = av.open(url, options=options, timeout=timeout)
-        except av.FFmpegError as e:
-            raise OSError(f"cannot open video {url}: {e.strerror}") from None
-        if not self.container.streams.video:
-            self.container.close()
-            raise ValueError(f"cannot open video {url}: it has no video stream")
-        self.stream = self.container.streams.video[0]
-        self.name = url
-        self.fps = _plausible_fps(self.stream.average_rate)
-        self.total = self.stream.frames or None
+    def __init__(self, file: str):
+        super().__init__([file], file)
+        self.image = Image.open(file)
+        self.total = self.image.n_frames
 
     def __iter__(self) -> Iterator[Frame]:
-        index = lost = 0
-        for picture, error in self._pictures():
-            if picture is None and index == 0:
-                lost += 1
-                continue
-            if lost and index == 0:
-                logger.warning(f"{self.name}: frame 0 comes after {lost} that do not decode")
-            image = upright_bgr(picture) if picture is not None else None
-            yield Frame(index, f"frame {index}", image, error)
-            index += 1
-
-    def _pictures(self):
-        """Yield (av.VideoFrame, "") or (None, reason) for each picture, in display order.
-
-        A damaged packet costs its own picture, and then those predicted from it, which the decoder
-        withholds without an error. Both show in the time stamps: when a picture comes out, older
-        packets still waiting for theirs will never get it. Healthy files have packets without a
-        picture as well (edit lists, invisible pictures), so this counts from the first error on.
-        """
-        waiting, reason = set(), ""
-        for packet in self._packets():
-            if packet.pts is not None:
-                waiting.add(packet.pts)
+        now = 0.0
+        for index in range(self.total):
+            image, error = None, ""
             try:
-                pictures = packet.decode()
-            except av.FFmpegError as e:
-                pictures, reason = [], e.strerror
-                if packet.pts is None:
-                    yield None, reason
-            for picture in pictures:
-                if picture.pts is not None:
-                    late = {pts for pts in waiting if pts < picture.pts}
-                    waiting -= late | {picture.pts}
-                    yield from [(None, reason)] * (len(late) if reason else 0)
-                yield (None, "damaged picture") if picture.is_corrupt else (picture, "")
-        yield from [(None, reason)] * (len(waiting) if reason else 0)
+                self.image.seek(index)
+                image = self._read()
+            except (OSError, EOFError, SyntaxError, ValueError) as e:
+                error = str(e)
+            yield Frame(index, f"frame {index}", image, error, now)
+            now += (self.image.info.get("duration") or 1000 / self.fps) / 1000
 
-    def _packets(self):
-        """Yield the packets of the stream, last the empty one that flushes the decoder."""
-        try:
-            yield from self.container.demux(self.stream)
-        except av.FFmpegError as e:
-            timed_out = isinstance(e, av.error.ExitError)
-            reason = f"no data for {STREAM_TIMEOUT:g} s" if timed_out else e.strerror
-            logger.warning(f"{self.name} broke off: {reason}")
-            flush = av.Packet()
-            flush.stream = self.stream
-            yield flush
+    def _read(self) -> np.ndarray:
+        if self.image.mode in ("I", "F") or self.image.mode.startswith("I;16"):
+            return cv2.cvtColor(to_uint8(np.asarray(self.image)), cv2.COLOR_GRAY2BGR)
+        return np.asarray(self.image.convert("RGB"))[..., ::-1].copy()
 
     def close(self):
-        self.container.close()
+        self.image.close()
+
+
+class VideoSource:
+    """The main video stream of a file, pipe or URL."""
+
+    live = False
+
+    def __init__(self, url: str):
+        self.name, self.files = public_name(url), [] if "://" in url or url == "-" else [url]
+        self.video = Video(url, self.name)
+        self.fps, self.aspect, self.total = (
+            self.video.fps,
+            self.video.aspect,
+            self.video.num_announced,
+        )
+
+    @property
+    def problem(self) -> str:
+        return self.video.problem
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index, picture in enumerate(self.video.pictures()):
+            if index == 0 and self.video.left_out:
+                lost = self.video.left_out
+                logger.warning(f"{self.name}: frame 0 comes after {lost} that do not decode")
+            image = None if picture.frame is None else bgr_image(picture.frame)
+            yield Frame(index, f"frame {index}", image, picture.reason, picture.time)
+
+    def close(self):
+        self.video.close()
 
 
 class CameraSource:
     """The camera with the given number."""
 
+    aspect, files, total = Fraction(1), [], None
+
     def __init__(self, number: int):
         self.capture = cv2.VideoCapture(number)
         if not self.capture.isOpened():
             raise OSError(f"cannot open camera {number}")
-        self.name = f"camera {number}"
-        self.fps = _plausible_fps(self.capture.get(cv2.CAP_PROP_FPS))
+        self.name, self.problem = f"camera {number}", ""
+        fps = self.capture.get(cv2.CAP_PROP_FPS)
+        self.fps = Fraction(fps).limit_denominator(1001) if 0 < fps < 1e6 else IMAGE_FPS
 
     def __iter__(self) -> Iterator[Frame]:
+        begin = time.monotonic()
         for index in itertools.count():
             ok, image = self.capture.read()
             if not ok:
                 return
-            yield Frame(index, f"frame {index}", image)
+            begin = begin if index else time.monotonic()
+            yield Frame(index, f"frame {index}", image, time=time.monotonic() - begin)
 
     def close(self):
         self.capture.release()
@@ -206,51 +249,74 @@ class LiveSource:
     """The newest frames of a source that does not wait.
 
     A thread fetches every frame and keeps the last one: a slow consumer loses frames instead of
-    falling behind. Frame numbers count the lost ones too.
+    falling behind. Frame numbers count the lost ones too. A pipe that is filled faster than its
+    frames are meant to be shown comes from a file: such a one waits, and nothing is lost.
     """
 
-    total = None
+    total, live = None, True
 
-    def __init__(self, source):
-        self.source, self.name, self.fps = source, source.name, source.fps
-        self._newest, self._ended, self._closing = None, False, False
+    def __init__(self, source, stop: Optional[threading.Event] = None, endless: bool = True):
+        """
+        Args:
+            endless: the source has a pace of its own and no end but by a fault; else a pipe.
+        """
+        self.source, self.endless, self.problem = source, endless, ""
+        self.name, self.fps, self.aspect = source.name, source.fps, source.aspect
+        self.files = source.files
+        self._keeps_pace = endless or None  # None: not known yet
+        self._frames, self._ended = collections.deque(), False
+        self._stop, self._closing = stop or threading.Event(), False
         self._news = threading.Condition()
         self._thread = threading.Thread(target=self._fetch, daemon=True)
 
     def __iter__(self) -> Iterator[Frame]:
         self._thread.start()
-        while True:
+        while not self._stop.is_set():
             with self._news:
-                self._news.wait_for(lambda: self._newest is not None or self._ended)
-                frame, self._newest = self._newest, None
-            if frame is None:
-                return
+                if self._frames:
+                    frame = self._frames.popleft()
+                    self._news.notify_all()
+                elif self._ended:
+                    break
+                else:
+                    self._news.wait(0.1)  # and look for the stop
+                    continue
             yield frame
+        else:
+            return
+        self.problem = self.problem or self.source.problem or ("ended" if self.endless else "")
 
     def _fetch(self):
         try:
+            begin = None
             for frame in self.source:
+                begin = time.monotonic() if begin is None else begin
                 with self._news:
-                    self._newest = frame
-                    self._news.notify()
+                    if self._keeps_pace is None and frame.index == HELD:
+                        self._keeps_pace = time.monotonic() - begin > frame.time / 2
+                    if self._keeps_pace:
+                        self._frames.clear()
+                    self._news.wait_for(lambda: self._closing or len(self._frames) <= HELD)
+                    self._frames.append(frame)
+                    self._news.notify_all()
                 if self._closing:
                     break
+        except Exception as e:  # of any library below: it is said where the frames are used
+            self.problem = f"broke off: {e}"
         finally:
             with self._news:
                 self._ended = True
-                self._news.notify()
+                self._news.notify_all()
 
     def close(self):
-        """Waits for the read in progress: at most ``STREAM_TIMEOUT``."""
-        self._closing = True
+        """Leaves a read that still waits for data to the end of the process."""
+        with self._news:
+            self._closing = True
+            self._news.notify_all()
         if self._thread.is_alive():
-            self._thread.join()
-        self.source.close()
-
-
-def _plausible_fps(fps) -> float:
-    fps = float(fps or 0)
-    return fps if 1 <= fps <= 1000 else DEFAULT_FPS
+            self._thread.join(0.5)
+        if not self._thread.is_alive():
+            self.source.close()
 
 
 def _is_image(path: str) -> bool:

@@ -1,0 +1,231 @@
+"""The pictures of a video in display order: the one place that says which picture is frame k.
+
+Frame k is the k-th picture that the decoder gives. Time stamps and numbers of packets do not count:
+edit lists hide pictures, recorders write packets without one, stamps begin anew or are missing.
+A picture that is damaged keeps its place, so that the frames after it keep their numbers; pictures
+before the first that decodes are left out, as players do.
+
+Videos are read with PyAV: there each packet succeeds or fails by itself, while OpenCV's reader
+takes the first damaged packet for the end of the file.
+"""
+
+import os
+from fractions import Fraction
+from typing import Iterator, NamedTuple, Optional
+
+import av
+import numpy as np
+from av.stream import Disposition
+
+__all__ = ["FrameError", "Picture", "Video", "bgr_image", "to_uint8"]
+
+DEFAULT_FPS = Fraction(25)  # of videos that do not tell theirs
+STREAM_TIMEOUT = 10.0  # seconds without data after which a stream counts as dead
+# these tell the length of the whole file in its head, others estimate it
+TELLS_LENGTH = ("mov", "matroska", "avi", "flv", "asf")
+
+
+class FrameError(ValueError):
+    """A frame or video is missing or does not decode; the message names it."""
+
+
+class Picture(NamedTuple):
+    """One picture of a video; ``frame`` is None if it does not decode, ``reason`` then says why."""
+
+    frame: Optional[av.VideoFrame]
+    time: float  # seconds since the first picture; grows from each picture to the next
+    reason: str = ""
+
+
+class Video:
+    """An open video: its main stream, facts about it, and its pictures.
+
+    Attributes:
+        fps: Fraction, pictures per second, on average where that varies.
+        aspect: Fraction, width / height of a pixel as the stream is stored.
+        problem: once all pictures are read, how the video ended if not in order, else "".
+        left_out: number of pictures before the first that decodes.
+    """
+
+    def __init__(self, url: str, name: str = ""):
+        """
+        Args:
+            url: path of a file, FIFO or device, "-" for standard input, or an address.
+            name: for messages; by default the url.
+
+        Raises:
+            FrameError: it does not open, or has no video stream.
+        """
+        self.name = name or url
+        remote = "://" in url
+        options = {"rtsp_transport": "tcp"} if url.startswith("rtsp:") else {}
+        try:
+            # "file:", since a name such as 12:30.mp4 would be taken for an address
+            self.container = av.open(
+                url if remote else "pipe:0" if url == "-" else f"file:{url}",
+                options=options,
+                timeout=STREAM_TIMEOUT if remote else None,
+                metadata_errors="replace",
+            )
+        except (av.FFmpegError, OSError) as e:
+            raise FrameError(f"cannot open video {self.name}: {_reason(e)}") from None
+        streams = self.container.streams
+        main = streams.best("video")
+        if main is None or main.disposition & Disposition.attached_pic:  # the cover of a record
+            self.container.close()
+            raise FrameError(f"cannot open video {self.name}: it has no video stream")
+        self.stream = main
+        # what several threads make of a damaged picture differs from run to run
+        self.stream.codec_context.thread_count = 1
+        self.format = self.container.format.name.split(",")[0]
+        self.fps = _fps(main)
+        self.aspect = Fraction(main.sample_aspect_ratio or 1) or Fraction(1)
+        self.problem, self.left_out = "", 0
+        self._end = 0.0  # time of the last packet of any stream
+
+    @property
+    def num_announced(self) -> Optional[int]:
+        """About how many pictures there are, if the file says that."""
+        counts = [self.stream.frames or 0]
+        if self.container.duration and self.format in TELLS_LENGTH:
+            counts.append(round(self.container.duration / av.time_base * self.fps))
+        return min((n for n in counts if n > 0), default=None)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the pictures come at their own pace and without an end: an address that tells
+        neither a duration nor a size."""
+        if "://" not in self.container.name or self.container.duration is not None:
+            return False
+        return self.format in ("hls", "dash", "rtsp", "sdp") or not self.container.size > 0
+
+    def pictures(self) -> Iterator[Picture]:
+        """Yield each picture, the first one decoded. To be iterated once, from the start."""
+        begun, clock = False, _Clock(self.stream.time_base, self.fps)
+        for frame, stamp, reason in self._decoded():
+            if frame is not None and frame.is_corrupt:
+                frame, reason = None, "damaged picture"
+            if frame is None and not begun:
+                self.left_out += 1
+                continue
+            begun = True
+            yield Picture(frame, clock.time(stamp), reason if frame is None else "")
+        self.problem = self.problem or self._cut_off()
+
+    def _decoded(self):
+        """Yield (frame, stamp, "") or (None, stamp, reason).
+
+        A damaged packet costs its own picture, and then those predicted from it, which the decoder
+        withholds without an error. Both show in the time stamps: when a picture comes out, older
+        packets still waiting for theirs will never get it. Healthy files have packets without a
+        picture as well, so this counts from the first error on, and only while pictures come in
+        the order of their stamps.
+        """
+        waiting, reason, last = set(), "", None
+        in_order = self.format != "avi"  # which stores no display times
+        for packet in self.packets():
+            if packet.pts is not None and not packet.is_discard:
+                waiting.add(packet.pts)
+            try:
+                frames = packet.decode()
+            except av.FFmpegError as e:
+                frames, reason = [], _reason(e)
+                if packet.pts is None or not in_order:
+                    yield None, None, reason
+            for frame in frames:
+                in_order = in_order and frame.pts is not None and (last is None or frame.pts > last)
+                if in_order:
+                    last = frame.pts
+                    late = sorted(pts for pts in waiting if pts < last)
+                    waiting.difference_update(late, [last])
+                    yield from [(None, stamp, reason) for stamp in late if reason]
+                yield frame, frame.pts if in_order else frame.dts, ""
+        yield from [(None, stamp, reason) for stamp in sorted(waiting) if reason and in_order]
+
+    def packets(self):
+        """Yield the packets of the stream, last the empty one that flushes the decoder."""
+        try:
+            for packet in self.container.demux():
+                stamp = packet.pts if packet.pts is not None else packet.dts
+                if stamp is not None and packet.time_base:
+                    end = float((stamp + (packet.duration or 0)) * packet.time_base)
+                    self._end = max(self._end, end)
+                if packet.stream_index == self.stream.index:
+                    yield packet
+        except av.FFmpegError as e:
+            timed_out = isinstance(e, av.error.ExitError)
+            reason = f"no data for {STREAM_TIMEOUT:g} s" if timed_out else _reason(e)
+            self.problem = f"broke off: {reason}"
+            flush = av.Packet()
+            flush.stream = self.stream
+            yield flush
+
+    def _cut_off(self) -> str:
+        """What is missing of the announced duration, in words; "" if nothing."""
+        announced = (self.container.duration or 0) / av.time_base
+        if self.format in TELLS_LENGTH and self._end < announced - max(2.5 / self.fps, 0.1):
+            return f"is cut off: it ends at {self._end:.2f} of {announced:.2f} s"
+        if self.format == "avi" and os.path.isfile(self.name):
+            with open(self.name, "rb") as f:
+                size = 8 + int.from_bytes(f.read(8)[4:], "little")
+            if size > os.path.getsize(self.name):
+                return f"is cut off: {os.path.getsize(self.name)} of {size} bytes are there"
+        return ""
+
+    def close(self):
+        self.container.close()
+
+
+class _Clock:
+    """Times of pictures from their stamps, in seconds since the first one."""
+
+    def __init__(self, unit: Fraction, fps: Fraction):
+        self.unit, self.step, self.last, self.zero = unit, float(1 / fps), None, None
+
+    def time(self, stamp: Optional[int]) -> float:
+        """Stamps that are missing or go back count as one step."""
+        now = 0.0 if self.last is None else self.last + self.step
+        at = None if stamp is None else float(stamp * self.unit)
+        if at is not None and self.zero is not None and at - self.zero > self.last:
+            now = at - self.zero
+        elif at is not None:
+            self.zero = at - now
+        self.last = now
+        return now
+
+
+def _fps(stream) -> Fraction:
+    """The average rate, or the rate that was meant if that is near it: the average of few pictures
+    depends on how long the last one is shown."""
+    average, meant = stream.average_rate, stream.guessed_rate
+    if not average or average <= 0:
+        return meant if meant and meant > 0 else DEFAULT_FPS
+    return meant if meant and abs(meant / average - 1) < 0.2 else average
+
+
+def _reason(error) -> str:
+    return error.strerror or str(error)
+
+
+def bgr_image(frame: av.VideoFrame) -> np.ndarray:
+    """Decoded picture -> (H, W, 3) uint8 BGR, turned as the file says (videos of phones); gray
+    ones of more than 8 bits as in :func:`to_uint8`."""
+    if frame.format.name.startswith("gray") and frame.format.components[0].bits > 8:
+        gray = to_uint8(frame.to_ndarray(format="gray16le"))
+        image = np.repeat(gray[..., None], 3, axis=2)
+    else:
+        image = frame.to_ndarray(format="bgr24")
+    quarter_turns = round(frame.rotation / 90)  # counterclockwise, as np.rot90 counts
+    return np.ascontiguousarray(np.rot90(image, quarter_turns)) if quarter_turns else image
+
+
+def to_uint8(image: np.ndarray) -> np.ndarray:
+    """Pixels of another type -> uint8, stretched from the 0.1th to the 99.9th percentile of the
+    image's own values: thermal cameras and microscopes use a small part of 16 bits."""
+    if image.dtype == np.uint8:
+        return image
+    values = np.nan_to_num(image.astype(np.float32), posinf=0, neginf=0)
+    low, high = np.percentile(values[:: 1 + values.shape[0] // 512], [0.1, 99.9])
+    if high <= low:  # one value: what an image of full range would show
+        low, high = 0, np.iinfo(image.dtype).max if image.dtype.kind in "ui" else 1
+    return np.clip((values - low) * (255 / (high - low)), 0, 255).round().astype(np.uint8)

@@ -1,0 +1,144 @@
+"""Image files: which of a folder they are, and their pixels."""
+
+import io
+import os
+import re
+import warnings
+from pathlib import Path
+from typing import List, Tuple
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from .decoding import FrameError, to_uint8
+
+__all__ = ["IMAGE_SUFFIXES", "list_files", "list_images", "natural_key", "read_file", "read_image"]
+
+IMAGE_SUFFIXES = tuple(
+    ".jpg .jpeg .jpe .jfif .png .bmp .dib .webp .tif .tiff .pbm .pgm .ppm .pnm .jp2 .avif".split()
+)
+SMALL_JPEG = 500_000  # bytes, in which there is no room for too many pixels
+
+
+# glibc gives the memory of a large image back to the system as soon as it is freed, and to get it
+# again page by page takes as long as to decode the next one. Freeing a block of this size makes it
+# keep up to twice as much; other systems are not touched by it.
+np.empty(16 << 20, dtype=np.uint8)
+
+
+def read_image(path) -> np.ndarray:
+    """Image file -> (H, W, 3) uint8 BGR; gray, 4-channel and 16-bit files are converted, and
+    photographs turned upright by their EXIF tag, as detectron2 does.
+
+    Raises:
+        FrameError: the file is missing or does not decode, as when it is cut off.
+    """
+    return read_file(path, 1, False)[0]
+
+
+# libjpeg's smaller inverse transforms give the means of 2x2, 4x4 and 8x8 pixels
+_FLAGS = {
+    1: (cv2.IMREAD_COLOR, cv2.IMREAD_GRAYSCALE),
+    2: (cv2.IMREAD_REDUCED_COLOR_2, cv2.IMREAD_REDUCED_GRAYSCALE_2),
+    4: (cv2.IMREAD_REDUCED_COLOR_4, cv2.IMREAD_REDUCED_GRAYSCALE_4),
+    8: (cv2.IMREAD_REDUCED_COLOR_8, cv2.IMREAD_REDUCED_GRAYSCALE_8),
+}
+
+
+def read_file(path, max_reduction: float, gray: bool) -> Tuple[np.ndarray, int]:
+    """See :func:`.frames.read_frame`."""
+    try:
+        data = Path(path).read_bytes()
+    except OSError as e:
+        problem = f"cannot be read: {e.strerror}" if os.path.exists(path) else "is missing"
+        raise FrameError(f"image {path} {problem}") from None
+    is_jpeg, reduction = data.startswith(b"\xff\xd8"), 1
+    if not is_jpeg or len(data) > SMALL_JPEG:
+        _check_size(path, data)
+    ends = not is_jpeg or _has_end(data)
+    if not ends:  # OpenCV wants an end, and fills up with gray if data are missing before it
+        data = data.rstrip(b"\0") + b"\xff\xd9"
+    if is_jpeg:  # the one format that decodes smaller for less
+        # EXIF may turn it about a corner that is not on the grid of the reduced pixels
+        if b"Exif" not in data[: 1 << 16]:
+            reduction = max(r for r in _FLAGS if r <= max_reduction)
+    # 16 bits stay: to_uint8 knows better than OpenCV, which drops the lower half
+    flags = _FLAGS[reduction][gray] | (cv2.IMREAD_ANYDEPTH if reduction == 1 else 0)
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error:
+        image = None
+    if image is None:
+        raise FrameError(f"image {path} does not decode")
+    if not ends and _has_gray_corner(image):
+        raise FrameError(f"image {path} does not decode: it is cut off")
+    return to_uint8(image), reduction
+
+
+def _check_size(path, data: bytes) -> None:
+    """FrameError for pictures of so many pixels that to decode them may take all memory."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            Image.open(io.BytesIO(data)).close()
+    except Image.DecompressionBombError:
+        limit = 2 * Image.MAX_IMAGE_PIXELS // 10**6
+        raise FrameError(f"image {path} has more than {limit} million pixels") from None
+    except Exception:  # whatever PIL cannot read: OpenCV may, or finds the fault
+        pass
+
+
+# in the compressed data of a JPEG 0xff stands before 0x00, a restart or another 0xff
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+
+
+def _has_end(data: bytes) -> bool:
+    """Whether a JPEG has its end marker. It may be followed by anything, such as the film of a
+    motion photo."""
+    if data.endswith(b"\xff\xd9"):
+        return True
+    place = 2
+    while place + 4 <= len(data):
+        if data[place] != 0xFF:  # behind a start of scan: its compressed data
+            found = _JPEG_MARKER.search(data, place)
+            if not found:
+                break
+            place = found.start()
+        elif data[place + 1] == 0xFF:
+            place += 1
+        elif data[place + 1] == 0xD9:
+            return True
+        else:
+            place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+    return False
+
+
+def _has_gray_corner(image: np.ndarray) -> bool:
+    """Whether the last pixels, or those that EXIF made of them, are what libjpeg fills up with."""
+    corners = [
+        image[y, x] for y in (slice(4), slice(-4, None)) for x in (slice(4), slice(-4, None))
+    ]
+    return any((corner == 128).all() for corner in corners)
+
+
+def natural_key(path: str):
+    """Sort key that puts 2.jpg before 10.jpg."""
+    return [int(t) if t.isdecimal() else t for t in re.split(r"(\d+)", path)]
+
+
+def list_images(folder) -> List[str]:
+    """Image files of a folder in natural order (2.jpg before 10.jpg)."""
+    return list_files(folder, IMAGE_SUFFIXES)
+
+
+def list_files(folder, suffixes) -> List[str]:
+    """Files in natural order, without hidden ones (macOS leaves a ._NAME beside each NAME) and
+    what is no file, such as a FIFO."""
+    with os.scandir(folder) as entries:
+        files = [
+            e.path
+            for e in entries
+            if e.name.lower().endswith(suffixes) and e.name[0] != "." and e.is_file()
+        ]
+    return sorted(files, key=natural_key)
