@@ -207,23 +207,22 @@ def run(args, stop):
             "init_boxes": args.init_box or [window.ask_box(first.image)],
         }
         total = min((n for n in (source.total, args.max_frames) if n), default=None)
-        with Results(args.output, source.fps, info, truth) as results:
+        with Results(args.output, float(source.fps), info, truth) as results:
             frames = itertools.chain([first], frames)
             speed = track(tracker, info["init_boxes"], frames, results, stop, total, window)
             info.update(speed, interrupted=stop.is_set())
-    ended_early = total is not None and results.frames < total
-    report(results, total if ended_early else None)
+    report(results, source.problem)
     if stop.is_set():
         return INTERRUPTED
-    return INCOMPLETE if results.skipped or ended_early else 0
+    return INCOMPLETE if results.skipped or source.problem else 0
 
 
-def report(results, announced):
-    """Say what was done, what was not (fewer frames than ``announced``, if given), and where the
-    results are."""
+def report(results, problem):
+    """Say what was done, what was not (``problem``: how the source ended, if not in order), and
+    where the results are."""
     info, n, truth = results.info, results.frames, results.truth
-    if announced and not info["interrupted"]:
-        logger.warning(f"{info['source']} ended after {n} of {announced} frames")
+    if problem and not info["interrupted"]:
+        logger.warning(f"{info['source']} {problem}, after {n} frames")
     if results.dropped:
         logger.warning(f"{results.dropped} live frames came too fast and were left out")
     if truth is not None and len(truth) != n:

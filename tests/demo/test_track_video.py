@@ -229,7 +229,7 @@ class TestStop:
         clip.write_bytes(clip.read_bytes()[: positions[6]])
         assert run(clip, tmp_path / "out") == 3
         self.check(tmp_path / "out", 6)
-        assert "clip.mp4 ended after 6 of 10 frames" in caplog.text
+        assert "clip.mp4 is cut off: it ends at 0.70 of 1.00 s, after 6 frames" in caplog.text
 
 
 class TestTruth:
