@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""Make demo/clip.mp4 and demo/clip_groundtruth.txt, a synthetic sequence that the project owns.
+"""Make a clip like demo/clip.mp4 and its boxes: a synthetic sequence that the project owns.
 
-python demo/make_clip.py [--output DIR]
+python demo/make_clip.py --output DIR
+
+demo/clip.mp4 itself was rendered by an earlier version, and stays as it is.
 
 Frames and boxes are the same in every run; the bytes of the video depend on the encoder.
 """
@@ -38,7 +40,7 @@ def write_boxes(boxes: np.ndarray, path: Path):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent, metavar="DIR")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR")
     output = parser.parse_args().output
     output.mkdir(parents=True, exist_ok=True)
     write_video(CLIP, output / "clip.mp4")

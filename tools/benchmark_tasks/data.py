@@ -15,7 +15,7 @@ from detectron2.data.transforms import ColorTransform
 from sot.data import PairDataset, build_siamese_train_loader, dataset_mapper
 from sot.data.corruptions import ColorJitter, MotionBlur
 from sot.data.datasets import make_track
-from sot.data.datasets.synthetic_texture import paint_background
+from sot.data.datasets.synthetic import paint_background
 from sot.data.frames import ImageFrames
 from sot.data.transforms import SubwindowTransform
 

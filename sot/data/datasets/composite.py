@@ -16,7 +16,7 @@ import numpy as np
 
 from ..frames import read_frame
 from ..transforms import SubwindowTransform
-from .composite_cut import CutOuts, fill_outline, paint_cut_out, premultiply
+from .composite_cut import CutOuts, fill_outline, premultiply
 
 __all__ = ["CompositeFrames", "Layer", "annotate", "composite_tracks"]
 
@@ -271,7 +271,7 @@ def _draw(frame, background, cut_outs: CutOuts, layer: Layer, i: int, light, blu
         return
     sides = np.maximum(np.rint(2 * np.hypot(*pose[:, :2])), 1).astype(int)
     if layer.piece is None:
-        sprite = _relight(paint_cut_out(cut_outs, layer.number), layer, light, pose[:, 2] / limits)
+        sprite = _relight(cut_outs.sprite(layer.number), layer, light, pose[:, 2] / limits)
         sides = np.minimum(sides, sprite.shape[1::-1])
         sprite = cv2.resize(sprite, tuple(sides.tolist()), interpolation=cv2.INTER_AREA)
     else:

@@ -196,6 +196,10 @@ class CutOuts:
         outline = track["outline"][0]
         return np.array([x1 - x0, y1 - y0]), outline / UNIT if outline.any() else ROUNDED_BOX
 
+    def sprite(self, number: int) -> np.ndarray:
+        """See :func:`paint_cut_out`."""
+        return paint_cut_out(self, number)
+
     def draw_alike(self, rng, number: int) -> int:
         """Number of a random one of the same category."""
         categories = self.tracks.rows("category")
