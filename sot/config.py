@@ -155,6 +155,22 @@ def add_sot_config(cfg: CN) -> None:
     _C.TEST.TRACKER.LOST_SEARCH_SIZE = 0
     _C.TEST.TRACKER.LOST_BELOW = 0.85
     _C.TEST.TRACKER.FOUND_ABOVE = 0.998
+    # Learn a model of each target while it is followed: sot/tracking/online.py.
+    _C.TEST.TRACKER.ONLINE = CN()
+    _C.TEST.TRACKER.ONLINE.ENABLED = False
+    # Share of the model in the ranking of positions, beside the network's score; and the weight of
+    # the cosine window, in place of WINDOW_INFLUENCE.
+    _C.TEST.TRACKER.ONLINE.SHARE = 0.5
+    _C.TEST.TRACKER.ONLINE.WINDOW_INFLUENCE = 0.1
+    # Share of a new frame in what the model knows; twice as much with a distractor in sight.
+    _C.TEST.TRACKER.ONLINE.RATE = 0.04
+    # Scores, the network's and the model's, above which a frame is learned from. A box that the
+    # network scores lower is not believed: only the position is taken.
+    _C.TEST.TRACKER.ONLINE.ACCEPT_ABOVE = [0.3, 0.25]
+    # Scores above which the running template follows the target, and that template's share in the
+    # network's kernels, beside the first frame's.
+    _C.TEST.TRACKER.ONLINE.SURE_ABOVE = [0.8, 0.5]
+    _C.TEST.TRACKER.ONLINE.TEMPLATE_SHARE = 0.4
     # SiamRPN, proposal selection (Sec. 4.3). Penalty k for a change of scale and ratio:
     # exp(-k (max(r/r', r'/r) max(s/s', s'/s) - 1)).
     _C.TEST.TRACKER.PENALTY_K = 0.16

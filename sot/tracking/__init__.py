@@ -1,12 +1,7 @@
 from .siamfc import SiamFCTracker
 from .siamrpn import SiamRPNTracker
-from .tracker import (
-    TRACKER_REGISTRY,
-    SiameseTracker,
-    TargetState,
-    TrackResult,
-    build_siamese_tracker,
-)
+from .state import TargetState, TrackResult
+from .tracker import TRACKER_REGISTRY, SiameseTracker, build_siamese_tracker
 
 __all__ = [
     "TRACKER_REGISTRY",

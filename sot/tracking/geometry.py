@@ -1,11 +1,52 @@
-"""Arithmetic of a tracking step: penalties, window, smoothing, clipping. Pure functions."""
+"""Arithmetic of a tracking step: regions, penalties, window, smoothing, clipping."""
+
+from typing import NamedTuple, Sequence, Tuple
 
 import numpy as np
 import torch
 
-from ..boxes import from_center
+from ..boxes import from_center, sides_of
+from ..data.transforms import SubwindowTransform
 
-__all__ = ["central_positions", "change_penalty", "clip_box", "cosine_window", "smooth_size"]
+__all__ = [
+    "Region",
+    "central_positions",
+    "change_penalty",
+    "clip_box",
+    "cosine_window",
+    "cut_middle",
+    "smooth_size",
+]
+
+
+class Region(NamedTuple):
+    """A square of a frame that a crop shows.
+
+    Attributes:
+        rect: XYXY in frame pixels.
+        crop_size: side of the crop.
+    """
+
+    rect: Tuple[float, float, float, float]
+    crop_size: int
+
+    @property
+    def per_pixel(self) -> float:
+        """Frame pixels per crop pixel."""
+        return (self.rect[2] - self.rect[0]) / self.crop_size
+
+    def cut(self, image: np.ndarray, pad_value: Sequence[float]) -> np.ndarray:
+        """The crop (S, S, 3), with the colour ``pad_value`` outside of the image."""
+        size = (self.crop_size, self.crop_size)
+        return SubwindowTransform(self.rect, size, image.shape[:2], pad_value).apply_image(image)
+
+    def size_in_crop(self, box: np.ndarray) -> np.ndarray:
+        """(w, h) in crop pixels of a box XYXY in frame pixels."""
+        return sides_of(box) / self.per_pixel
+
+    def to_frame(self, point: np.ndarray) -> np.ndarray:
+        """(x, y) in crop pixels -> frame pixels."""
+        return np.array(self.rect[:2]) + point * self.per_pixel
 
 
 def cosine_window(height: int, width: int) -> torch.Tensor:
@@ -19,6 +60,12 @@ def central_positions(side: int, center: int) -> torch.Tensor:
     side where the middle of the map would not be their middle."""
     inside = (torch.arange(side) - (side - 1) / 2).abs() < center / 2
     return torch.outer(inside, inside)
+
+
+def cut_middle(maps: np.ndarray, side: int) -> np.ndarray:
+    """(N, side, side) middle of maps (N, n, n), n - side even."""
+    begin = (maps.shape[-1] - side) // 2
+    return maps[:, begin : begin + side, begin : begin + side]
 
 
 def change_penalty(sizes: np.ndarray, previous: np.ndarray, k: float) -> np.ndarray:

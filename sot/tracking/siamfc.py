@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F
 from detectron2.config import configurable
 
-from .geometry import cosine_window
-from .tracker import TRACKER_REGISTRY, Match, SiameseTracker
+from .geometry import cosine_window, cut_middle
+from .state import Match
+from .tracker import TRACKER_REGISTRY, SiameseTracker
 
 __all__ = ["SiamFCTracker"]
 
@@ -59,38 +60,58 @@ class SiamFCTracker(SiameseTracker):
             "response_up": t.RESPONSE_UP,
         }
 
-    def _match(self, kernels, crops, sizes, lost) -> List[Match]:
+    def _match(self, outputs, maps, sizes, crop_size, lost) -> List[Match]:
         n, s = len(sizes), len(self.scales)
-        responses = self.model.detect([k.repeat_interleave(s, dim=0) for k in kernels], crops)
-        responses = F.interpolate(
-            responses[:, None], scale_factor=self.response_up, mode="bicubic", align_corners=False
-        )
-        responses = responses.view(n, s, *responses.shape[-2:])  # (N*S, 1, H, W) -> (N, S, H, W)
+        (responses,) = outputs
+        side = responses.shape[-1]
+        responses = self._finer(responses)
+        responses = responses.view(n, s, *responses.shape[-2:])  # (N*S, H, W) -> (N, S, H, W)
         scales = self._best_scale(responses)
-        responses = responses[torch.arange(n, device=scales.device), scales]
-        where = self._best_position(responses, self._influence(lost))
-        scores = responses.flatten(1).gather(1, where[:, None])[:, 0].sigmoid()
+        responses = values = responses[torch.arange(n), scales]
+        if maps is not None:
+            own = self._finer(cut_middle(maps, side)).clamp(0, 1)
+            values = torch.lerp(responses.sigmoid(), own, self.online.share)
+        where = self._best_position(values, self._influence(lost)).tolist()
 
-        matches, (height, width) = [], responses.shape[1:]
-        for size, k, index, score in zip(sizes, scales.tolist(), where.tolist(), scores.tolist()):
+        matches, width = [], responses.shape[-1]
+        for i, (size, k, index) in enumerate(zip(sizes, scales.tolist(), where)):
             y, x = divmod(index, width)
-            offset = np.array([x - (width - 1) / 2, y - (height - 1) / 2])
+            offset = np.array([x, y]) - (width - 1) / 2
             offset *= self.model.stride / self.response_up * self.scales[k]
-            center = crops.shape[-1] / 2 + offset
-            matches.append(Match(center, size * self.scales[k], score, self.size_lr))
+            confidences = (responses[i, y, x].sigmoid().item(),)
+            if maps is not None:
+                confidences += (own[i, y, x].item(),)
+            matches.append(
+                Match(
+                    center=crop_size / 2 + offset,
+                    size=size * self.scales[k],
+                    score=sum(confidences) / len(confidences),
+                    rate=self.size_lr,
+                    confidences=confidences,
+                )
+            )
         return matches
+
+    def _finer(self, maps: np.ndarray) -> torch.Tensor:
+        """Maps (N, H, W), ``response_up`` times as fine."""
+        return F.interpolate(
+            torch.from_numpy(maps)[:, None],
+            scale_factor=self.response_up,
+            mode="bicubic",
+            align_corners=False,
+        )[:, 0]
 
     def _best_scale(self, responses: torch.Tensor) -> torch.Tensor:
         """Index (N,) of the scale with the highest peak in responses (N, S, H, W), after the
         penalty for a change. A negative peak is divided by it: a penalty must not raise."""
-        peaks, penalties = responses.amax(dim=(2, 3)), self.penalties.to(responses.device)
-        return torch.where(peaks > 0, peaks * penalties, peaks / penalties).argmax(dim=1)
+        peaks = responses.amax(dim=(2, 3))
+        return torch.where(peaks > 0, peaks * self.penalties, peaks / self.penalties).argmax(dim=1)
 
     @staticmethod
     def _best_position(responses: torch.Tensor, influence: float) -> torch.Tensor:
         """Index (N,) in the flattened responses (N, H, W) of their maximum under the cosine window;
         both are brought to a minimum of 0 and a sum of 1 first."""
-        window = cosine_window(*responses.shape[1:]).to(responses.device).flatten()
+        window = cosine_window(*responses.shape[1:]).flatten()
         positive = (responses - responses.amin(dim=(1, 2), keepdim=True)).flatten(1)
         positive = positive / positive.sum(dim=1, keepdim=True).clamp(min=1e-16)
         return ((1 - influence) * positive + influence * window / window.sum()).argmax(dim=1)

@@ -9,8 +9,9 @@ from detectron2.config import configurable
 from detectron2.layers import nms
 
 from ..boxes import center_of, sides_of
-from .geometry import central_positions, change_penalty, cosine_window
-from .tracker import TRACKER_REGISTRY, Match, SiameseTracker
+from .geometry import central_positions, change_penalty, cosine_window, cut_middle
+from .state import Match
+from .tracker import TRACKER_REGISTRY, SiameseTracker
 
 __all__ = ["SiamRPNTracker"]
 
@@ -54,37 +55,74 @@ class SiamRPNTracker(SiameseTracker):
             "nms_thresh": t.NMS_THRESH,
         }
 
-    def _match(self, kernels, crops, sizes, lost) -> List[Match]:
+    def _match(self, outputs, maps, sizes, crop_size, lost) -> List[Match]:
         # few numbers, and NumPy has done with them before torch has started
-        boxes, scores = (t.cpu().numpy() for t in self.model.detect(kernels, crops))
-        window, central = self._grid(boxes.shape[1])
-        if self.center_size and not lost:
-            boxes, scores, window = boxes[:, central], scores[:, central], window[central]
-        return [
-            self._select(boxes_i, scores_i, window, size, self._influence(lost))
-            for boxes_i, scores_i, size in zip(boxes, scores, sizes)
-        ]
+        boxes, scores = outputs
+        window, central, places = self._grid(boxes.shape[1])
+        columns = {"boxes": boxes, "scores": scores}
+        if maps is not None:
+            num_anchors = self.model.num_anchors
+            own = cut_middle(maps, math.isqrt(boxes.shape[1] // num_anchors)).clip(0, 1)
+            columns["own"] = own.reshape(len(own), -1).repeat(num_anchors, axis=1)
+        matches = []
+        for i, size in enumerate(sizes):
+            found = {"window": window, "places": crop_size / 2 + places}
+            found.update((name, column[i]) for name, column in columns.items())
+            if self.center_size and not lost:
+                found = {name: column[central] for name, column in found.items()}
+            if self.nms_thresh:
+                tensors = (torch.from_numpy(found[name]) for name in ("boxes", "scores"))
+                keep = nms(*tensors, self.nms_thresh).numpy()
+                found = {name: column[keep] for name, column in found.items()}
+            matches.append(
+                self._select(**found, previous_size=size, influence=self._influence(lost))
+            )
+        return matches
 
-    def _select(self, boxes, scores, window, previous_size: np.ndarray, influence: float) -> Match:
-        """Choose among the boxes (R, 4), XYXY in crop pixels, with their scores (R,)."""
-        if self.nms_thresh:
-            tensors = torch.from_numpy(boxes), torch.from_numpy(scores)
-            keep = nms(*tensors, self.nms_thresh).numpy()
-            boxes, scores, window = boxes[keep], scores[keep], window[keep]
+    def _select(
+        self, boxes, scores, window, places, previous_size, influence: float, own=None
+    ) -> Match:
+        """Choose among the boxes of R anchors.
+
+        Args:
+            boxes: (R, 4), XYXY in crop pixels.
+            scores, window: (R,), the network's scores and the cosine window.
+            places: (R, 2), where the anchors are, in crop pixels.
+            previous_size: (w, h) of the target in crop pixels.
+            influence: of the window.
+            own: (R,), responses of the target's online model.
+        """
         sizes = sides_of(boxes)
         penalty = change_penalty(sizes, previous_size.astype(sizes.dtype), self.penalty_k)
-        ranking = (1 - influence) * (penalty * scores) + influence * window
-        best = int(ranking.argmax())
+        ranking = penalty * scores
+        if own is not None:
+            ranking = (1 - self.online.share) * ranking + self.online.share * own
+        best = int(((1 - influence) * ranking + influence * window).argmax())
         box, score = boxes[best].astype(float), float(scores[best])
-        rate = float(penalty[best]) * score * self.size_lr
-        return Match(center_of(box), sides_of(box), score, rate)
+        center, confidences = center_of(box), (score,)
+        if own is not None:
+            confidences = score, float(own[best])
+            if score < self.online.accept_above[0]:  # such a box means nothing
+                center = places[best]
+        return Match(
+            center=center,
+            size=sides_of(box),
+            score=sum(confidences) / len(confidences),
+            rate=float(penalty[best]) * score * self.size_lr,
+            confidences=confidences,
+        )
 
-    def _grid(self, num_boxes: int) -> Tuple[np.ndarray, np.ndarray]:
-        """Cosine window over the response map, and whether a box is of a position in its middle,
-        both (R,) in the order of the boxes."""
+    def _grid(self, num_boxes: int) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of the response map, in the order of the boxes: the cosine window (R,), whether a
+        position is in its middle (R,), and the positions (R, 2) relative to the crop's middle."""
         if num_boxes not in self._grids:
-            num_anchors = self.model.num_anchors
+            num_anchors, stride = self.model.num_anchors, self.model.stride
             side = math.isqrt(num_boxes // num_anchors)
-            maps = cosine_window(side, side), central_positions(side, self.center_size)
-            self._grids[num_boxes] = tuple(m.numpy().repeat(num_anchors) for m in maps)
+            y, x = np.indices((side, side)).reshape(2, -1) - (side - 1) / 2
+            maps = (
+                cosine_window(side, side).numpy().reshape(-1),
+                central_positions(side, self.center_size).numpy().reshape(-1),
+                np.stack([x, y], axis=1) * stride,
+            )
+            self._grids[num_boxes] = tuple(m.repeat(num_anchors, axis=0) for m in maps)
         return self._grids[num_boxes]

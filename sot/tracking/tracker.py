@@ -1,7 +1,7 @@
 """Following targets through a video: a pure core (start, step) and a thin shell (init, update)."""
 
-from dataclasses import dataclass, replace
-from typing import List, NamedTuple, Sequence, Tuple
+from dataclasses import replace
+from typing import List, Optional, Sequence, Union
 
 import cv2
 import numpy as np
@@ -10,16 +10,15 @@ from detectron2.structures import BoxMode
 from fvcore.common.registry import Registry
 
 from ..boxes import check_box, sides_of, to_xywh
-from ..data.transforms import SubwindowTransform, target_rect
+from ..data.transforms import target_rect
 from ..modeling.fuse import fuse_for_inference
-from .geometry import clip_box, smooth_size
+from .geometry import Region, clip_box, smooth_size
+from .online import OnlineLearner, TargetModel, first_frame_views
+from .state import Match, TargetState, TrackResult
 
 __all__ = [
     "TRACKER_REGISTRY",
-    "Match",
     "SiameseTracker",
-    "TargetState",
-    "TrackResult",
     "build_siamese_tracker",
 ]
 
@@ -33,44 +32,7 @@ the network; returns a SiameseTracker.
 # come back anywhere
 LOST_WINDOW_INFLUENCE = 0.001
 
-
-@dataclass(frozen=True, eq=False)
-class TargetState:
-    """All that is known of one target; a step returns a new one.
-
-    Attributes:
-        kernels: template kernels of the network, batch of one.
-        box: (4,) XYXY in frame pixels.
-        score: confidence in the box, 0..1.
-        status: "init"; "tracked"; "uncertain" if the score is below the threshold; with long-term
-            tracking also "lost": the next step searches the larger region, and until the score
-            is at least LOST_BELOW the box is the last one before.
-        pad_value: colour outside the frame.
-    """
-
-    kernels: Tuple[torch.Tensor, ...]
-    box: np.ndarray
-    score: float
-    status: str
-    pad_value: Tuple[float, ...]
-
-
-class TrackResult(NamedTuple):
-    """Result for one frame: box (x, y, w, h) in pixels, score 0..1, status (see TargetState)."""
-
-    box: Tuple[float, float, float, float]
-    score: float
-    status: str
-
-
-class Match(NamedTuple):
-    """What a network found in a search crop: centre (x, y) and size (w, h) in crop pixels, score
-    0..1, and the rate at which the target's size moves towards that size."""
-
-    center: np.ndarray
-    size: np.ndarray
-    score: float
-    rate: float
+MAX_CROPS_IN_A_PASS = 32  # bounds the memory of a step
 
 
 class SiameseTracker:
@@ -95,6 +57,7 @@ class SiameseTracker:
         lost_search_size: int = 0,
         lost_below: float = 0.85,
         found_above: float = 0.998,
+        online: Optional[OnlineLearner] = None,
     ):
         """
         Args:
@@ -102,6 +65,7 @@ class SiameseTracker:
             template_size, search_size: sides of the crops.
             context, window_influence, size_lr, confidence_threshold, lost_search_size, lost_below,
                 found_above: see sot/config.py, INPUT.CONTEXT_AMOUNT and TEST.TRACKER.
+            online: learns each target's model; None = no such models.
         """
         if lost_search_size and not (lost_search_size >= search_size and lost_below <= found_above):
             raise ValueError(
@@ -113,12 +77,13 @@ class SiameseTracker:
         self.template_size = template_size
         self.search_size = search_size
         self.context = context
-        self.window_influence = window_influence
+        self.window_influence = window_influence if online is None else online.window_influence
         self.size_lr = size_lr
         self.confidence_threshold = confidence_threshold
         self.lost_search_size = lost_search_size
         self.lost_below = lost_below
         self.found_above = found_above
+        self.online = online
         self.state = None
 
     @classmethod
@@ -135,6 +100,7 @@ class SiameseTracker:
             "lost_search_size": t.LOST_SEARCH_SIZE,
             "lost_below": t.LOST_BELOW,
             "found_above": t.FOUND_ABOVE,
+            "online": OnlineLearner.from_config(cfg, model.stride) if t.ONLINE.ENABLED else None,
         }
 
     # ------------------------------------------------------------------ core
@@ -151,71 +117,139 @@ class SiameseTracker:
                 lies outside the image.
         """
         _check_image(image)
-        box = check_box(box, image.shape[:2])
-        pad_value = cv2.mean(image)[:3]
-        rect = target_rect(box, self.template_size, self.template_size, self.context)
-        crop = self._crop(image, rect, self.template_size, pad_value)
+        box, pad_value = check_box(box, image.shape[:2]), cv2.mean(image)[:3]
+        crop = self._region(box, self.template_size).cut(image, pad_value)
         kernels = tuple(self.model.template(self._tensor([crop])))
-        return TargetState(kernels, box, 1.0, "init", pad_value)
+        state = TargetState(kernels, box, 1.0, "init", pad_value, image.shape[:2])
+        return state if self.online is None else replace(state, online=self._learn(image, state))
 
     def step(self, image: np.ndarray, state: TargetState) -> TargetState:
         """Find the target of ``state`` in the next frame; see :meth:`step_all`."""
         return self.step_all(image, [state])[0]
 
     @torch.inference_mode()
-    def step_all(self, image: np.ndarray, states: Sequence[TargetState]) -> List[TargetState]:
-        """Find every target in the next frame, in one forward pass (lost targets, whose crops are
-        larger, in another).
+    def step_all(
+        self, images: Union[np.ndarray, Sequence[np.ndarray]], states: Sequence[TargetState]
+    ) -> List[TargetState]:
+        """Find every target in its next frame, several in one forward pass (lost targets, whose
+        crops are larger, in another).
 
         Args:
-            image: (H, W, 3) uint8 BGR, of the size of the first one.
+            images: the frame of all targets, (H, W, 3) uint8 BGR, or a list with one for each. If
+                it has another size than the one before, the box is scaled with it.
 
         Raises:
-            ValueError: not such an image.
+            ValueError: not such images, or not one for each state.
         """
-        _check_image(image)
-        found = {}
+        if isinstance(images, np.ndarray):
+            images = [images] * len(states)
+        if len(images) != len(states):
+            raise ValueError(f"{len(images)} images for {len(states)} states")
+        for image in images:
+            _check_image(image)
+        states = [s.in_frame(image.shape[:2]) for s, image in zip(states, images)]
+        at_once = max(1, MAX_CROPS_IN_A_PASS // len(self.scales))
+        found = list(states)
         for lost in (False, True):
-            group = {i: s for i, s in enumerate(states) if self._is_lost(s) == lost}
-            if group:
-                found.update(zip(group, self._search(image, list(group.values()), lost)))
-        return [found[i] for i in range(len(states))]
+            group = [i for i, s in enumerate(states) if self._is_lost(s) == lost]
+            for begin in range(0, len(group), at_once):
+                part = group[begin : begin + at_once]
+                new = self._search([images[i] for i in part], [states[i] for i in part], lost)
+                for i, state in zip(part, new):
+                    found[i] = state
+        return found
 
     def _is_lost(self, state: TargetState) -> bool:
         return self.lost_search_size > 0 and state.status == "lost"
 
-    def _search(self, image, states: List[TargetState], lost: bool) -> List[TargetState]:
-        size = self.lost_search_size if lost else self.search_size
+    def _region(self, box, crop_size: int, scale: float = 1.0) -> Region:
+        """Region about a box XYXY; the target's size in it is that in the template / ``scale``."""
+        rect = target_rect(box, scale * crop_size, self.template_size, self.context)
+        return Region(rect, crop_size)
 
-        def rect(state, scale=1.0):
-            return target_rect(state.box, scale * size, self.template_size, self.context)
+    def _search(self, images, states: List[TargetState], lost: bool) -> List[TargetState]:
+        size, online = self.lost_search_size if lost else self.search_size, self.online
+        regions = [self._region(s.box, size) for s in states]
+        crops = self._tensor(
+            [
+                self._region(s.box, size, scale).cut(image, s.pad_value)
+                for image, s in zip(images, states)
+                for scale in self.scales
+            ]
+        )
+        kernels = [torch.cat(k) for k in zip(*(s.kernels for s in states for _ in self.scales))]
+        sizes = [r.size_in_crop(s.box) for r, s in zip(regions, states)]
+        if online is None:
+            outputs, maps = to_host(self.model.detect(kernels, crops)), None
+        else:
+            features = self.model.features(crops, is_template=False)
+            outputs = self.model.predict(kernels, features, size)
+            unscaled = features[self.model.online_feature][
+                len(self.scales) // 2 :: len(self.scales)
+            ]
+            response = online.respond([s.online for s in states], unscaled)
+            *outputs, maps = to_host(outputs, response.maps)
+        matches = self._match(outputs, maps, sizes, size, lost)
+        new = [self._next_state(s, r, m) for s, r, m in zip(states, regions, matches)]
+        if online is None:
+            return new
+        matches = [
+            m._replace(confidences=()) if s.status == "lost" else m for s, m in zip(new, matches)
+        ]
+        models = online.learn([s.online for s in states], response, maps, matches, size)
+        new = [replace(s, online=m) for s, m in zip(new, models)]
+        return self._follow_looks(images, new, matches)
 
+    def _learn(self, image, state: TargetState) -> TargetModel:
+        """The online model of a target, from its first frame."""
+        side = self.search_size
+        # large enough for all shifts; as much larger as the search crop's middle stays the middle
+        region = self._region(state.box, side + 2 * self.template_size)
+        views, centers = first_frame_views(
+            region.cut(image, state.pad_value), side, self.template_size
+        )
+        sizes = np.tile(region.size_in_crop(state.box), (len(views), 1))
+        features = self.model.features(self._tensor(views), is_template=False)
+        features = features[self.model.online_feature]
+        return self.online.start(features, centers, sizes, side, state.kernels)
+
+    def _follow_looks(self, images, states: List[TargetState], matches) -> List[TargetState]:
+        """The states, whose kernels follow the looks of targets that are surely themselves."""
+        due = [
+            i
+            for i, (s, m) in enumerate(zip(states, matches))
+            if self.online.is_template_due(s.online, m)
+        ]
+        if not due:
+            return states
         crops = [
-            self._crop(image, rect(s, f), size, s.pad_value) for s in states for f in self.scales
+            self._region(states[i].box, self.template_size).cut(images[i], states[i].pad_value)
+            for i in due
         ]
-        kernels = [torch.cat(k) for k in zip(*(s.kernels for s in states))]
-        rects = [rect(s) for s in states]
-        per_pixel = [(r[2] - r[0]) / size for r in rects]  # frame pixels per crop pixel
-        sizes = [sides_of(s.box) / p for s, p in zip(states, per_pixel)]
-        matches = self._match(kernels, self._tensor(crops), sizes, lost)
-        return [
-            self._next_state(s, image.shape[:2], r[:2], p, m)
-            for s, r, p, m in zip(states, rects, per_pixel, matches)
-        ]
+        kernels, new = self.model.template(self._tensor(crops)), list(states)
+        for j, i in enumerate(due):
+            seen = [k[j : j + 1] for k in kernels]
+            mixed = self.online.mix(states[i].online, states[i].kernels, seen)
+            new[i] = replace(states[i], kernels=mixed)
+        return new
 
     def _match(
         self,
-        kernels: List[torch.Tensor],
-        crops: torch.Tensor,
+        outputs: List[np.ndarray],
+        maps: Optional[np.ndarray],
         sizes: List[np.ndarray],
+        crop_size: int,
         lost: bool,
     ) -> List[Match]:
         """Find each target in its search crops.
 
         Args:
-            kernels: of N targets, batch first.
-            crops: (N * len(scales), 3, S, S), the scales of a target next to each other.
+            outputs: what the network's ``detect`` gives for N targets, the scales of a target next
+                to each other.
+            maps: (N, n, n), the responses of the targets' online models to the crops of scale 1, or
+                None. Their middle lies on the network's response map.
             sizes: (w, h) that the targets had in the last frame, in crop pixels.
+            crop_size: side of the crops.
             lost: the targets are lost; the crops are larger, and they may be anywhere.
 
         Returns:
@@ -223,27 +257,20 @@ class SiameseTracker:
         """
         raise NotImplementedError
 
-    def _next_state(self, state, image_size, origin, per_pixel, match: Match) -> TargetState:
-        """State after ``match`` in a crop that begins at ``origin`` (x, y) of the frame."""
+    def _next_state(self, state: TargetState, region: Region, match: Match) -> TargetState:
+        """State after ``match`` in the crop of a region."""
         if self.lost_search_size and match.score < self.lost_below:
             return replace(state, score=match.score, status="lost")
-        size = smooth_size(sides_of(state.box), match.size * per_pixel, match.rate)
+        size = smooth_size(sides_of(state.box), match.size * region.per_pixel, match.rate)
         status = "tracked" if match.score >= self.confidence_threshold else "uncertain"
         if self._is_lost(state) and match.score <= self.found_above:
             status = "lost"
-        center = np.array(origin) + match.center * per_pixel
-        return replace(
-            state, box=clip_box(center, size, image_size), score=match.score, status=status
-        )
+        box = clip_box(region.to_frame(match.center), size, state.frame_size)
+        return replace(state, box=box, score=match.score, status=status)
 
     def _influence(self, lost: bool) -> float:
         """Weight of the cosine window."""
         return LOST_WINDOW_INFLUENCE if lost else self.window_influence
-
-    @staticmethod
-    def _crop(image, rect, size, pad_value) -> np.ndarray:
-        """(size, size, 3) uint8."""
-        return SubwindowTransform(rect, (size, size), image.shape[:2], pad_value).apply_image(image)
 
     def _tensor(self, crops: List[np.ndarray]) -> torch.Tensor:
         """(N, 3, S, S) uint8 on the model's device, its memory in the order of the crops."""
@@ -265,6 +292,20 @@ class SiameseTracker:
         self.state = self.step(image, self.state)
         box = tuple(to_xywh(self.state.box).tolist())
         return TrackResult(box, self.state.score, self.state.status)
+
+
+def to_host(outputs, *others: torch.Tensor) -> List[np.ndarray]:
+    """Tensors as arrays in the main memory, from a GPU by one transfer.
+
+    Args:
+        outputs: one tensor, or a tuple of them.
+    """
+    tensors = [*(outputs if isinstance(outputs, tuple) else (outputs,)), *others]
+    if tensors[0].is_cuda:
+        flat = torch.cat([t.reshape(-1) for t in tensors]).cpu()
+        parts = flat.split([t.numel() for t in tensors])
+        tensors = [p.view(t.shape) for p, t in zip(parts, tensors)]
+    return [t.numpy() for t in tensors]
 
 
 def build_siamese_tracker(cfg, model) -> SiameseTracker:

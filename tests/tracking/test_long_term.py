@@ -19,6 +19,7 @@ class FakeNetwork:
 
     num_anchors = 1
     device = torch.device("cpu")
+    stride = 8
 
     def __init__(self, scores):
         self.scores, self.sizes = list(scores), []

@@ -14,6 +14,7 @@ class FakeNetwork:
     """Boxes and scores as the test says."""
 
     device = torch.device("cpu")
+    stride = 8
 
     def __init__(self, boxes, scores, num_anchors=1):
         self.boxes, self.scores = torch.tensor(boxes), torch.tensor(scores)

@@ -17,6 +17,7 @@ class FakeNetwork:
 
     num_anchors = 1
     device = torch.device("cpu")
+    stride = 8
 
     def __init__(self, boxes, scores):
         self.boxes, self.scores, self.crops = torch.tensor(boxes), torch.tensor(scores), []
@@ -113,6 +114,57 @@ def test_several_targets_in_one_pass_equal_each_alone():
     assert tracker.step_all(IMAGE, []) == []
 
 
+def test_network_outputs_of_a_batch_differ_by_rounding_only():
+    tracker = build_tracker("SiamRPN/siamrpn_lite.yaml", device="cpu")
+    size = tracker.search_size
+    crops = torch.randint(0, 256, (5, 3, size, size), dtype=torch.uint8)
+    with torch.inference_mode():
+        kernels = tracker.model.template(crops[:, :, :111, :111])
+        boxes, scores = tracker.model.detect(kernels, crops)
+        for i in range(5):
+            alone = tracker.model.detect([k[i : i + 1] for k in kernels], crops[i : i + 1])
+            assert (alone[0][0] - boxes[i]).abs().max() < 1e-2  # pixels of the crop
+            assert (alone[1][0] - scores[i]).abs().max() < 1e-4
+
+
+def test_many_targets_take_several_passes():
+    tracker = fake(box=(10, 0, 40, 40))
+    states = [tracker.start(IMAGE, BOX)] * 40
+    tracker.model.crops.clear()
+    new = tracker.step_all(IMAGE, states)
+    assert [len(c) for c in tracker.model.crops] == [32, 8]
+    assert all(s.box.tolist() == pytest.approx([110, 60, 150, 100], abs=1e-3) for s in new)
+
+
+def test_an_image_for_each_state():
+    dark, bright = np.zeros_like(IMAGE), np.full_like(IMAGE, 200)
+    tracker = fake()
+    states = [tracker.start(dark, BOX)] * 2
+    tracker.model.crops.clear()
+    assert len(tracker.step_all([dark, bright], states)) == 2
+    (crops,) = tracker.model.crops
+    assert crops.float().mean(dim=(1, 2, 3)).tolist() == pytest.approx([0, 200], abs=30)
+    with pytest.raises(ValueError, match="1 images for 2 states"):
+        tracker.step_all([dark], states)
+
+
+def test_the_box_follows_the_size_of_the_frame():
+    tracker = fake(size_lr=0.0)
+    state = tracker.start(IMAGE, BOX)
+    assert state.frame_size == (200, 300)
+    # twice as wide and three times as high
+    state = tracker.step(np.zeros((600, 600, 3), np.uint8), state)
+    assert state.frame_size == (600, 600)
+    assert state.box.tolist() == pytest.approx([200, 180, 280, 300], abs=1e-3)
+
+
+def test_the_box_of_a_state_is_its_own():
+    tracker, box = fake(), np.array(BOX)
+    state = tracker.start(IMAGE, box)
+    box += 50
+    assert state.box.tolist() == list(BOX)
+
+
 def test_shell_uses_xywh():
     tracker = fake(box=(10, -5, 40, 40))
     with pytest.raises(RuntimeError, match="init"):
@@ -132,6 +184,8 @@ def test_shell_uses_xywh():
         ((-20, 10, 20, 5), "outside"),
         ((10, float("nan"), 5, 5), "finite"),
         ((10, 10, 5), "four"),
+        ((10, 10, 1e300, 5), "too large"),
+        ((10, 10, 1e-300, 5), "no positive size"),
     ],
 )
 def test_bad_boxes(box, message):

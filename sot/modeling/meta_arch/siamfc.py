@@ -75,9 +75,20 @@ class SiamFC(SiameseNetwork):
     def detect(self, kernels: List[torch.Tensor], crops: torch.Tensor) -> torch.Tensor:
         """Response maps (N, H, W), logits, of search crops (N, 3, S, S). Their positions are the
         ``response_centers`` of sot/modeling/anchor_generator.py."""
+        return self.predict(kernels, self.features(crops, is_template=False), crops.shape[-1])
+
+    def predict(
+        self, kernels: List[torch.Tensor], features: Dict[str, torch.Tensor], crop_size: int
+    ) -> torch.Tensor:
+        """As :meth:`detect`, from the features of search crops of side ``crop_size``."""
         (kernel,) = kernels
-        search = self.features(crops, is_template=False)[self.in_feature]
-        return xcorr(kernel, search)[:, 0].float() * self.out_scale + self.bias
+        response = xcorr(kernel, features[self.in_feature])
+        return response[:, 0].float() * self.out_scale + self.bias
+
+    @property
+    def online_feature(self) -> str:
+        """Name of the feature that a target model learned online reads."""
+        return self.in_feature
 
     def inference(self, kernels, crops) -> List[Dict[str, torch.Tensor]]:
         """The response map of each pair: ``[{"response": (H, W) logits}]``."""

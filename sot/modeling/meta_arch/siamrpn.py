@@ -59,9 +59,20 @@ class SiamRPN(SiameseNetwork):
         self, kernels: List[torch.Tensor], crops: torch.Tensor
     ) -> Tuple[torch.Tensor, torch.Tensor]:
         """All boxes (N, R, 4), XYXY in crop pixels, and their scores (N, R) in 0..1."""
-        features = self.features(crops, is_template=False)
-        boxes, logits, _ = self.proposal_generator(kernels, features, crops.shape[-1])
+        return self.predict(kernels, self.features(crops, is_template=False), crops.shape[-1])
+
+    def predict(
+        self, kernels: List[torch.Tensor], features: Dict[str, torch.Tensor], crop_size: int
+    ) -> Tuple[torch.Tensor, torch.Tensor]:
+        """As :meth:`detect`, from the features of search crops of side ``crop_size``."""
+        boxes, logits, _ = self.proposal_generator(kernels, features, crop_size)
         return boxes, logits.sigmoid()
+
+    @property
+    def online_feature(self) -> str:
+        """Name of the feature that a target model learned online reads."""
+        names = self.proposal_generator.in_features
+        return names[len(names) // 2]
 
     def losses(self, kernels, crops, gt_instances: List[Instances]) -> Dict[str, torch.Tensor]:
         features = self.features(crops, is_template=False)

@@ -1,0 +1,280 @@
+"""A model of one target that is learned while the target is followed.
+
+The network knows what the template looks like, but not what stands around the target in this
+video. A small filter over the network's search features learns to tell the two apart, by ridge
+regression onto a Gaussian about the target, as in ATOM (Danelljan et al. 2019), DiMP (Bhat et al.
+2019) and DROL (Zhou et al. 2020). It is kept as running normal equations, which take the same
+memory however long the video is.
+"""
+
+from dataclasses import dataclass, replace
+from typing import List, NamedTuple, Sequence, Tuple
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+__all__ = ["OnlineLearner", "OnlineResponse", "TargetModel", "first_frame_views", "gaussian_labels"]
+
+MAX_CHANNELS = 64  # of the projected features
+MAX_COLUMNS = 288  # of the regression; both Gram matrices then take 0.7 MB
+RIDGE = 8e-5  # in units of the mean of the Gram matrix's diagonal
+FIRST_SHARE = 0.3  # of the first frame in the normal equations
+HINGE_BELOW = 0.05  # a negative response costs nothing where the label is below this
+AWAY_BELOW = 0.1  # a position is away from the target where its label is below this
+LEARN_EVERY, SOLVE_EVERY, TEMPLATE_EVERY = 2, 10, 10  # in frames that are trusted
+TEMPLATE_RATE = 0.36  # at which the running template moves towards the present one
+# Views of the first frame: shift (x, y) in sides of the template, mirrored, deviation of a blur.
+VIEWS = (
+    (0, 0, False, 0),
+    (0.45, 0, False, 0),
+    (-0.45, 0, False, 0),
+    (0, 0.45, False, 0),
+    (0, -0.45, False, 0),
+    (0, 0, True, 0),
+    (0.07, 0.07, False, 2),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class TargetModel:
+    """What was learned of one target; tensors are batches of one.
+
+    Each position of a feature map is described by D = channels * k * k numbers: the k x k features
+    about it, after their projection to fewer channels.
+
+    Attributes:
+        basis: (1, C, channels), the projection.
+        first_gram, first_moment: (1, D, D) and (1, D), normal equations of the first frame.
+        gram, moment: those of all frames; the recent ones count more.
+        weights: (1, D), the filter.
+        kernels: the network's, of the first frame.
+        age: number of frames that were trusted.
+    """
+
+    basis: torch.Tensor
+    first_gram: torch.Tensor
+    first_moment: torch.Tensor
+    gram: torch.Tensor
+    moment: torch.Tensor
+    weights: torch.Tensor
+    kernels: Tuple[torch.Tensor, ...]
+    age: int = 0
+
+
+class OnlineResponse(NamedTuple):
+    """What N models say about N search crops: descriptions (N, n * n, D) of the positions, and
+    responses (N, n, n), about 1 at a target and 0 elsewhere."""
+
+    columns: torch.Tensor
+    maps: torch.Tensor
+
+
+class OnlineLearner:
+    """Starts, applies and updates target models. It keeps nothing of a target."""
+
+    def __init__(
+        self,
+        *,
+        stride: int,
+        share: float = 0.5,
+        window_influence: float = 0.1,
+        rate: float = 0.04,
+        accept_above: Sequence[float] = (0.3, 0.25),
+        sure_above: Sequence[float] = (0.8, 0.5),
+        template_share: float = 0.4,
+    ):
+        """
+        Args:
+            stride: of the features, in crop pixels.
+            others: see sot/config.py, TEST.TRACKER.ONLINE.
+        """
+        self.stride = stride
+        self.share = share
+        self.window_influence = window_influence
+        self.rate = rate
+        self.accept_above = accept_above
+        self.sure_above = sure_above
+        self.template_share = template_share
+
+    @classmethod
+    def from_config(cls, cfg, stride: int) -> "OnlineLearner":
+        keys = {k.lower(): v for k, v in cfg.TEST.TRACKER.ONLINE.items() if k != "ENABLED"}
+        return cls(stride=stride, **keys)
+
+    def start(self, features, centers, sizes, crop_size: int, kernels) -> TargetModel:
+        """
+        Args:
+            features: (V, C, h, w) of V views of the first frame.
+            centers, sizes: (V, 2), the target in the views, in crop pixels.
+            crop_size: side of the views.
+            kernels: the network's for this target.
+        """
+        channels = features.shape[1]
+        # template features and filter both have an odd side, or both an even one: then the middles
+        # of the network's and the filter's response maps are the same
+        k = 3 if kernels[0].shape[-1] % 2 else 2
+        width = min(channels, MAX_CHANNELS, MAX_COLUMNS // k**2)
+        features = _scaled(features)
+        rows = features.transpose(0, 1).flatten(1)  # (C, V * h * w)
+        basis = torch.linalg.eigh(rows @ rows.T)[1][None, :, -width:].contiguous()
+        columns = _columns(features, basis.expand(len(features), -1, -1), k)
+        n = features.shape[-1] - k + 1
+        labels = gaussian_labels(centers, sizes, n, self.stride, crop_size).to(columns)
+        counts = torch.ones_like(labels)
+        for _ in range(5):
+            gram, moment = (
+                e.mean(dim=0, keepdim=True) for e in _equations(columns, labels, counts)
+            )
+            weights = _solve(gram, moment, gram)
+            counts = _counts(labels, columns @ weights[0])
+        return TargetModel(basis, gram, moment, gram, moment, weights, tuple(kernels))
+
+    def respond(self, models: Sequence[TargetModel], features: torch.Tensor) -> OnlineResponse:
+        """Responses of the models to search features (N, C, h, w), one crop for each."""
+        basis, weights = _batch(models, "basis"), _batch(models, "weights")
+        k = round((weights.shape[1] / basis.shape[2]) ** 0.5)
+        columns = _columns(_scaled(features), basis, k)
+        n = features.shape[-1] - k + 1
+        return OnlineResponse(columns, (columns @ weights[..., None]).view(-1, n, n))
+
+    def learn(self, models, response, maps, matches, crop_size: int) -> List[TargetModel]:
+        """Models after a frame. They learn from it where both network and model are confident, at
+        double the rate where something away from the target responds as well.
+
+        Args:
+            response: OnlineResponse of the models to the frame.
+            maps: its maps, in the main memory.
+            matches: Match of each target.
+            crop_size: side of the search crops.
+        """
+        new = list(models)
+        trusted = [i for i, m in enumerate(matches) if _above(m.confidences, self.accept_above)]
+        if not trusted:
+            return new
+        found = [matches[i] for i in trusted]
+        centers, sizes = np.stack([m.center for m in found]), np.stack([m.size for m in found])
+        labels = gaussian_labels(centers, sizes, maps.shape[-1], self.stride, crop_size)
+        away = np.where(labels < AWAY_BELOW, maps[trusted].reshape(labels.shape), -np.inf)
+        hard = away.max(axis=1) > 0.5 * np.array([m.confidences[-1] for m in found])
+        for i in trusted:
+            new[i] = replace(models[i], age=models[i].age + 1)
+        rows = [r for r, i in enumerate(trusted) if hard[r] or new[i].age % LEARN_EVERY == 0]
+        if not rows:
+            return new
+        learning = [trusted[r] for r in rows]
+        columns, responses = response.columns, response.maps.flatten(1)
+        if len(learning) < len(models):
+            columns, responses = columns[learning], responses[learning]
+        labels = labels[rows].to(columns)
+        rates = torch.where(torch.from_numpy(hard[rows]), 2 * self.rate, self.rate)
+        rates = rates.to(columns)[:, None]
+        gram, moment = _equations(columns, labels, rates * _counts(labels, responses))
+        before = [models[i] for i in learning]
+        gram += (1 - rates)[..., None] * _batch(before, "gram")
+        moment += (1 - rates) * _batch(before, "moment")
+        for i, g, m in zip(learning, _apart(gram), _apart(moment)):
+            new[i] = replace(new[i], gram=g, moment=m)
+        solving = [i for i, r in zip(learning, rows) if hard[r] or new[i].age % SOLVE_EVERY == 0]
+        if solving:
+            parts = [new[i] for i in solving]
+            first = _batch(parts, "first_gram")
+            gram = torch.lerp(_batch(parts, "gram"), first, FIRST_SHARE)
+            moment = torch.lerp(_batch(parts, "moment"), _batch(parts, "first_moment"), FIRST_SHARE)
+            for i, w in zip(solving, _apart(_solve(gram, moment, first))):
+                new[i] = replace(new[i], weights=w)
+        return new
+
+    def is_template_due(self, model: TargetModel, match) -> bool:
+        """Whether the target surely is itself, and the running template is to follow it."""
+        return model.age % TEMPLATE_EVERY == 0 and _above(match.confidences, self.sure_above)
+
+    def mix(self, model: TargetModel, kernels, seen) -> Tuple[torch.Tensor, ...]:
+        """The network's kernels, moved towards those of the target as it is seen now. Those of the
+        first frame keep their share: kernels = (1 - share) * first + share * running mean."""
+        rate, share = TEMPLATE_RATE, self.template_share
+        return tuple(
+            (1 - rate) * k + rate * ((1 - share) * first + share * now)
+            for k, first, now in zip(kernels, model.kernels, seen)
+        )
+
+
+def _above(confidences, limits) -> bool:
+    return bool(confidences) and all(c > limit for c, limit in zip(confidences, limits))
+
+
+def _batch(models: Sequence[TargetModel], name: str) -> torch.Tensor:
+    tensors = [getattr(m, name) for m in models]
+    return tensors[0] if len(tensors) == 1 else torch.cat(tensors)
+
+
+def _apart(batch: torch.Tensor) -> List[torch.Tensor]:
+    """Batches of one, in memory of their own."""
+    return [batch] if len(batch) == 1 else [t.clone() for t in batch.split(1)]
+
+
+def _scaled(features: torch.Tensor) -> torch.Tensor:
+    """Features (N, C, h, w), those of each crop divided by their root mean square."""
+    features = features.float()
+    power = features.square().mean(dim=(1, 2, 3), keepdim=True)
+    return features / power.sqrt().clamp(min=1e-6)
+
+
+def _columns(features: torch.Tensor, basis: torch.Tensor, k: int) -> torch.Tensor:
+    """(N, n * n, channels * k * k): each k x k patch of the projected features."""
+    projected = (basis.mT @ features.flatten(2)).unflatten(2, features.shape[2:])
+    return F.unfold(projected, k).mT.contiguous()
+
+
+def _counts(labels: torch.Tensor, responses: torch.Tensor) -> torch.Tensor:
+    """1 where a position counts; 0 where it is background, and known as such."""
+    return ((labels > HINGE_BELOW) | (responses > 0)).to(labels)
+
+
+def _equations(columns, labels, counts) -> Tuple[torch.Tensor, torch.Tensor]:
+    """Gram matrices (N, D, D) and moments (N, D) of weighted rows."""
+    weighted = counts[..., None] * columns
+    return weighted.mT @ columns, (weighted.mT @ labels[..., None])[..., 0]
+
+
+def _solve(gram: torch.Tensor, moment: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
+    """Filters (N, D) of ridge regressions; the ridge is in units of the ``reference`` Gram
+    matrices."""
+    ridge = RIDGE * reference.diagonal(dim1=1, dim2=2).mean(dim=1, dtype=torch.float64) + 1e-9
+    system = gram.double()
+    system.diagonal(dim1=1, dim2=2).add_(ridge[:, None])
+    factor = torch.linalg.cholesky(system)
+    return torch.cholesky_solve(moment.double()[..., None], factor)[..., 0].float()
+
+
+def gaussian_labels(centers, sizes, n: int, stride: int, crop_size: int) -> torch.Tensor:
+    """(N, n * n) labels of the positions of a map whose middle is the crop's: 1 at the target's
+    centre, around it a Gaussian whose deviation is a quarter of the root of the target's area, at
+    least 0.7 positions.
+
+    Args:
+        centers, sizes: (N, 2) in crop pixels.
+    """
+    sigma = np.maximum(0.25 * np.sqrt(np.prod(sizes, axis=1)), 0.7 * stride)
+    grid = (np.arange(n) - (n - 1) / 2) * stride + crop_size / 2
+    x, y = np.exp(-0.5 * ((grid - np.transpose(centers)[..., None]) / sigma[:, None]) ** 2)
+    return torch.from_numpy((y[:, :, None] * x[:, None]).reshape(len(sigma), -1)).float()
+
+
+def first_frame_views(crop: np.ndarray, side: int, template_size: int):
+    """Views of a target from one larger crop that has it in the middle.
+
+    Returns:
+        list: the views, (side, side, 3) each.
+        array: (V, 2), where the target's centre is in them.
+    """
+    views, centers = [], []
+    for x, y, mirrored, blur in VIEWS:
+        shift = np.round(np.array([x, y]) * template_size).astype(int)
+        left, top = origin = (len(crop) - side) // 2 - shift
+        view = crop[top : top + side, left : left + side]
+        view = view[:, ::-1] if mirrored else view
+        views.append(cv2.GaussianBlur(view, (0, 0), blur) if blur else view)
+        centers.append(len(crop) / 2 - origin)
+    return views, np.stack(centers)

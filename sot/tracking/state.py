@@ -1,0 +1,63 @@
+"""What is known of a target, and what a step finds of it."""
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Optional, Tuple
+
+import numpy as np
+import torch
+
+from .online import TargetModel
+
+__all__ = ["Match", "TargetState", "TrackResult"]
+
+
+@dataclass(frozen=True, eq=False)
+class TargetState:
+    """All that is known of one target; a step returns a new one.
+
+    Attributes:
+        kernels: template kernels of the network, batch of one.
+        box: (4,) XYXY in frame pixels.
+        score: confidence in the box, 0..1.
+        status: "init"; "tracked"; "uncertain" if the score is below the threshold; with long-term
+            tracking also "lost": the next step searches the larger region, and until the score
+            is at least LOST_BELOW the box is the last one before.
+        pad_value: colour outside the frame.
+        frame_size: (H, W) of the frame that the box is in.
+        online: what was learned of the target in this video, with TEST.TRACKER.ONLINE.
+    """
+
+    kernels: Tuple[torch.Tensor, ...]
+    box: np.ndarray
+    score: float
+    status: str
+    pad_value: Tuple[float, ...]
+    frame_size: Tuple[int, int]
+    online: Optional[TargetModel] = None
+
+    def in_frame(self, size: Tuple[int, int]) -> "TargetState":
+        """The same target in frames of another size (H, W), which show the same scene."""
+        if size == self.frame_size:
+            return self
+        y, x = np.divide(size, self.frame_size)
+        return replace(self, box=self.box * (x, y, x, y), frame_size=size)
+
+
+class TrackResult(NamedTuple):
+    """Result for one frame: box (x, y, w, h) in pixels, score 0..1, status (see TargetState)."""
+
+    box: Tuple[float, float, float, float]
+    score: float
+    status: str
+
+
+class Match(NamedTuple):
+    """What a network found in a search crop: centre (x, y) and size (w, h) in crop pixels, score
+    0..1, and the rate at which the target's size moves towards that size. The confidences are the
+    network's, 0..1, and with an online model that model's; of both together is the score."""
+
+    center: np.ndarray
+    size: np.ndarray
+    score: float
+    rate: float
+    confidences: Tuple[float, ...] = ()
