@@ -1,17 +1,91 @@
-"""Text files of boxes and of other numbers."""
+"""Text files of boxes and of other numbers, as people and programs write them.
 
+What the columns of a file of boxes are is never taken from their number alone. A file may begin
+with a line of column names, which decides. Without one, four numbers are x, y, w, h and eight the
+corners of a polygon; a further first column that counts the lines is passed over; numbers that can
+hardly be meant so are refused, with the line to write.
+"""
+
+import codecs
+import csv
+import re
 from pathlib import Path
-from typing import Sequence
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ...boxes import bounding_box, to_xywh
+from ...boxes import bounding_box, is_present, to_xywh, to_xyxy
 
-__all__ = ["bounding_boxes", "read_boxes", "read_table"]
+__all__ = ["bounding_boxes", "read_boxes", "read_table", "read_text", "split_line"]
+
+# the names that a column may have, without signs and in small letters
+LEFT, TOP = ("x", "left", "xmin", "x0", "bbleft"), ("y", "top", "ymin", "y0", "bbtop")
+RIGHT, BOTTOM = ("right", "xmax"), ("bottom", "ymax")
+WIDTH, HEIGHT = ("w", "width", "bbwidth"), ("h", "height", "bbheight")
+CENTER_X, CENTER_Y = ("cx", "xc", "xcenter", "centerx"), ("cy", "yc", "ycenter", "centery")
+MAX_FRAMES = 10_000_000
+POLYGON = tuple(f"{axis}{k}" for k in range(1, 5) for axis in "xy")
+FRAME, TARGET = ("frame", "frameid", "index"), ("target", "id", "trackid", "objectid", "instanceid")
+
+NAME_THEM = (
+    'name the columns in a first line, as in "frame,id,x,y,w,h,score", "x0,y0,x1,y1" or, for '
+    'fractions of the frame (YOLO), "class,cx/W,cy/H,w/W,h/H"'
+)
+
+
+def read_text(path) -> str:
+    """The text of a file in UTF-8, UTF-16 or, if it is neither, Latin-1.
+
+    Raises:
+        FileNotFoundError: no such file.
+    """
+    data = Path(path).read_bytes()
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16", errors="replace")
+    if b"\0" in data[:2]:  # UTF-16 without its mark
+        return data.decode("utf-16-be" if data[:1] == b"\0" else "utf-16-le", errors="replace")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
+def split_line(line: str) -> List[str]:
+    """The words of a line, separated by semicolons, tabs, commas or spaces and in quotes or not; a
+    comma inside a number becomes its decimal point. [] for a blank line."""
+    line = line.strip(" \t\r\n").rstrip(",;")
+    bare = re.sub('"[^"]*"', "", line)
+    separator = next((s for s in ";\t," if s in bare), " ")
+    if separator == " " and '"' not in line:
+        words = line.split()
+    else:
+        words = next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])
+    words = [word.strip(" \t,'") for word in words]
+    return [w.replace(",", ".") if re.fullmatch(r"[-+]?\d*,\d+", w) else w for w in words]
+
+
+def _read_lines(path) -> List[List[str]]:
+    """The words of each line; blank lines at the end of the file are left out."""
+    text = read_text(path)
+    if any(sign in text for sign in ";\t\"'"):
+        lines = [split_line(line) for line in re.split("\r*\n|\r", text)]
+    else:  # the usual files, in a fraction of the time
+        lines = [line.strip().rstrip(",") for line in text.splitlines()]
+        lines = [line.split("," if "," in line else None) if line else [] for line in lines]
+    while lines and not lines[-1]:
+        lines.pop()
+    return lines
+
+
+def _numbers(path, number: int, words: Sequence[str]) -> List[float]:
+    try:
+        return [float(word) for word in words]
+    except ValueError:
+        raise ValueError(f"{path} line {number}: no number in {_shorten(words)}") from None
 
 
 def read_table(path, columns: Sequence = ()) -> np.ndarray:
-    """Text file with as many numbers in each line, separated by comma, tab, semicolon or space.
+    """Text file with as many numbers in each line (see :func:`split_line`).
 
     Args:
         path: blank lines in it are passed over.
@@ -25,36 +99,17 @@ def read_table(path, columns: Sequence = ()) -> np.ndarray:
         ValueError: no number, or another number of them; the message gives file and line.
     """
     rows = []
-    text = Path(path).read_text(encoding="utf-8-sig").replace(",", " ").replace(";", " ")
-    for number, line in enumerate(text.splitlines(), start=1):
-        words = line.split()
+    for number, words in enumerate(_read_lines(path), start=1):
         if not words:
             continue
-        try:
-            row = [float(word) for word in words]
-        except ValueError:
-            raise ValueError(f"{path} line {number}: no number in {line.strip()!r}") from None
+        row = _numbers(path, number, words)
         accepted = [len(rows[0])] if rows else columns
         if accepted and len(row) not in accepted:
             wanted = " or ".join(str(n) for n in accepted)
-            raise ValueError(
-                f"{path} line {number}: expected {wanted} numbers but found {line.strip()!r}"
-            )
+            problem = f"expected {wanted} numbers but found {_shorten(words)}"
+            raise ValueError(f"{path} line {number}: {problem}")
         rows.append(row)
     return np.array(rows, dtype=np.float64).reshape(len(rows), -1 if rows else 0)
-
-
-def read_boxes(path) -> np.ndarray:
-    """Text file with one ``x,y,w,h`` a line (see :func:`read_table`) -> (T, 4) float64.
-
-    Eight numbers are the corners of a polygon: its bounding box is taken. ``NaN`` marks an
-    absent target.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: a line that does not hold 4 or 8 numbers; the message gives file and line.
-    """
-    return bounding_boxes(read_table(path, columns=(4, 8)))
 
 
 def bounding_boxes(table: np.ndarray) -> np.ndarray:
@@ -62,3 +117,188 @@ def bounding_boxes(table: np.ndarray) -> np.ndarray:
     if table.shape[1] == 8:
         table = to_xywh(bounding_box(table.reshape(-1, 4, 2)))
     return table.reshape(-1, 4)
+
+
+def read_boxes(path, size: Optional[Tuple[int, int]] = None) -> np.ndarray:
+    """Text file with a box for each frame: what the demo writes (boxes.csv), x,y,w,h or the corners
+    of a polygon in a line, or any columns that are named in a first line.
+
+    Lines are in the order of the frames, or have a column ``frame``, which counts from 0 or 1. A
+    blank line, NaN, and a frame that is not listed mean that the target is absent.
+
+    Args:
+        size: (W, H) of the frames, in pixels, to notice boxes that are something else than x,y,w,h,
+            and to read fractions.
+
+    Returns:
+        (T, 4) float64 x, y, w, h.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a line that cannot be read, or columns that are not known; the message gives
+            file and line, and what to write.
+    """
+    lines, layout = [], None
+    for number, words in enumerate(_read_lines(path), start=1):
+        is_comment = bool(words) and words[0].startswith(("#", "%"))
+        if is_comment or (not lines and words and not _is_number(words[0])):
+            layout = layout or _find_layout([w.strip("#% ") for w in words if w.strip("#%")])
+            if layout is None and not is_comment:
+                raise ValueError(
+                    f"{path} line {number}: {_shorten(words)} names no box; {NAME_THEM}"
+                )
+        elif lines or words:
+            lines.append((number, words))
+    if not lines:
+        return np.zeros((0, 4))
+    named, layout = layout is not None, layout or _layout_of_numbers(path, lines)
+    table = _read_columns(path, lines, layout)
+    if layout.fractions:
+        if size is None:
+            raise ValueError(f"{path}: fractions of the frame, whose size is not known here")
+        table = table * np.tile(size, table.shape[1] // 2)
+    if layout.kind == "corners":
+        ends_before = (table[:, 2:] < table[:, :2]).any(axis=1)
+        if ends_before.any():
+            number, words = lines[int(ends_before.argmax())]
+            problem = "ends before it begins; if it is x,y,w,h, name its columns so"
+            raise ValueError(f"{path} line {number}: the box {_shorten(words)} {problem}")
+        table = to_xywh(table)
+    elif layout.kind == "center":
+        table[:, :2] -= table[:, 2:] / 2
+    elif layout.kind == "xywh" and size is not None and not named:
+        _check_fit(path, lines, table, size)
+    table = bounding_boxes(table)
+    return table if layout.frame is None else _place(path, lines, layout.frame, table)
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+def _shorten(words: Sequence[str]) -> str:
+    return repr(",".join(words)[:60])
+
+
+class Layout(NamedTuple):
+    """Columns of a file.
+
+    Attributes:
+        kind: "xywh", "corners", "center" or "polygon".
+        columns: those of the box.
+        fractions: the numbers are fractions of the frame.
+        frame, target: columns of its number and of the object, or None.
+    """
+
+    kind: str
+    columns: List[int]
+    fractions: bool = False
+    frame: Optional[int] = None
+    target: Optional[int] = None
+
+
+def _find_layout(names: Sequence[str]) -> Optional[Layout]:
+    """What the names of columns say; None if they name no box."""
+    clean = [re.sub("[^a-z0-9/]", "", name.lower()) for name in names]
+    at: Dict[str, int] = {}
+    for i, name in enumerate(clean):
+        at.setdefault(name.partition("/")[0], i)
+
+    def find(*options: Sequence[str]) -> List[Optional[int]]:
+        return [next((at[name] for name in names if name in at), None) for names in options]
+
+    # x1 is the right one beside x0, and the left one beside x2
+    k, m = (0, 1) if "x0" in at else (1, 2)
+    left, top, right, bottom = (
+        (f"x{k}", *LEFT),
+        (f"y{k}", *TOP),
+        (f"x{m}", *RIGHT),
+        (f"y{m}", *BOTTOM),
+    )
+    kinds = {
+        "polygon": find(*((name,) for name in POLYGON)),
+        "center": find(CENTER_X, CENTER_Y, WIDTH, HEIGHT),
+        "corners": find(left, top, right, bottom),
+        "xywh": find(LEFT, TOP, WIDTH, HEIGHT),
+    }
+    for kind, columns in kinds.items():
+        if None not in columns:
+            fractions = all("/" in clean[i] for i in columns)
+            return Layout(kind, columns, fractions, *find(FRAME, TARGET))
+    return None
+
+
+def _layout_of_numbers(path, lines) -> Layout:
+    """Of lines without names: x,y,w,h or a polygon, perhaps after a column that counts them."""
+    width = len(lines[0][1])
+    first = [words[0] for _, words in lines if words]
+    counts = len(first) > 1 and first in ([str(i + k) for i in range(len(first))] for k in (0, 1))
+    if width in (4, 8) and not (counts and width == 8):
+        return Layout("xywh" if width == 4 else "polygon", list(range(width)))
+    if counts and width in (5, 9):
+        return Layout("xywh" if width == 5 else "polygon", list(range(1, width)), frame=0)
+    number, words = lines[0]
+    expected = "expected x,y,w,h or the four corners of a polygon but found"
+    raise ValueError(f"{path} line {number}: {expected} {_shorten(words)}; {NAME_THEM}")
+
+
+def _read_columns(path, lines, layout: Layout) -> np.ndarray:
+    """(T, 4 or 8) the numbers of the boxes, NaN for blank lines."""
+    width, rows, targets = len(lines[0][1]), [], set()
+    for number, words in lines:
+        if words and len(words) != width:
+            problem = f"expected {width} columns as before but found {_shorten(words)}"
+            raise ValueError(f"{path} line {number}: {problem}")
+        cells = (
+            [words[i] or "nan" for i in layout.columns] if words else ["nan"] * len(layout.columns)
+        )
+        rows.append(_numbers(path, number, cells))
+        if words and layout.target is not None:
+            targets.add(words[layout.target])
+    if len(targets) > 1:
+        shown = ", ".join(sorted(targets)[:5])
+        raise ValueError(f"{path} has boxes of {len(targets)} targets ({shown}): keep those of one")
+    return np.array(rows, dtype=np.float64)
+
+
+def _place(path, lines, column: int, boxes: np.ndarray) -> np.ndarray:
+    """The boxes in the order of the frames, which a column numbers from 0 or 1."""
+    filled = [(number, words, box) for (number, words), box in zip(lines, boxes) if words]
+    frames = [_numbers(path, number, [words[column]])[0] for number, words, _ in filled]
+    for (number, *_), before, frame in zip(filled, [-1, *frames], frames):
+        if not before < frame < MAX_FRAMES:
+            raise ValueError(f"{path} line {number}: frame {frame:g} comes after frame {before:g}")
+    places = np.array(frames, dtype=int) - int(min(frames[0], 1))
+    placed = np.full((places[-1] + 1, 4), np.nan)
+    placed[places] = [box for *_, box in filled]
+    return placed
+
+
+def _check_fit(path, lines, table: np.ndarray, size: Tuple[int, int]) -> None:
+    """ValueError if numbers that nobody named can hardly be x, y, w, h in pixels."""
+    present = np.flatnonzero(is_present(to_xyxy(table)))
+    found, size = table[present], np.asarray(size, dtype=float)
+    if not len(found):
+        return
+    width, height = size.astype(int)
+
+    def refuse(row: int, problem: str) -> None:
+        number, words = lines[present[row]]
+        raise ValueError(
+            f"{path} line {number}: the box {_shorten(words)} {problem}; if it is x,y,w,h in "
+            'pixels, write "x,y,w,h" as the first line'
+        )
+
+    if (found <= 1).all():
+        names = '"cx/W,cy/H,w/W,h/H" (its centre, as YOLO) or "x/W,y/H,w/W,h/H" as the first line'
+        refuse(0, f"is smaller than a pixel; if these are fractions of the frame, write {names}")
+    ends = found[:, :2] + found[:, 2:]
+    beyond = (ends > 1.05 * size).any(axis=1)
+    corners = (found[:, 2:] > found[:, :2]).all() and (found[:, 2:] <= size + 1).all()
+    if corners and beyond.any():
+        names = 'if these are two corners, write "x0,y0,x1,y1" as the first line'
+        refuse(int(beyond.argmax()), f"does not fit in a frame of {width} x {height}; {names}")

@@ -1,12 +1,13 @@
 """Own sequences, one folder each: ``folder:PATH``."""
 
+import contextlib
 from functools import partial
 from pathlib import Path
 from typing import Dict, List, Optional
 
 import numpy as np
 
-from ..frames import ImageFrames, VideoFrames, find_frames
+from ..frames import FrameError, ImageFrames, VideoFrames, find_frames, frame_size
 from .box_files import read_boxes
 from .cache import Source, cached_tracks, warn_once
 from .tracks import TrackList, make_track
@@ -20,8 +21,8 @@ def load_folder(path) -> TrackList:
     """One folder per sequence (or ``path`` itself is one): ``groundtruth_rect.txt`` beside
     ``img/0001.jpg ...``, image files, or one video file.
 
-    Boxes are x, y, w, h in pixels and taken as they stand: 0-based, top-left origin. For files
-    that count pixels from 1 (OTB) that is off by one pixel, alike for training and scoring.
+    Boxes are read by :func:`read_boxes` and taken as they stand: pixels, 0-based, top-left origin.
+    For files that count pixels from 1 (OTB) that is off by one, alike for training and scoring.
 
     Raises:
         FileNotFoundError: no such folder, or no sequence in it.
@@ -70,4 +71,7 @@ def _read_sequence(folder: Path, truth: Path) -> List[Dict]:
             f"sequence {folder}: expected images in img/, or one video file, found {len(videos)}"
         )
     frames = ImageFrames(images) if images else VideoFrames(videos[0])
-    return [make_track(folder.name, frames, read_boxes(truth))]
+    size = None
+    with contextlib.suppress(FrameError):  # to be reported when it is needed
+        size = frame_size(frames)
+    return [make_track(folder.name, frames, read_boxes(truth, size))]

@@ -34,7 +34,7 @@ def make_track(name: str, frames, boxes_xywh, visible=None, **fields) -> Dict:
         raise ValueError(f"sequence {name}: {len(frames)} frames but {len(xywh)} boxes")
     if not len(frames):
         raise ValueError(f"sequence {name} has no frames")
-    boxes = to_xyxy(xywh).astype(np.float32)
+    boxes = to_xyxy(xywh).astype(np.float64)
     present = is_present(boxes)
     boxes[~present] = np.nan
     fields = {key: np.asarray(value) for key, value in fields.items()}

@@ -49,6 +49,14 @@ def test_count_mismatch_names_the_sequence(tmp_path):
         load_folder(tmp_path)
 
 
+def test_two_corners_in_place_of_corner_and_sides_are_noticed(tmp_path):
+    write_sequence(tmp_path / "s", ["2,3,12,10", "20,12,29,19"], 2)
+    with pytest.raises(ValueError, match='line 2: .*30 x 20.* write "x0,y0,x1,y1" as the first'):
+        load_folder(tmp_path)
+    write_sequence(tmp_path / "s", ["x0,y0,x1,y1", "2,3,12,10", "20,12,29,19"], 2)
+    assert load_folder(tmp_path)[0]["boxes"].tolist() == [[2, 3, 12, 10], [20, 12, 29, 19]]
+
+
 def test_missing_and_empty_folders(tmp_path):
     with pytest.raises(FileNotFoundError, match="gone"):
         load_folder(tmp_path / "gone")

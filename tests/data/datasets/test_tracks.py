@@ -15,7 +15,7 @@ class TestMakeTrack:
         assert track["boxes"][0].tolist() == [1, 2, 4, 6]
         assert np.isnan(track["boxes"][1:]).all()
         assert track["visible"].tolist() == [True, False, False, False, False]
-        assert track["boxes"].dtype == np.float32
+        assert track["boxes"].dtype == np.float64
 
     def test_annotated_absent_frames_keep_their_box(self):
         track = make_track(

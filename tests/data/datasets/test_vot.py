@@ -44,7 +44,8 @@ def test_sequence_with_boxes_among_those_with_polygons(tmp_path):
     write_sequence(tmp_path, "ants1", POLYGONS)
     tracks = cached_tracks("vot", vot_sources(tmp_path, "shortterm"), strict=True)
     assert [t["name"] for t in tracks] == ["conduction1", "ants1"]
-    assert tracks[0]["polygons"][0].tolist() == [712, 231, 734, 231, 734, 255, 712, 255]
+    box = tracks[0]["polygons"][0]  # stays a box
+    assert box[:4].tolist() == [712, 231, 734, 255] and np.isnan(box[4:]).all()
     assert tracks[0]["boxes"][0].tolist() == [712, 231, 734, 255]
     assert tracks[1]["polygons"][0].tolist() == [0, 5, 10, 0, 20, 5, 10, 15]
 
