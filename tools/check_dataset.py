@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """
-Walk a data set and report what is wrong with it:
+Walk a dataset and report what is wrong with it:
 
     python tools/check_dataset.py got10k_train
     python tools/check_dataset.py folder:videos --output report.json
@@ -12,44 +12,74 @@ outside the picture or far larger than it, and tracks in which the target is nev
 Frames are counted from 0.
 
 Stop it whenever you like (Ctrl-C): the same command goes on from there.
-Exit code: 0 nothing found, 1 problems found, 2 the data set cannot be found, 130 interrupted.
+Exit code: 0 nothing found, 1 problems found, 2 the dataset cannot be found, 130 interrupted.
 """
 
-import argparse
+import contextlib
 import json
 import os
 import re
 import sys
+import zlib
 from collections import defaultdict
-from contextlib import closing
 from pathlib import Path
 from typing import Dict, Iterator, List, Tuple
 
 import sot  # noqa: F401  isort: skip  (first, since it silences a warning of detectron2's import)
 import numpy as np
+from dataset_checks import KINDS, Checker, Problem, Unit, key_of, make_units, start_worker
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from sot.data import resolve
-from sot.data.checks import (
-    KINDS,
-    Checker,
-    Problem,
-    Progress,
-    Unit,
-    fingerprint,
-    make_units,
-    start_worker,
-)
 from sot.data.datasets import Source, TrackList
 from sot.data.datasets.cache import read_each
+from sot.utils.command_line import make_parser, one_line_errors
+from sot.utils.files import write_text
 
 CLEAN, PROBLEMS, USAGE, INTERRUPTED = 0, 1, 2, 130  # exit codes
 SHOWN = 5  # of each kind on the screen; the report has all
 
 
+class Progress:
+    """Units that were checked, in a file next to the report until the walk has come to its end.
+
+    What has changed since is checked again: all of it if a box has changed, and a unit if the time
+    stamp of its folder, picture or video has; so is what had a problem with its pictures.
+    """
+
+    def __init__(self, path: Path, dataset: str, decode: bool, tracks: TrackList, restart: bool):
+        """
+        Args:
+            path: of the file; what a walk with other arguments left there counts for nothing.
+            restart: begin anew.
+        """
+        self.path, self.done = path, {}
+        boxes = zlib.crc32(tracks.rows("boxes"), zlib.crc32(tracks.rows("visible")))
+        header = json.dumps({"dataset": dataset, "decode": decode, "boxes": boxes})
+        lines = [] if restart or not path.is_file() else path.read_text().splitlines()
+        if lines[:1] == [header]:
+            for line in lines[1:]:
+                with contextlib.suppress(ValueError):  # the last one may be cut off
+                    key, problems = json.loads(line)
+                    self.done[key] = [Problem(*p) for p in problems]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.file = path.open("w", buffering=1)
+        self.file.write(header + "\n")
+        for key, problems in self.done.items():
+            self.add(key, problems)
+
+    def add(self, key: str, problems: List[Problem]) -> None:
+        if not any(p.kind in ("missing", "undecodable", "damaged") for p in problems):
+            self.file.write(json.dumps([key, problems]) + "\n")
+
+    def finish(self) -> None:
+        self.file.close()
+        self.path.unlink()
+
+
 def read_dataset(name: str) -> Tuple[TrackList, List[Problem]]:
-    """Tracks of a data set, and what is wrong with the sequences that cannot be read.
+    """Tracks of a dataset, and what is wrong with the sequences that cannot be read.
 
     Raises:
         ValueError, FileNotFoundError: as sot.data.get_tracks.
@@ -63,7 +93,7 @@ def read_dataset(name: str) -> Tuple[TrackList, List[Problem]]:
 
 
 def folders_left_out(root: Path, sources: List[Source]) -> List[Problem]:
-    """Folders of a ``folder:`` data set that are passed over, as they hold no boxes."""
+    """Folders of a ``folder:`` dataset that are passed over, as they hold no boxes."""
     known = {source.name for source in sources}
     folders = [] if known == {root.name} else sorted(p for p in root.iterdir() if p.is_dir())
     return [
@@ -83,7 +113,7 @@ def read_sources(sources: List[Source], problems: List[Problem]) -> TrackList:
                 problems.append(describe_error(source, error))
             yield from found
 
-    with closing(read_each(sources)) as results:
+    with contextlib.closing(read_each(sources)) as results:
         return TrackList.pack(tracks(results))
 
 
@@ -117,7 +147,7 @@ def walk(tracks: TrackList, progress: Progress, problems: List[Problem], decode,
 
     def unknown_units() -> Iterator[Unit]:
         for unit in make_units(tracks):
-            key = fingerprint(tracks, unit)
+            key = key_of(tracks, unit)
             if key in progress.done:
                 problems.extend(progress.done[key])
                 bar.update(unit.num_boxes)
@@ -185,24 +215,14 @@ def summarize(problems: List[Problem], absent: Dict[str, List[Tuple[int, int]]])
     return "\n".join(lines)
 
 
-def write_report(path: Path, facts: Dict, problems: List[Problem]) -> None:
-    """A JSON file with the facts, the total of each kind, and each problem in a line."""
-    totals = {kind: sum(p.kind == kind for p in problems) for kind in KINDS}
-    items = {**facts, "totals": totals}
-    lines = [f" {json.dumps(key)}: {json.dumps(value)}" for key, value in items.items()]
-    found = ",\n".join(f"  {json.dumps(p._asdict())}" for p in problems)
-    lines.append(f' "problems": [\n{found}\n ]' if problems else ' "problems": []')
-    path.write_text("{\n" + ",\n".join(lines) + "\n}\n")
-
-
 def check(name: str, output: Path, decode: bool, workers: int, restart: bool) -> int:
-    """Check a data set, print the result and write the report; returns the exit code.
+    """Check a dataset, print the result and write the report; returns the exit code.
 
     Raises:
-        ValueError, OSError: there is no such data set.
+        ValueError, OSError: there is no such dataset.
     """
     tracks, problems = read_dataset(name)
-    progress = Progress(output.with_name(output.name + ".part"), name, decode, restart)
+    progress = Progress(output.with_name(output.name + ".part"), name, decode, tracks, restart)
     if progress.done:
         print("Going on from where it was interrupted; --restart begins anew.")
     absent = absent_frames(tracks)
@@ -213,7 +233,10 @@ def check(name: str, output: Path, decode: bool, workers: int, restart: bool) ->
         raise
     boxes = int(tracks.num_frames().sum())
     facts = {"dataset": name, "decoded": decode, "tracks": len(tracks), "boxes": boxes}
-    write_report(output, {**facts, "absent": absent}, problems)
+    totals = {kind: sum(p.kind == kind for p in problems) for kind in KINDS}
+    found = [p._asdict() for p in problems]
+    facts.update(absent=absent, totals=totals, problems=found)
+    write_text(output, json.dumps(facts, indent=1) + "\n")
     progress.finish()
     print(f"{name}: {len(tracks)} tracks, {boxes} boxes")
     print(f"{summarize(problems, absent)}\nReport: {output}")
@@ -221,9 +244,7 @@ def check(name: str, output: Path, decode: bool, workers: int, restart: bool) ->
 
 
 def parse_args(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("name", help="registered name, folder:PATH, or coco:IMAGES_DIR:JSON")
     parser.add_argument("--output", help="report (output/check_dataset/NAME.json)")
     parser.add_argument("--workers", type=int, help="processes that read (the number of CPUs)")
@@ -245,13 +266,11 @@ def parse_args(argv=None):
     return args
 
 
+@one_line_errors(USAGE)
 def main(argv=None) -> int:
     args = parse_args(argv)
     try:
         return check(args.name, args.output, not args.no_decode, args.workers, args.restart)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return USAGE
     except KeyboardInterrupt:
         print("Interrupted; the same command goes on from here.")
         return INTERRUPTED

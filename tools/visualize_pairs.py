@@ -26,11 +26,12 @@ import numpy as np
 import torch
 from detectron2.modeling import build_model
 from detectron2.structures import Boxes, Instances, pairwise_iou
+from pair_plots import PairView, anchor_noun, draw_pairs, draw_positions
 from tqdm import tqdm
 
 from sot.data import SiameseDatasetMapper, build_siamese_train_loader
-from sot.data.pair_plots import PairView, anchor_noun, draw_pairs, draw_positions
 from sot.modeling.anchor_generator import response_centers
+from sot.utils.command_line import add_config_options, make_parser, one_line_errors
 
 MAX_DRAWN = 300
 NAME_LENGTH = 21  # letters that fit below a template
@@ -52,15 +53,15 @@ class CaptionedMapper:
 
 def caption(template, search, negative: bool):
     """Lines that name the two frames of a pair."""
+    lines = []
+    for frame in (template, search) if negative else (template,):
+        lines.append(shorten(frame["name"]))
+        if negative and len(frame["frames"]) > 1:
+            lines.append(f"  frame {frame['index']}")
     if negative:
-        return [*_name(template), *_name(search)]
+        return lines
     numbers = f"frames {template['index']} and {search['index']}"
-    return [shorten(template["name"]), numbers if len(template["frames"]) > 1 else "photograph"]
-
-
-def _name(frame):
-    number = [f"  frame {frame['index']}"] if len(frame["frames"]) > 1 else []
-    return [shorten(frame["name"]), *number]
+    return [*lines, numbers if len(template["frames"]) > 1 else "photograph"]
 
 
 def shorten(name: str) -> str:
@@ -190,14 +191,8 @@ def count_argument(text: str) -> int:
 
 
 def parse_args(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--config-file",
-        default="SiamRPN/siamrpn_lite.yaml",
-        help="yaml file, or name in configs/ (%(default)s)",
-    )
+    parser = make_parser(__doc__)
+    add_config_options(parser, default="SiamRPN/siamrpn_lite.yaml")
     parser.add_argument("--output", required=True, help="folder for the two pictures")
     parser.add_argument(
         "--num-pairs",
@@ -214,7 +209,6 @@ def parse_args(argv=None):
     parser.add_argument(
         "--seed", type=int, help="another one draws other pairs (the config's SEED)"
     )
-    parser.add_argument("opts", nargs="*", help="KEY VALUE ...: overrides of the config")
     args = parser.parse_intermixed_args(argv)
     if args.seed is not None and args.seed < 0:
         parser.error(f"--seed {args.seed} is negative")
@@ -223,16 +217,13 @@ def parse_args(argv=None):
     return args
 
 
+@one_line_errors()
 def main(argv=None) -> int:
     args = parse_args(argv)
-    try:
-        cfg = sot.load_config(args.config_file, args.opts)
-        cfg.SOLVER.IMS_PER_BATCH = BATCH
-        cfg.SEED = max(cfg.SEED, 0) if args.seed is None else args.seed
-        print(visualize(cfg, args.output, args.num_pairs, args.num_positions))
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    cfg = sot.load_config(args.config_file, args.opts)
+    cfg.SOLVER.IMS_PER_BATCH = BATCH
+    cfg.SEED = max(cfg.SEED, 0) if args.seed is None else args.seed
+    print(visualize(cfg, args.output, args.num_pairs, args.num_positions))
     return 0
 
 

@@ -180,7 +180,7 @@ def test_restart_and_changed_annotations_are_checked_again(tool, check, tmp_path
 
     def broken_off():
         with monkeypatch.context() as patch:
-            patch.setattr(tool, "write_report", interrupt)
+            patch.setattr(tool, "write_text", interrupt)
             assert check(name)[0] == 130
         assert (tmp_path / "report.json.part").exists()
 

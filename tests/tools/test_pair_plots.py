@@ -1,8 +1,7 @@
 import cv2
 import numpy as np
 import pytest
-
-from sot.data.pair_plots import (
+from pair_plots import (
     PairView,
     anchor_noun,
     covered_area,

@@ -3,9 +3,10 @@ import os
 import cv2
 import numpy as np
 import pytest
+from check_dataset import Progress
+from dataset_checks import Checker, Problem, Unit, check_box, key_of, make_units
 from PIL import Image
 
-from sot.data.checks import Checker, Problem, Progress, Unit, check_box, fingerprint, make_units
 from sot.data.datasets import TrackList, make_track
 from sot.data.frames import ImageFrames
 
@@ -169,14 +170,15 @@ class TestChecker:
 class TestProgress:
     GOOD, BOXES = [], [Problem("tiny", "b", 7, "…")]
     PICTURE = [Problem("missing", "c", 1, "c/1.jpg")]
+    TRACKS = pack(("a", ImageFrames(["1.jpg"]), BOX))
 
-    def begin(self, path, dataset="folder:a", decode=True, restart=False):
-        return Progress(path, dataset, decode, restart).done
+    def begin(self, path, dataset="folder:a", decode=True, tracks=TRACKS, restart=False):
+        return Progress(path, dataset, decode, tracks, restart).done
 
     @pytest.fixture
     def path(self, tmp_path):
         path = tmp_path / "new" / "report.json.part"
-        progress = Progress(path, "folder:a", True, False)
+        progress = Progress(path, "folder:a", True, self.TRACKS, False)
         for key, problems in (("1", self.GOOD), ("2", self.BOXES), ("3", self.PICTURE)):
             progress.add(key, problems)
         return path
@@ -189,28 +191,26 @@ class TestProgress:
         path.write_text(path.read_text()[:-9])
         assert self.begin(path) == {"1": self.GOOD}
 
-    @pytest.mark.parametrize("change", [{"dataset": "folder:b"}, {"decode": False}])
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"dataset": "folder:b"},
+            {"decode": False},
+            {"tracks": pack(("a", ImageFrames(["1.jpg"]), (1, 2, 3, 4)))},
+            {"restart": True},
+        ],
+    )
     def test_of_another_walk(self, path, change):
         assert self.begin(path, **change) == {}
 
-    def test_restart(self, path):
-        assert self.begin(path, restart=True) == {}
-        assert self.begin(path) == {}
-
     def test_finished(self, path):
-        Progress(path, "folder:a", True, False).finish()
+        Progress(path, "folder:a", True, self.TRACKS, False).finish()
         assert not path.exists()
 
 
-def test_fingerprint_changes_with_boxes_and_files(tmp_path):
-    files = pictures(tmp_path / "a", 3)
-    unit = Unit(0, 0, 0, 3)
-
-    def of(box=BOX, name="a", chosen=unit):
-        return fingerprint(pack((name, ImageFrames(files), box)), chosen)
-
-    first = of()
-    assert of() == first
-    assert len({first, of((10, 10, 20, 21)), of(name="b"), of(chosen=Unit(0, 0, 0, 2))}) == 4
+def test_key_changes_with_files(tmp_path):
+    tracks = pack(("a", ImageFrames(pictures(tmp_path / "a", 3)), BOX))
+    first = key_of(tracks, Unit(0, 0, 0, 3))
+    assert key_of(tracks, Unit(0, 0, 0, 3)) == first != key_of(tracks, Unit(0, 0, 0, 2))
     os.utime(tmp_path / "a", (1, 1))  # as when a frame is added, removed or replaced
-    assert of() != first
+    assert key_of(tracks, Unit(0, 0, 0, 3)) != first

@@ -13,15 +13,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
-__all__ = [
-    "PairView",
-    "anchor_noun",
-    "covered_area",
-    "draw_pairs",
-    "draw_positions",
-    "position_shares",
-]
-
 TARGET, OTHER, POSITIVE, NEGATIVE = "#1fa84a", "#e02020", "#ffd400", "#ff5fa2"
 DOT = {"linestyle": "", "marker": "o", "markersize": 2.5, "markeredgewidth": 0}
 DPI = 100
@@ -139,33 +130,29 @@ def _write_caption(axes, pair: PairView, anchors, number: int, corner) -> None:
 
 def _draw_legend(figure, anchors) -> None:
     noun = anchor_noun(anchors)
-    target = Patch(facecolor="#707070", edgecolor=TARGET, linewidth=2, label="target")
-    other = Patch(facecolor="#707070", edgecolor=OTHER, linewidth=2)
-    other.set_label("other object, in a negative pair")
-    handles = [target, other]
-    for color, label in (
-        (POSITIVE, f"positive {noun}"),
-        (NEGATIVE, f"negative {noun} on the other object"),
-        ("white", f"{noun} that matches and is not used"),
-    ):
-        if noun == "anchor":
-            handles.append(Patch(facecolor="#707070", edgecolor=color, label=label))
-        elif color != "white":  # there is no sampling of positions
-            handles.append(Line2D([], [], color=color, label=label, **{**DOT, "markersize": 5}))
+    boxes = [(TARGET, "target", 2), (OTHER, "other object, in a negative pair", 2)]
+    dots = []
+    used = [(POSITIVE, f"positive {noun}"), (NEGATIVE, f"negative {noun} on the other object")]
     if noun == "anchor":
-        label = "centre of a negative anchor elsewhere"
-        handles.append(Line2D([], [], color=NEGATIVE, label=label, **{**DOT, "markersize": 5}))
+        used.append(("white", "anchor that matches and is not used"))
+        boxes += [(color, label, 1) for color, label in used]
+        dots = [(NEGATIVE, "centre of a negative anchor elsewhere")]
+    else:  # there is no sampling of positions
+        dots = used
+    style = {**DOT, "markersize": 5}
+    handles = [
+        *(Patch(facecolor="#707070", edgecolor=c, label=text, linewidth=w) for c, text, w in boxes),
+        *(Line2D([], [], color=c, label=text, **style) for c, text in dots),
+    ]
     figure.legend(handles=handles, loc="upper center", ncols=3, fontsize=8, frameon=False)
 
 
 def covered_area(boxes: np.ndarray, size: int) -> np.ndarray:
     """(size, size) share of the boxes (K, 4) that cover each pixel of a crop."""
-    x0, y0, x1, y1 = np.clip(np.rint(boxes), 0, size).astype(int).T
-    # steps at the corners of a box, whose sums from the top left are 1 inside it
-    steps = np.zeros((size + 1, size + 1))
-    for y, x, step in ((y0, x0, 1), (y1, x1, 1), (y0, x1, -1), (y1, x0, -1)):
-        np.add.at(steps, (y, x), step)
-    return steps.cumsum(axis=0).cumsum(axis=1)[:size, :size] / len(boxes)
+    area = np.zeros((size, size))
+    for x0, y0, x1, y1 in np.clip(np.rint(boxes), 0, size).astype(int):
+        area[y0:y1, x0:x1] += 1 / len(boxes)
+    return area
 
 
 def position_shares(anchors: np.ndarray, hits: np.ndarray):

@@ -1,0 +1,166 @@
+"""What can be wrong with the frames and boxes of tracks, for tools/check_dataset.py."""
+
+import contextlib
+import os
+import tempfile
+from itertools import groupby
+from typing import Iterator, List, NamedTuple, Optional, Tuple
+
+import cv2
+import numpy as np
+from torch.utils.data import Dataset
+
+from sot.boxes import find_fault, sides_of, to_xywh
+from sot.data.datasets import TrackList
+from sot.data.frames import ImageFrames, VideoFrames, frame_size
+
+PART = 200  # frames of a long track that are checked at a time
+TOO_LARGE = 2.0  # sides of a box in sides of the picture
+
+KINDS = {
+    "unreadable": "sequences left out, as they cannot be read",
+    "numbers": "sequences left out, as numbers of frames and boxes differ",
+    "invisible": "tracks without a visible frame",
+    "missing": "frames that are missing",
+    "undecodable": "frames that do not decode",
+    "damaged": "frames that decode with errors",
+    "sizeless": "boxes that are not finite or have no size, in visible frames",
+    "tiny": "boxes smaller than a pixel",
+    "outside": "boxes outside the picture",
+    "huge": f"boxes more than {TOO_LARGE:g} times as wide or high as the picture",
+}
+PICTURE_KINDS = ("missing", "undecodable", "damaged")
+
+
+class Problem(NamedTuple):
+    """Something wrong with a sequence, or with one of its frames (counted from 0)."""
+
+    kind: str
+    sequence: str
+    frame: Optional[int]
+    detail: str
+
+
+class Unit(NamedTuple):
+    """Frames ``begin`` to ``end - 1`` of the tracks ``first`` to ``last``, which are in the same
+    pictures."""
+
+    first: int
+    last: int
+    begin: int
+    end: int
+
+    @property
+    def num_boxes(self) -> int:
+        return (self.last - self.first + 1) * (self.end - self.begin)
+
+
+def make_units(tracks: TrackList) -> Iterator[Unit]:
+    """Units that cover all tracks once, in order."""
+
+    def pictures(i: int):
+        frames = tracks[i]["frames"]
+        return frames.name(0), frames.name(len(frames) - 1), len(frames)
+
+    for (*_, length), group in groupby(range(len(tracks)), pictures):
+        first, *others = group
+        last = others[-1] if others else first
+        # one object's frames come in parts, the pictures of several are decoded once
+        part = length if others else PART
+        for begin in range(0, length, part):
+            yield Unit(first, last, begin, min(begin + part, length))
+
+
+def key_of(tracks: TrackList, unit: Unit) -> str:
+    """A unit and the time stamp of its folder, picture or video, where there is one."""
+    track = tracks[unit.first]
+    frames = track["frames"]
+    path = frames.path if isinstance(frames, VideoFrames) else frames.name(unit.begin)
+    if len(frames) > 1 and isinstance(frames, ImageFrames):
+        path = os.path.dirname(path)
+    stamp = ""
+    with contextlib.suppress(OSError, ValueError):  # frames of other kinds have no file
+        stat = os.stat(path)
+        stamp = f"{stat.st_mtime_ns} {stat.st_size}"
+    return f"{track['name']} {list(unit)} {stamp}"
+
+
+class Checker(Dataset):
+    """``checker[unit]`` is the unit and what is wrong with it; for a loader whose workers begin
+    with :func:`start_worker`, as otherwise no frame is found to be damaged."""
+
+    def __init__(self, tracks: TrackList, decode: bool):
+        """
+        Args:
+            decode: False reads the sizes of pictures alone, and the first frame of a video.
+        """
+        self.tracks, self.decode = tracks, decode
+
+    def __getitem__(self, unit: Unit) -> Tuple[Unit, List[Problem]]:
+        owner = self.tracks[unit.first]
+        frames, problems, sizes = owner["frames"], [], {}
+        # a video has one size, and was counted when it was opened
+        each = self.decode or isinstance(frames, ImageFrames)
+        for t in range(unit.begin, unit.end if each else unit.begin + 1):
+            sizes[t], kind, detail = self.look(frames, t)
+            if kind:
+                problems.append(Problem(kind, owner["name"], t, detail))
+        for track in (self.tracks[i] for i in range(unit.first, unit.last + 1)):
+            if unit.begin == 0 and not track["visible"].any():
+                problems.append(Problem("invisible", track["name"], None, frames.name(0)))
+            for t in range(unit.begin, unit.end):
+                box, size = track["boxes"][t], sizes[t if each else unit.begin]
+                kind = check_box(box, size) if track["visible"][t] else None
+                if kind:
+                    numbers = ", ".join(f"{v:g}" for v in to_xywh(box))
+                    picture = f" in a picture of {size[0]} x {size[1]}" if size else ""
+                    detail = f"{frames.name(t)}: x, y, w, h = {numbers}{picture}"
+                    problems.append(Problem(kind, track["name"], t, detail))
+        return unit, problems
+
+    def look(self, frames, index: int):
+        """Size (W, H) of a frame or None, kind of its problem or None, and what to say of it."""
+        name = frames.name(index)
+        if isinstance(frames, ImageFrames) and not os.path.isfile(name):
+            return None, "missing", f"{name} is missing"
+        try:
+            size = frames[index].shape[1::-1] if self.decode else frame_size(frames, index)
+        except Exception as e:  # one odd file must not end a walk of hours, whatever it raises
+            take_complaints()
+            return None, "undecodable", str(e) or f"{name}: {type(e).__name__}"
+        complaints = take_complaints()
+        return size, "damaged" if complaints else None, f"{name}: {complaints}"
+
+
+def check_box(box: np.ndarray, size: Optional[Tuple[int, int]]) -> Optional[str]:
+    """Kind of the problem with a box, XYXY, in a picture of that (W, H) if it is known."""
+    fault, sides = find_fault(box, size and size[::-1]), sides_of(box)
+    if fault:
+        return fault
+    if size is not None and (sides > TOO_LARGE * np.asarray(size)).any():
+        return "huge"
+    return "tiny" if (sides < 1).any() else None
+
+
+_stderr_file = None  # of a worker process
+
+
+def start_worker(_worker_id) -> None:
+    """Send what image libraries print to a file, where :func:`take_complaints` finds it: of a
+    damaged JPEG they return what they have, and only print that it is damaged."""
+    global _stderr_file
+    cv2.setNumThreads(0)
+    _stderr_file = tempfile.TemporaryFile(buffering=0)
+    os.dup2(_stderr_file.fileno(), 2)
+
+
+def take_complaints() -> str:
+    """What was printed to standard error since the last call, but for mere warnings."""
+    if _stderr_file is None:
+        return ""
+    _stderr_file.seek(0)
+    text = _stderr_file.read().decode(errors="replace")
+    _stderr_file.seek(0)
+    _stderr_file.truncate()
+    lines = [line.strip() for line in text.splitlines() if "warning" not in line.lower()]
+    return "; ".join(filter(None, lines))
