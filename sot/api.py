@@ -12,7 +12,7 @@ from .checkpoint import SOTCheckpointer
 from .config import load_config, merge_opts, resolve_device, resource_dir
 from .tracking import SiameseTracker, build_siamese_tracker
 
-__all__ = ["build_model", "build_tracker"]
+__all__ = ["build_model", "build_network", "build_tracker"]
 
 
 class _WeightsHandler(PathHandler):
@@ -38,6 +38,30 @@ class _WeightsHandler(PathHandler):
 PathManager.register_handler(_WeightsHandler(), allow_override=True)
 
 
+def build_network(cfg: CfgNode) -> torch.nn.Module:
+    """The network of a config on MODEL.DEVICE, with random weights.
+
+    Raises:
+        ValueError: no network can be made of these values, or none for crops of this size.
+    """
+    try:
+        model = build_meta_arch(cfg)
+    except ValueError:
+        raise
+    except Exception as error:  # which one depends on the part of the network that a key is for
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(f"no network can be built of these values of MODEL: {reason}") from error
+    size, training = cfg.INPUT.TEMPLATE_SIZE, model.training
+    try:
+        with torch.inference_mode():
+            model.eval().template(torch.zeros(1, 3, size, size, device=cfg.MODEL.DEVICE))
+    except RuntimeError as error:
+        raise ValueError(
+            f"INPUT.TEMPLATE_SIZE {size} does not suit this network, papers use 127: {error}"
+        ) from error
+    return model.train(training)
+
+
 def build_model(cfg: CfgNode) -> torch.nn.Module:
     """The network of a config on MODEL.DEVICE, in eval mode, with the weights of MODEL.WEIGHTS.
 
@@ -48,7 +72,7 @@ def build_model(cfg: CfgNode) -> torch.nn.Module:
         raise ValueError(
             f"device {cfg.MODEL.DEVICE!r} asked for, but no CUDA GPU is available; use 'cpu'"
         )
-    model = build_meta_arch(cfg)
+    model = build_network(cfg)
     if cfg.MODEL.WEIGHTS:
         SOTCheckpointer(model).load(cfg.MODEL.WEIGHTS)
     return model.eval()

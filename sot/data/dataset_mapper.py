@@ -40,17 +40,11 @@ class CropAugmentations(NamedTuple):
         Args:
             key: "TEMPLATE_AUG" or "SEARCH_AUG", a block of keys under INPUT.
             size: side of the crop.
-
-        Raises:
-            ValueError: a probability that is not in 0..1; names its key.
         """
         aug, context = cfg.INPUT[key], cfg.INPUT.CONTEXT_AMOUNT
-        for name, value in aug.items():
-            if name.endswith("_PROB") and not 0 <= value <= 1:
-                raise ValueError(f"INPUT.{key}.{name} must be from 0 to 1, it is {value}")
         return cls(
             TargetCrop(size, cfg.INPUT.TEMPLATE_SIZE, context, aug.SHIFT, aug.SCALE),
-            RandomWarp(size, aug.WARP_PROB, aug.ROTATE, aug.SHEAR, aug.TILT),
+            RandomWarp(size, aug.WARP_PROB),
             [
                 T.RandomApply(Occlusion(), aug.OCCLUSION_PROB),
                 T.RandomApply(ColorJitter(), aug.COLOR_PROB),

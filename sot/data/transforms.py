@@ -178,9 +178,9 @@ class RandomWarp(Augmentation):
         self,
         output_size: int,
         prob: float,
-        rotate: float,
-        shear: float = 0.0,
-        tilt: float = 0.0,
+        rotate: float = 15.0,
+        shear: float = 0.1,
+        tilt: float = 0.1,
     ):
         """
         Args:

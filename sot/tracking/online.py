@@ -88,7 +88,7 @@ class OnlineLearner:
         """
         Args:
             stride: of the features, in crop pixels.
-            others: see sot/config.py, TEST.TRACKER.ONLINE.
+            others: see sot/config/keys.py, TEST.TRACKER.ONLINE.
         """
         self.stride = stride
         self.share = share

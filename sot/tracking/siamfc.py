@@ -38,7 +38,7 @@ class SiamFCTracker(SiameseTracker):
         """
         Args:
             model: a SiamFC in eval mode.
-            num_scales, scale_step, scale_penalty, response_up: see sot/config.py, TEST.TRACKER.
+            num_scales, scale_step, scale_penalty, response_up: TEST.TRACKER in sot/config/keys.py.
             window_influence, size_lr, kwargs: see SiameseTracker.
         """
         super().__init__(model, window_influence=window_influence, size_lr=size_lr, **kwargs)

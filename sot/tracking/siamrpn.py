@@ -4,9 +4,7 @@ import math
 from typing import List, Tuple
 
 import numpy as np
-import torch
 from detectron2.config import configurable
-from detectron2.layers import nms
 
 from ..boxes import center_of, sides_of
 from .geometry import central_positions, change_penalty, cosine_window, cut_middle
@@ -30,19 +28,17 @@ class SiamRPNTracker(SiameseTracker):
         *,
         penalty_k: float = 0.16,
         center_size: int = 0,
-        nms_thresh: float = 0.0,
         **kwargs,
     ):
         """
         Args:
             model: a SiamRPN in eval mode.
-            penalty_k, center_size, nms_thresh: see sot/config.py, TEST.TRACKER.
+            penalty_k, center_size: see sot/config/keys.py, TEST.TRACKER.
             kwargs: see SiameseTracker.
         """
         super().__init__(model, **kwargs)
         self.penalty_k = penalty_k
         self.center_size = center_size
-        self.nms_thresh = nms_thresh
         self._grids = {}
 
     @classmethod
@@ -52,7 +48,6 @@ class SiamRPNTracker(SiameseTracker):
             **super().from_config(cfg, model),
             "penalty_k": t.PENALTY_K,
             "center_size": t.CENTER_SIZE,
-            "nms_thresh": t.NMS_THRESH,
         }
 
     def _match(self, outputs, maps, sizes, crop_size, lost) -> List[Match]:
@@ -70,10 +65,6 @@ class SiamRPNTracker(SiameseTracker):
             found.update((name, column[i]) for name, column in columns.items())
             if self.center_size and not lost:
                 found = {name: column[central] for name, column in found.items()}
-            if self.nms_thresh:
-                tensors = (torch.from_numpy(found[name]) for name in ("boxes", "scores"))
-                keep = nms(*tensors, self.nms_thresh).numpy()
-                found = {name: column[keep] for name, column in found.items()}
             matches.append(
                 self._select(**found, previous_size=size, influence=self._influence(lost))
             )

@@ -64,7 +64,7 @@ class SiameseTracker:
             model: a SiameseNetwork in eval mode.
             template_size, search_size: sides of the crops.
             context, window_influence, size_lr, confidence_threshold, lost_search_size, lost_below,
-                found_above: see sot/config.py, INPUT.CONTEXT_AMOUNT and TEST.TRACKER.
+                found_above: see sot/config/keys.py, INPUT.CONTEXT_AMOUNT and TEST.TRACKER.
             online: learns each target's model; None = no such models.
         """
         if lost_search_size and not (lost_search_size >= search_size and lost_below <= found_above):

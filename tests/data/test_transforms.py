@@ -185,7 +185,7 @@ class TestWarp:
         np.testing.assert_allclose(points[:, 0], [10, 10 + 10 / 1.5, 10 - 10 / 0.5])
 
     def test_random_warp_keeps_the_centre_and_its_ranges(self):
-        warp = RandomWarp(100, prob=1.0, rotate=20.0)
+        warp = RandomWarp(100, prob=1.0, rotate=20.0, shear=0.0, tilt=0.0)
         assert warp.input_size == 125
         angles = []
         with numpy_seed(0):

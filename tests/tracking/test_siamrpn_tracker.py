@@ -55,21 +55,3 @@ def test_all_anchors_of_a_middle_position_compete():
     scores[1, 1, 1], scores[1, 2, 0] = 0.7, 0.9
     boxes = [square(0, 0, 63.5)] * 18
     assert step(boxes, scores.reshape(-1), 2, center_size=1).score == pytest.approx(0.7)
-
-
-def test_suppressed_boxes_do_not_compete():
-    # the best score is of a box 1.5 times as large, which the penalty exp(-0.5) ranks behind the
-    # others; of the box of the right size that overlaps it (IoU 0.44) only the score is lower
-    boxes = [square(0, 0, 95.25), square(0, 0, 63.5), square(90, 0, 63.5), square(0, 90, 63.5)]
-    scores = [0.8, 0.75, 0.3, 0.2]
-    for thresh, best in ((0.0, 0.75), (0.5, 0.75), (0.4, 0.8)):
-        state = step(boxes, scores, penalty_k=1.0, nms_thresh=thresh)
-        assert state.score == pytest.approx(best)
-
-
-def test_survivors_keep_their_place_under_the_window():
-    # on a 3 x 3 map only the middle has a window above 0; there stands a box with a low score
-    boxes = [square(0, 0, 63.5)] * 4 + [square(80, 0, 63.5)] + [square(0, 0, 63.5)] * 4
-    scores = [0.1, 0.2, 0.5, 0.1, 0.3, 0.1, 0.1, 0.1, 0.1]
-    state = step(boxes, scores, nms_thresh=0.5, window_influence=0.5)
-    assert state.score == pytest.approx(0.3)

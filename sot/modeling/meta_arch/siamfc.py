@@ -40,7 +40,7 @@ class SiamFC(SiameseNetwork):
         Args:
             in_feature: the feature, of backbone or neck, that is correlated.
             stride: of that feature, in crop pixels.
-            out_scale, pos_radius: see sot/config.py, MODEL.SIAMFC.
+            out_scale, pos_radius: see sot/config/keys.py, MODEL.SIAMFC.
             kwargs: see SiameseNetwork.
         """
         super().__init__(**kwargs)

@@ -1,26 +1,22 @@
-"""Config keys of the project, and how a config is found and loaded.
+"""Config keys of the project, with their defaults.
 
 Everything not listed here is a detectron2 key with detectron2's meaning.
 """
 
-import logging
-import re
-from pathlib import Path
-
-import torch
-import yaml
 from detectron2.config import CfgNode as CN
-from detectron2.config import get_cfg
 
-__all__ = [
-    "add_sot_config",
-    "find_config",
-    "list_configs",
-    "load_config",
-    "merge_opts",
-    "resolve_device",
-    "resource_dir",
-]
+__all__ = ["REMOVED_KEYS", "add_sot_config"]
+
+# Keys of earlier versions, and the values that the code has in their place.
+REMOVED_KEYS = {
+    "INPUT.TEMPLATE_AUG.ROTATE": 15.0,
+    "INPUT.TEMPLATE_AUG.SHEAR": 0.1,
+    "INPUT.TEMPLATE_AUG.TILT": 0.1,
+    "INPUT.SEARCH_AUG.ROTATE": 15.0,
+    "INPUT.SEARCH_AUG.SHEAR": 0.1,
+    "INPUT.SEARCH_AUG.TILT": 0.1,
+    "TEST.TRACKER.NMS_THRESH": 0.0,
+}
 
 
 def add_sot_config(cfg: CN) -> None:
@@ -35,27 +31,29 @@ def add_sot_config(cfg: CN) -> None:
     # Context c around a w x h box: the template covers a square of side
     # sqrt((w + 2p)(h + 2p)), p = c (w + h) / 2  (SiamFC, Eq. in Sec. 2.3: c = 0.5).
     _C.INPUT.CONTEXT_AMOUNT = 0.5
-    # Augmentation, one block for each branch. Spatial-aware sampling (SiamRPN++, Sec. 3.2):
-    # SHIFT in crop pixels, SCALE as a fraction, each drawn uniformly in [-v, v] and apart for x
-    # and y. WARP_PROB: of a turn by up to ROTATE degrees, a shear by up to SHEAR and a change of
-    # perspective by up to TILT (see RandomWarp). The others are probabilities.
-    for branch, shift, scale, blur in (("TEMPLATE", 4.0, 0.05, 0.0), ("SEARCH", 64.0, 0.18, 0.2)):
-        _C.INPUT[f"{branch}_AUG"] = CN(
-            {
-                "SHIFT": shift,
-                "SCALE": scale,
-                "WARP_PROB": 0.0,
-                "ROTATE": 15.0,
-                "SHEAR": 0.1,
-                "TILT": 0.1,
-                "COLOR_PROB": 1.0,
-                "BLUR_PROB": blur,
-                "OCCLUSION_PROB": 0.0,
-                "LOW_RESOLUTION_PROB": 0.0,
-                "NOISE_PROB": 0.0,
-                "COMPRESSION_PROB": 0.0,
-            }
-        )
+    # Augmentation of each crop. Spatial-aware sampling (SiamRPN++, Sec. 3.2): SHIFT in crop pixels,
+    # SCALE as a fraction, each drawn uniformly in [-v, v] and apart for x and y. The others are
+    # probabilities. WARP_PROB: of a turn, a shear and a change of perspective (see RandomWarp).
+    _C.INPUT.TEMPLATE_AUG = CN()
+    _C.INPUT.TEMPLATE_AUG.SHIFT = 4.0
+    _C.INPUT.TEMPLATE_AUG.SCALE = 0.05
+    _C.INPUT.TEMPLATE_AUG.WARP_PROB = 0.0
+    _C.INPUT.TEMPLATE_AUG.COLOR_PROB = 1.0
+    _C.INPUT.TEMPLATE_AUG.BLUR_PROB = 0.0
+    _C.INPUT.TEMPLATE_AUG.OCCLUSION_PROB = 0.0
+    _C.INPUT.TEMPLATE_AUG.LOW_RESOLUTION_PROB = 0.0
+    _C.INPUT.TEMPLATE_AUG.NOISE_PROB = 0.0
+    _C.INPUT.TEMPLATE_AUG.COMPRESSION_PROB = 0.0
+    _C.INPUT.SEARCH_AUG = CN()
+    _C.INPUT.SEARCH_AUG.SHIFT = 64.0
+    _C.INPUT.SEARCH_AUG.SCALE = 0.18
+    _C.INPUT.SEARCH_AUG.WARP_PROB = 0.0
+    _C.INPUT.SEARCH_AUG.COLOR_PROB = 1.0
+    _C.INPUT.SEARCH_AUG.BLUR_PROB = 0.2
+    _C.INPUT.SEARCH_AUG.OCCLUSION_PROB = 0.0
+    _C.INPUT.SEARCH_AUG.LOW_RESOLUTION_PROB = 0.0
+    _C.INPUT.SEARCH_AUG.NOISE_PROB = 0.0
+    _C.INPUT.SEARCH_AUG.COMPRESSION_PROB = 0.0
     # Both crops of a pair become gray / are mirrored with these probabilities.
     _C.INPUT.GRAY_PROB = 0.25
     _C.INPUT.FLIP_PROB = 0.5
@@ -177,10 +175,6 @@ def add_sot_config(cfg: CN) -> None:
     # Only anchors of the g x g positions in the middle of the response map compete (the paper: 7);
     # 0 = all.
     _C.TEST.TRACKER.CENTER_SIZE = 0
-    # Non-maximum suppression: of boxes that overlap by more than this only the one with the best
-    # score competes; 0 = off. The paper suppresses after the ranking, which cannot change the box
-    # that is ranked first; here it comes before the ranking.
-    _C.TEST.TRACKER.NMS_THRESH = 0.0
     # SiamFC: number of scales searched (odd), factor from one to the next, factor on the peaks of
     # all scales but the present one, and how much finer the response map is made by interpolation.
     # The authors' SiamFC-3s; the paper's five scales are 5 and 1.025 with SIZE_LR 0.35 (Sec. 4.1).
@@ -188,79 +182,3 @@ def add_sot_config(cfg: CN) -> None:
     _C.TEST.TRACKER.SCALE_STEP = 1.0375
     _C.TEST.TRACKER.SCALE_PENALTY = 0.9745
     _C.TEST.TRACKER.RESPONSE_UP = 16
-
-
-def resource_dir(name: str) -> Path:
-    """Folder ``configs`` or ``weights``: inside the installed package, else beside it."""
-    package = Path(__file__).resolve().parent
-    inside = package / name
-    return inside if inside.is_dir() else package.parent / name
-
-
-def list_configs() -> list:
-    """Names of the configs that come with the project, as ``load_config`` takes them."""
-    root = resource_dir("configs")
-    return sorted(p.relative_to(root).as_posix() for p in root.rglob("*.yaml"))
-
-
-def find_config(config) -> Path:
-    """File of a config, given by its path or by its name among :func:`list_configs`.
-
-    Raises:
-        FileNotFoundError: no such file or name; the message lists the names.
-    """
-    for path in (Path(config), resource_dir("configs") / config):
-        if path.is_file():
-            return path
-    raise FileNotFoundError(
-        f"config {str(config)!r} is neither a file nor one of: {', '.join(list_configs())}"
-    )
-
-
-def load_config(config, opts=()) -> CN:
-    """Config with detectron2's and this project's keys, a file, and overrides.
-
-    Args:
-        config (str or Path): a yaml file, or the name of one that comes with the project,
-            such as ``"SiamRPN/siamrpn_lite.yaml"``.
-        opts (sequence): ``KEY VALUE KEY VALUE ...``.
-
-    Raises:
-        FileNotFoundError: see find_config.
-        ValueError: a key that does not exist or a value of the wrong type; the message names it.
-    """
-    path = find_config(config)
-    cfg = get_cfg()
-    add_sot_config(cfg)
-    _checked(cfg.merge_from_file, str(path), source=str(path))
-    return merge_opts(cfg, opts)
-
-
-def merge_opts(cfg: CN, opts) -> CN:
-    """Override keys of ``cfg`` in place by ``KEY VALUE KEY VALUE ...``, and return it.
-
-    Raises:
-        ValueError: a key that does not exist or a value of the wrong type; the message names it. Or
-            an option among them, which argparse hands on with all that follows the first KEY.
-    """
-    late = [str(o) for o in opts if re.match("--[a-z]", str(o))]
-    if late:
-        raise ValueError(f"options such as {late[0]} go before the KEY VALUE pairs")
-    _checked(cfg.merge_from_list, list(opts), source="the command line")
-    return cfg
-
-
-def resolve_device(device: str) -> str:
-    """``device``, or "cpu" (and a line in the log) where it asks for a GPU and there is none."""
-    if torch.device(device).type == "cuda" and not torch.cuda.is_available():
-        logging.getLogger(__name__).info(f"no GPU for MODEL.DEVICE {device!r}: using the CPU")
-        return "cpu"
-    return device
-
-
-def _checked(merge, argument, source: str) -> None:
-    try:
-        merge(argument)
-    except (KeyError, AssertionError, ValueError, yaml.YAMLError) as e:
-        message = e if isinstance(e, yaml.YAMLError) or not e.args else e.args[0]
-        raise ValueError(f"in {source}: {' '.join(str(message).split())}") from e

@@ -1,0 +1,182 @@
+"""How a config is found, read from files and changed on command lines.
+
+What is wrong in one is one line that names the file, the key, and what to write instead.
+"""
+
+import difflib
+import os
+import re
+from ast import literal_eval
+from pathlib import Path
+from typing import NoReturn, Tuple
+
+import yaml
+from detectron2.config import CfgNode as CN
+from detectron2.config import get_cfg
+
+from .checks import check_config, flat
+from .keys import REMOVED_KEYS, add_sot_config
+
+KINDS = {
+    bool: "True or False",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    list: "a list",
+    tuple: "a list",
+}
+
+
+def resource_dir(name: str) -> Path:
+    """Folder ``configs`` or ``weights``: inside the installed package, else beside it."""
+    package = Path(__file__).resolve().parent.parent
+    inside = package / name
+    return inside if inside.is_dir() else package.parent / name
+
+
+def list_configs() -> list:
+    """Names of the configs that come with the project, as ``load_config`` takes them."""
+    root = resource_dir("configs")
+    return sorted(p.relative_to(root).as_posix() for p in root.rglob("*.yaml"))
+
+
+def find_config(config) -> Path:
+    """File of a config, given by its path or by its name among :func:`list_configs`.
+
+    Raises:
+        FileNotFoundError: no such file or name; the message lists the names.
+    """
+    for path in (Path(config).expanduser(), resource_dir("configs") / config):
+        if path.is_file():
+            return path
+    raise FileNotFoundError(
+        f"config {str(config)!r} is neither a file nor one of: {', '.join(list_configs())}"
+    )
+
+
+def load_config(config, opts=()) -> CN:
+    """Config with detectron2's and this project's keys, a file, and overrides.
+
+    Unlike detectron2's own, the file is read as plain YAML: it cannot run code, and its ``_BASE_``
+    is a file, not an address.
+
+    Args:
+        config (str or Path): a yaml file, or the name of one that comes with the project,
+            such as ``"SiamRPN/siamrpn_lite.yaml"``.
+        opts (sequence): ``KEY VALUE KEY VALUE ...``.
+
+    Raises:
+        FileNotFoundError: see find_config; or a _BASE_ that is no file.
+        ValueError: a file that is no config, a key that does not exist, or a value that it cannot
+            have; the message names file and key.
+    """
+    path = find_config(config)
+    cfg = get_cfg()
+    add_sot_config(cfg)
+    for key, value in flat(_read(path)):
+        _set(cfg, key, value, source=path)
+    return merge_opts(cfg, opts)
+
+
+def merge_opts(cfg: CN, opts) -> CN:
+    """Override keys of ``cfg`` in place by ``KEY VALUE KEY VALUE ...``, check it, and return it.
+
+    Raises:
+        ValueError: a key that does not exist or a value that it cannot have; the message names it.
+            Or an option among them, which argparse hands on with all that follows the first KEY.
+    """
+    opts, source = list(opts), "the command line"
+    for key in map(str, opts[::2]):
+        late = re.match("--[a-z]", key)
+        if late:
+            _refuse(source, f"options such as {key} go before the KEY VALUE pairs")
+        if "=" in key:
+            _refuse(source, f"write {key.replace('=', ' ', 1)} in place of {key}")
+    if len(opts) % 2:
+        _refuse(source, f"{opts[-1]} has no value: write KEY VALUE KEY VALUE ...")
+    for key, value in zip(opts[::2], opts[1::2]):
+        _set(cfg, str(key), value, source)
+    check_config(cfg)
+    return cfg
+
+
+def _refuse(source, message: str) -> NoReturn:
+    raise ValueError(f"in {source}: {message}")
+
+
+def _read(path: Path, above: Tuple[Path, ...] = ()) -> dict:
+    """Content of a file over that of those its ``_BASE_`` names; ``above``: which name this one."""
+    if path.resolve() in above:
+        _refuse(above[-1], f"_BASE_: {path} leads back to this file")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as e:
+        _refuse(path, f"no YAML of plain values: {' '.join(str(e).split())}")
+    content = {} if content is None else content
+    if not isinstance(content, dict):
+        _refuse(path, f"no config of KEY: VALUE lines, but {content!r:.50}")
+    bases = content.pop("_BASE_", [])
+    bases = bases if isinstance(bases, list) else [bases]
+    merged = {}
+    for base in bases:
+        if not isinstance(base, str) or not base or "://" in base:
+            _refuse(path, f"_BASE_ must be the path of a config file, it is {base!r}")
+        file = path.parent / Path(base).expanduser()
+        if not file.is_file():
+            raise FileNotFoundError(f"in {path}: _BASE_: there is no file {file}")
+        _merge(_read(file, (*above, path.resolve())), merged)
+    _merge(content, merged)
+    return merged
+
+
+def _merge(new: dict, into: dict) -> None:
+    for key, value in new.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            _merge(value, into[key])
+        else:
+            into[key] = value
+
+
+def _set(cfg: CN, key: str, value, source) -> None:
+    """Change one key of ``cfg``. As in yacs a text may hold a Python literal: "(1, 2)", "None"."""
+    new = _literal(value)
+    if key in REMOVED_KEYS:
+        if new != REMOVED_KEYS[key]:
+            _refuse(
+                source, f"{key} is always {REMOVED_KEYS[key]} now and no key any more: leave it out"
+            )
+        return
+    node, (*sections, name) = cfg, key.split(".")
+    for section in sections:
+        node = node.get(section) if isinstance(node, CN) else None
+    if not isinstance(node, CN) or name not in node:
+        known = [k for k, _ in flat(cfg)]
+        near = [k for k in known if k.endswith(f".{key}")] or difflib.get_close_matches(key, known)
+        _refuse(source, f"there is no key {key}" + (f": do you mean {near[0]}?" if near else ""))
+    default = node[name]
+    if isinstance(default, CN):
+        if value is None:  # all keys below it are commented out
+            return
+        _refuse(
+            source, f"{key} is a section: give a value to one of its keys, {', '.join(default)}"
+        )
+    if new is None and default is not None:
+        _refuse(source, f"{key} is empty (~ and None mean that): give it a value")
+    if isinstance(default, str) and type(new) in (int, float):
+        new = value if isinstance(value, str) else str(value)  # OUTPUT_DIR 2024
+    elif isinstance(default, float) and type(new) is int:
+        new = float(new)
+    elif isinstance(default, (list, tuple)) and isinstance(new, (list, tuple)):
+        new = type(default)(new)
+    if default is not None and new is not None and type(new) is not type(default):
+        _refuse(source, f"{key} must be {KINDS[type(default)]}, as {default!r}, it is {value!r}")
+    if isinstance(new, str) and new.startswith("~"):
+        new = os.path.expanduser(new)
+    setattr(node, name, new)
+
+
+def _literal(value):
+    try:
+        return literal_eval(value) if isinstance(value, str) else value
+    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+        return value

@@ -1,0 +1,40 @@
+import pytest
+import torch
+
+from sot.config import load_config, resolve_device
+
+CONFIG = "SiamRPN/siamrpn_compact.yaml"
+
+
+@pytest.mark.parametrize(
+    "key, value, match",
+    [
+        ("MODEL.BACKBONE.NAME", "build_alexnt", "'build_alexnt' is not known; known are .*alexnet"),
+        ("MODEL.RPN.HEAD_NAME", "Head", "'Head' is not known; known are .*DepthwiseRPNHead"),
+        (
+            "MODEL.META_ARCHITECTURE",
+            "SiamRPM",
+            "'SiamRPM' is not known; known are .*SiamFC, SiamRPN",
+        ),
+        ("MODEL.DEVICE", "xyz", "'xyz' is not there: write cpu or cuda"),
+        ("MODEL.DEVICE", "mps", "'mps' is not there"),
+        ("SOLVER.MAX_ITER", 0, "is 0: it must be at least 1"),
+        ("SOLVER.CHECKPOINT_PERIOD", 0, "is 0: it must be at least 1"),
+        ("SOLVER.IMS_PER_BATCH", -1, "is -1: it must be at least 1"),
+        ("TEST.EVAL_PERIOD", -1, "is -1: it must be at least 0"),
+        ("INPUT.SEARCH_SIZE_TEST", 100, "is 100: it must be at least INPUT.TEMPLATE_SIZE"),
+        ("INPUT.SEARCH_AUG.BLUR_PROB", 1.5, "is 1.5: it must be from 0 to 1"),
+        ("INPUT.GRAY_PROB", float("nan"), "is nan: it must be from 0 to 1"),
+        ("TEST.TRACKER.SIZE_LR", -0.1, "is -0.1: it must be from 0 to 1"),
+    ],
+)
+def test_impossible_value_is_named_with_its_key(key, value, match):
+    with pytest.raises(ValueError, match=f"{key} {match}"):
+        load_config(CONFIG, [key, value])
+
+
+def test_gpu_that_is_not_there_becomes_the_cpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert resolve_device("cuda:0") == "cpu"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert resolve_device("cuda:0") == "cuda:0"
