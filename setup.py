@@ -34,7 +34,11 @@ setup(
     # configs/ and weights/ lie beside the package here and inside it once installed.
     packages=[*find_packages(include=["sot", "sot.*"]), "sot.configs", "sot.weights"],
     package_dir={"sot.configs": "configs", "sot.weights": "weights"},
-    package_data={"sot.configs": ["*.yaml", "*/*.yaml"], "sot.weights": ["*.pth"]},
+    package_data={
+        "sot.configs": ["*.yaml", "*/*.yaml"],
+        "sot.weights": ["*.pth"],
+        "sot.evaluation.report": ["*.html.j2", "*.csv"],
+    },
     # Minimum versions only; requirements.txt records versions known to work together.
     # detectron2 is not listed: the package index has no release under that name (INSTALL.md).
     install_requires=[
@@ -45,6 +49,7 @@ setup(
         "av>=14.2",
         "fvcore>=0.1.5",
         "iopath>=0.1.7",
+        "jinja2>=3.0",
         "pycocotools>=2.0.2",
         "tqdm>=4.60",
     ],

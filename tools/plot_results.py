@@ -16,7 +16,6 @@ Attributes of sequences are found beside the data set where there are any; or gi
 Exit code: 0 all results are used, 1 some are missing or bad, 2 nothing could be compared.
 """
 
-import argparse
 import logging
 import sys
 from pathlib import Path
@@ -24,10 +23,11 @@ from pathlib import Path
 import sot  # noqa: F401  isort: skip  (first, since it silences a warning of detectron2's import)
 from tabulate import tabulate
 
-from sot.evaluation.comparison import Comparison, compare, finite
-from sot.evaluation.report import write_report
+from sot.evaluation.report import Comparison, compare, write_report
+from sot.utils.command_line import make_parser, one_line_errors
 
 ALL, SOME, NOTHING = 0, 1, 2  # exit codes
+SHOWN_PROBLEMS = 5  # of a tracker
 
 
 def summary(comparison: Comparison) -> str:
@@ -35,8 +35,8 @@ def summary(comparison: Comparison) -> str:
     measures = comparison.protocol.measures
     rows = [
         [
-            tracker.name,
-            *(finite(tracker.summary.get(m)) for m in measures),
+            comparison.marked(tracker),
+            *(comparison.shown(tracker.summary, m) for m in measures),
             tracker.speed,
             f"{len(tracker.scores)}/{len(comparison.tracks)}",
             len(tracker.problems) or "",
@@ -44,13 +44,12 @@ def summary(comparison: Comparison) -> str:
         for tracker in comparison.trackers
     ]
     header = ["tracker", *measures, "fps", "sequences", "problems"]
-    return tabulate(rows, header, "pipe", floatfmt=".3f")
+    lines = [tabulate(rows, header, "pipe", floatfmt=".3f"), *comparison.notes()]
+    return "\n".join(lines)
 
 
 def parse_args(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("--dataset", required=True, help="registered name, or folder:PATH")
     parser.add_argument(
         "--results", required=True, nargs="+", metavar="TRACKER=DIR", help="folders to compare"
@@ -75,22 +74,19 @@ def parse_args(argv=None):
     return args
 
 
+@one_line_errors(NOTHING)
 def main(argv=None) -> int:
     args = parse_args(argv)
     logging.getLogger("matplotlib").setLevel(logging.WARNING)
-    try:
-        comparison = compare(args.dataset, args.results, args.attributes)
-        path = write_report(comparison, args.output, args.worst)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return NOTHING
+    comparison = compare(args.dataset, args.results, args.attributes)
+    path = write_report(comparison, args.output, args.worst)
     print(f"{args.dataset}, protocol {comparison.protocol.name}\n{summary(comparison)}")
     for tracker in comparison.trackers:
-        for problem in tracker.problems[:5]:
-            name = f" {problem.sequence}:" if problem.sequence else ""
-            print(f"{tracker.name}:{name} {problem.detail}", file=sys.stderr)
-        if len(tracker.problems) > 5:
-            print(f"{tracker.name}: ... {len(tracker.problems)} in all", file=sys.stderr)
+        lines = tracker.problem_lines
+        if len(lines) > SHOWN_PROBLEMS:
+            lines[SHOWN_PROBLEMS:] = [f"... {len(lines)} in all, see the report"]
+        for line in lines:
+            print(f"{tracker.name}: {line}", file=sys.stderr)
     print(f"Report: {path}")
     if not comparison.scored:
         return NOTHING

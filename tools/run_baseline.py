@@ -42,9 +42,8 @@ from sot.config import load_config, resolve_device
 from sot.data import get_tracks, resolve
 from sot.engine import Trainer
 from sot.evaluation import SOTEvaluator
-from sot.evaluation.comparison import compare
 from sot.evaluation.protocols import PROTOCOLS, get_protocol
-from sot.evaluation.report import write_report
+from sot.evaluation.report import compare, write_report
 from sot.tracking.nanotrack import build_nanotrack
 from sot.tracking.opencv import (
     MODEL_FILES,

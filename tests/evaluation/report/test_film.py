@@ -4,7 +4,7 @@ import pytest
 
 from sot.data.datasets.tracks import make_track
 from sot.data.frames import FrameError
-from sot.evaluation.film import choose_frames, film_frame
+from sot.evaluation.report.film import choose_frames, film_frame
 from sot.visualization import TRUTH_COLOR
 
 SIDE = 20

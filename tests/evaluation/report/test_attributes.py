@@ -1,14 +1,22 @@
 import json
+from collections import Counter
 
 import pytest
 
 from sot.data.datasets.otb import OTB2015
-from sot.evaluation.attributes import OTB, find_attributes, long_name, read_attributes
+from sot.evaluation.report.attributes import (
+    OTB_FILE,
+    find_attributes,
+    long_name,
+    read_attributes,
+)
 
 
 def test_otb_list():
-    assert {name.partition("-")[0] for name in OTB2015} == set(OTB)
-    counts = {a: sum(a in found for found in OTB.values()) for found in OTB.values() for a in found}
+    videos = {name.partition("-")[0] for name in OTB2015}
+    found = read_attributes(OTB_FILE, videos)
+    assert set(found) == videos and len(OTB_FILE.read_text().splitlines()) == len(videos)
+    counts = Counter(attribute for attributes in found.values() for attribute in attributes)
     assert len(counts) == 11  # the benchmark's attributes
     assert counts["OV"] == 14 and counts["LR"] == 10  # as on the web site's page of attributes
 

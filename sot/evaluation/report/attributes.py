@@ -2,10 +2,10 @@
 
 Where they come from:
 
-* OTB: the list of its authors' web site, which is kept here, as the data set has no file of them.
-* UAV123, UAV20L: anno/UAV123/att/NAME.txt and anno/UAV20L/att/NAME.txt of the data set.
-* LaSOT: annos/att/NAME.txt of its evaluation toolkit; looked for in att/ of the data set's folder.
-* any data set: a file ``attributes.json`` (``{"NAME": ["OCC", "night"], ...}``) or
+* OTB: the list of its authors' web site, otb_attributes.csv, as the dataset has no file of them.
+* UAV123, UAV20L: anno/UAV123/att/NAME.txt and anno/UAV20L/att/NAME.txt of the dataset.
+* LaSOT: annos/att/NAME.txt of its evaluation toolkit; looked for in att/ of the dataset's folder.
+* any dataset: a file ``attributes.json`` (``{"NAME": ["OCC", "night"], ...}``) or
   ``attributes.csv`` (lines ``NAME,OCC,night``) in its folder, or one that is given. Names of
   attributes are free.
 """
@@ -14,12 +14,12 @@ import csv
 import json
 import re
 from pathlib import Path
-from typing import Dict, Iterable, List, Optional, Tuple
+from typing import Dict, Iterable, List, Tuple
 
-from ..data import resolve
-from ..data.datasets import read_table
+from ...data import resolve
+from ...data.datasets import read_table
 
-__all__ = ["ATTRIBUTE_NAMES", "OTB", "find_attributes", "long_name", "read_attributes"]
+__all__ = ["ATTRIBUTE_NAMES", "OTB_FILE", "find_attributes", "long_name", "read_attributes"]
 
 ATTRIBUTE_NAMES = {
     "ARC": "aspect ratio change",
@@ -42,50 +42,19 @@ ATTRIBUTE_NAMES = {
     "VC": "viewpoint change",
 }
 
+OFFICIAL = {"uav123": "anno/UAV123/att", "uav20l": "anno/UAV20L/att"}  # by dataset
+
 # What the 0s and 1s of a file stand for, in order. LaSOT: run_tracker_performance_evaluation.m of
-# github.com/HengLan/LaSOT_Evaluation_Toolkit. UAV123: DatasetAnnotation.pdf of the data set.
+# github.com/HengLan/LaSOT_Evaluation_Toolkit. UAV123: DatasetAnnotation.pdf of the dataset.
 FLAGS = {
     14: "IV POC DEF MB CM ROT BC VC SV FOC FM OV LR ARC".split(),
     12: "SV ARC LR FM FOC POC OV BC IV VC CM SOB".split(),
 }
 
 
-def _parse(text: str) -> Dict[str, List[str]]:
-    """``"name attribute attribute, ..."`` -> {name: attributes}."""
-    entries = (entry.split() for entry in text.split(","))
-    return {name: attributes for name, *attributes in entries}
-
-
 # The 98 videos of TB-100: github.com/jwlim/tracker_benchmark_doc, source/datasets/seq1 and seq2,
 # src_items.txt. The paper of 2013 has other ones for a few of its 50 videos.
-OTB = _parse("""
-    Basketball IV OCC DEF OPR BC, Biker SV OCC MB FM OPR OV LR, Bird1 DEF FM OV, Bird2 OCC DEF
-    FM IPR OPR, BlurBody SV DEF MB FM IPR, BlurCar1 MB FM, BlurCar2 SV MB FM, BlurCar3 MB FM,
-    BlurCar4 MB FM, BlurFace MB FM IPR, BlurOwl SV MB FM IPR, Board SV MB FM OPR OV BC, Bolt
-    OCC DEF IPR OPR, Bolt2 DEF BC, Box IV SV OCC MB IPR OPR OV BC LR, Boy SV MB FM IPR OPR,
-    Car1 IV SV MB FM BC LR, Car2 IV SV MB FM BC, Car24 IV SV BC, Car4 IV SV, CarDark IV BC,
-    CarScale SV OCC FM IPR OPR, ClifBar SV OCC MB FM IPR OV BC, Coke IV OCC FM IPR OPR BC,
-    Couple SV DEF FM OPR BC, Coupon OCC BC, Crossing SV DEF FM OPR BC, Crowds IV DEF BC,
-    Dancer SV DEF IPR OPR, Dancer2 DEF, David IV SV OCC DEF MB IPR OPR, David2 IPR OPR, David3
-    OCC DEF OPR BC, Deer MB FM IPR BC LR, Diving SV DEF IPR, Dog SV DEF OPR, Dog1 SV IPR OPR,
-    Doll IV SV OCC IPR OPR, DragonBaby SV OCC MB FM IPR OPR OV, Dudek SV OCC DEF FM IPR OPR OV
-    BC, FaceOcc1 OCC, FaceOcc2 IV OCC IPR OPR, Fish IV, FleetFace SV DEF MB FM IPR OPR,
-    Football OCC IPR OPR BC, Football1 IPR OPR BC, Freeman1 SV IPR OPR, Freeman3 SV IPR OPR,
-    Freeman4 SV OCC IPR OPR, Girl SV OCC IPR OPR, Girl2 SV OCC DEF MB OPR, Gym SV DEF IPR OPR,
-    Human2 IV SV MB OPR, Human3 SV OCC DEF OPR BC, Human4 IV SV OCC DEF, Human5 SV OCC DEF,
-    Human6 SV OCC DEF FM OPR OV, Human7 IV SV OCC DEF MB FM, Human8 IV SV DEF, Human9 IV SV
-    DEF MB FM, Ironman IV SV OCC MB FM IPR OPR OV BC LR, Jogging OCC DEF OPR, Jump SV OCC DEF
-    MB FM IPR OPR, Jumping MB FM, KiteSurf IV OCC IPR OPR, Lemming IV SV OCC FM OPR OV, Liquor
-    IV SV OCC MB FM OPR OV BC, Man IV, Matrix IV SV OCC FM IPR OPR BC, Mhyang IV DEF OPR BC,
-    MotorRolling IV SV MB FM IPR BC LR, MountainBike IPR OPR BC, Panda SV OCC DEF IPR OPR OV
-    LR, RedTeam SV OCC IPR OPR LR, Rubik SV OCC IPR OPR, Shaking IV SV IPR OPR BC, Singer1 IV
-    SV OCC OPR, Singer2 IV DEF IPR OPR BC, Skater SV DEF IPR OPR, Skater2 SV DEF FM IPR OPR,
-    Skating1 IV SV OCC DEF OPR BC, Skating2 SV OCC DEF FM OPR, Skiing IV SV DEF IPR OPR,
-    Soccer IV SV OCC MB FM IPR OPR BC, Subway OCC DEF BC, Surfer SV FM IPR OPR LR, Suv OCC IPR
-    OV, Sylvester IV IPR OPR, Tiger1 IV OCC DEF MB FM IPR OPR, Tiger2 IV OCC DEF MB FM IPR OPR
-    OV, Toy SV FM IPR OPR, Trans IV SV OCC DEF, Trellis IV SV IPR OPR BC, Twinnings SV OPR,
-    Vase SV FM IPR, Walking SV OCC DEF, Walking2 SV OCC LR, Woman IV SV OCC DEF MB FM OPR
-""")
+OTB_FILE = Path(__file__).with_name("otb_attributes.csv")
 
 
 def long_name(attribute: str) -> str:
@@ -106,28 +75,19 @@ def find_attributes(dataset: str, names: Iterable[str]) -> Tuple[Dict[str, List[
     Raises:
         ValueError: a file that cannot be read; the message names it.
     """
-    names, (root, official) = list(names), _places(dataset)
+    names, root = list(names), resolve(dataset).root
     if root is not None:
-        places = (root / "attributes.json", root / "attributes.csv", root / "att", official)
+        places = ("attributes.json", "attributes.csv", "att", OFFICIAL.get(dataset, "att"))
         for place in places:
-            if place is not None and place.exists():
-                return read_attributes(place, names), str(place)
+            if (root / place).exists():
+                return read_attributes(root / place, names), str(root / place)
     if dataset.startswith("otb"):
-        known = {name: OTB[video] for name in names for video in [_video(name)] if video in OTB}
-        return known, "list of the OTB web site"
+        table = _read_csv(OTB_FILE)
+        # Jogging-1 and Jogging-2 are two objects of one video
+        videos = {name: re.sub(r"-\d$", "", name) for name in names}
+        found = {name: table[video] for name, video in videos.items() if video in table}
+        return found, "list of the OTB web site"
     return {}, ""
-
-
-def _places(dataset: str) -> Tuple[Optional[Path], Optional[Path]]:
-    """Folder of a data set, and of its official attributes if it has a place of its own."""
-    root = resolve(dataset).root
-    official = {"uav123": "anno/UAV123/att", "uav20l": "anno/UAV20L/att"}.get(dataset)
-    return root, root / official if official else None
-
-
-def _video(name: str) -> str:
-    """``Jogging-1`` -> ``Jogging``: two objects of one video have the same attributes."""
-    return re.sub(r"-\d$", "", name)
 
 
 def read_attributes(path, names: Iterable[str]) -> Dict[str, List[str]]:

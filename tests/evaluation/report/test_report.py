@@ -10,12 +10,11 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from sot.data.datasets.tracks import make_track
 from sot.data.frames import FrameError
-from sot.evaluation.comparison import compare
-from sot.evaluation.html_page import Cell, table
 from sot.evaluation.measures.metrics import frames_per_second
-from sot.evaluation.plots import curve_plot, speed_plot, style
-from sot.evaluation.report import write_report
-from sot.evaluation.worst import worst_sequences
+from sot.evaluation.report import compare, write_report
+from sot.evaluation.report.film import worst_sequences
+from sot.evaluation.report.plots import all_plots, curve_plot, style
+from sot.evaluation.report.tables import Cell
 
 LENGTH = 5
 SIDE = 20
@@ -107,6 +106,7 @@ class Page(HTMLParser):
     def __init__(self, path):
         super().__init__()
         self.tags, self.tables, self.text, self.in_cell = [], [], "", False
+        self.best = []  # (table, row) of each cell in bold
         self.feed(path.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag, attributes):
@@ -118,6 +118,8 @@ class Page(HTMLParser):
         elif tag in ("td", "th"):
             self.tables[-1][-1].append("")
             self.in_cell = True
+            if "best" in dict(attributes).get("class", "").split():
+                self.best.append((len(self.tables) - 1, len(self.tables[-1]) - 1))
 
     def handle_data(self, data):
         self.text += data
@@ -165,7 +167,7 @@ class TestCompare:
         def broken(dataset, names):
             raise ValueError("attributes.json is no JSON")
 
-        monkeypatch.setattr("sot.evaluation.comparison.find_attributes", broken)
+        monkeypatch.setattr("sot.evaluation.report.comparison.find_attributes", broken)
         comparison = compare("tiny", three)
         assert comparison.problems == ["no attributes: attributes.json is no JSON"]
         assert len(comparison.scored) == 3
@@ -209,6 +211,32 @@ class TestCompare:
         assert header[2:4] == ["accuracy", "robustness"]  # too short for an EAO
         assert (tmp_path / "report" / "expected_overlap.png").exists()
 
+    def test_eao_of_a_part_of_its_interval(self, tmp_path):
+        """Sequences of 160 frames, where VOT2018 averages over lengths of 100 to 356."""
+        track = make_track(
+            "a", [np.zeros((90, 120, 3), np.uint8)] * 160, np.tile(boxes()[:1], (160, 1))
+        )
+        folder = tmp_path / "holds" / "baseline" / "a"
+        folder.mkdir(parents=True)
+        (folder / "a_001.txt").write_text("1\n" + 159 * "30,30,20,20\n")
+        DatasetCatalog.register("short", lambda: [track])
+        MetadataCatalog.get("short").protocol = "vot2018"
+        try:
+            comparison = compare("short", {"holds": tmp_path / "holds"})
+        finally:
+            DatasetCatalog.remove("short")
+            MetadataCatalog.pop("short")
+        summary = comparison.trackers[0].summary
+        assert comparison.shown(summary, "eao") == "1.000\N{DAGGER}"
+        assert comparison.shown(summary, "accuracy") == "1.000"
+        (note,) = comparison.notes()
+        assert "lengths of 100 to 159 frames instead of 100 to 356" in note
+        page = Page(write_report(comparison, tmp_path / "report", worst=0))
+        assert "1.000\N{DAGGER}" in page.tables[0][1] and note in page.text
+        # a curve that goes on to the end of the interval
+        summary["curves"]["expected_overlap"] = 357 * [1.0]
+        assert comparison.shown(summary, "eao") == "1.000" and comparison.notes() == []
+
 
 class TestReport:
     def test_files(self, report):
@@ -240,6 +268,38 @@ class TestReport:
         assert comparison.protocol.description in page.text
         assert "partial: 3 problems" in page.text
         assert "no result file for 2 of 3 sequences" in page.text
+
+    def test_missing_sequences_leave_no_rank_and_nothing_bold(self, page, tiny, tmp_path):
+        assert [row[0] for row in page.tables[0][1:]] == ["1", "2", "\N{EN DASH}"]
+        # the numbers of "partial" are the best, but those of one sequence
+        bold = [(table, page.tables[table][row][1]) for table, row in page.best]
+        assert (0, "good") in bold and (0, "partial*") not in bold
+        assert (1, "partial*") in bold  # of the sequences that all have
+        assert "have no rank" in page.text
+        # nobody has all: none is first
+        folders = {
+            "ab": results(tmp_path / "ab", a=0, b=0),
+            "bc": results(tmp_path / "bc", b=9, c=9),
+        }
+        page = Page(write_report(compare(tiny, folders), tmp_path / "report", worst=0))
+        assert [row[0] for row in page.tables[0][1:]] == ["\N{EN DASH}"] * 2
+        assert not [row for table, row in page.best if table == 0]
+        (sequences,) = [t for t in page.tables if t[0][0] == "sequence"]
+        assert "mean" not in sequences[0]
+
+    def test_mean_of_a_sequence_is_over_complete_trackers(self, page):
+        (sequences,) = [t for t in page.tables if t[0][0] == "sequence"]
+        assert sequences[3][0] == "c" and sequences[3][5:] == ["0.952", "0.571"]
+
+    def test_results_of_another_length_or_none(self, tiny, tmp_path):
+        folder = results(tmp_path / "odd", a=0)
+        (folder / "b.txt").write_text((LENGTH + 2) * "30,30,20,20\n")
+        (folder / "c.txt").write_text("")
+        comparison = compare(tiny, {"odd": folder})
+        assert list(comparison.trackers[0].scores) == ["a"]
+        page = Page(write_report(comparison, tmp_path / "report", worst=0))
+        assert "b: left out" in page.text and "b.txt has 7 boxes, but b has 5 frames" in page.text
+        assert "c.txt has 0 boxes, but c has 5 frames" in page.text
 
     def test_table_of_sequences(self, page):
         (sequences,) = [t for t in page.tables if t[0][0] == "sequence"]
@@ -297,37 +357,72 @@ class TestReport:
         assert not (tmp_path / "report" / "precision.png").exists()
 
 
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """Fourteen trackers with long names, of which two lack a sequence; attributes and times."""
+    folder = tmp_path_factory.mktemp("many")
+    folders = {}
+    for i in range(14):
+        shifts = {"a": i / 5, "b": i, "c": i}
+        if i in (3, 8):
+            del shifts["b"]
+        folders[f"tracker with a long name {i:02d}"] = results(folder / str(i), **shifts)
+        np.savetxt(folder / str(i) / "a_time.txt", [0.1] * LENGTH)
+    path = folder / "attributes.json"
+    path.write_text(json.dumps({"a": ["OCC", "DEF", "SV"], "b": ["OCC", "night"], "c": []}))
+    with registered("tiny_of_many") as name:
+        yield compare(name, folders, path)
+
+
 class TestPlots:
+    def test_fourteen_legends_cover_no_plot(self, many):
+        figures = all_plots(many)
+        assert {"success", "speed", "attributes", "attributes_success"} <= set(figures)
+        for name, figure in figures.items():
+            figure.draw_without_rendering()
+            legends = [axes.get_legend() for axes in figure.axes if axes.get_legend()]
+            assert all(len(legend.get_texts()) >= 12 for legend in legends), name
+            boxes = [legend.get_window_extent() for legend in legends]
+            assert boxes and all(figure.bbox.x1 >= box.x1 and box.y0 >= 0 for box in boxes), name
+            boxes += [axes.get_window_extent() for axes in figure.axes]
+            # a legend stands beside its axes, a pixel of the frame apart
+            boxes = [box.padded(-2) for box in boxes]
+            assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i]), name
+
+    def test_points_of_one_color_differ(self, many):
+        (axes,) = all_plots(many)["speed"].axes
+        looks = {(line.get_color(), line.get_marker()) for line in axes.lines[:14]}
+        assert len(looks) == 14
+
     def test_legend_is_ranked(self, comparison):
         (axes,) = curve_plot(comparison, "success").axes
         labels = [text.get_text() for text in axes.get_legend().get_texts()]
-        assert labels == ["good [0.952]", "partial* [0.952]", "bad [0.343]"]
+        assert labels == ["good [0.952]", "bad [0.343]", "partial* [0.952]"]
         lines = {line.get_label(): line for line in axes.lines}
         np.testing.assert_allclose(lines["bad [0.343]"].get_xdata()[:3], [0, 0.05, 0.1])
         assert lines["good [0.952]"].get_color() == "#ff7f0e"  # third on the command line
 
     def test_long_legend_is_cut(self, tiny, tmp_path):
         folder = results(tmp_path / "good", a=0, b=0, c=0)
-        comparison = compare(tiny, {f"t{i:02d}": folder for i in range(15)})
+        comparison = compare(tiny, {f"t{i:02d}": folder for i in range(27)})
         (axes,) = curve_plot(comparison, "success").axes
         labels = [text.get_text() for text in axes.get_legend().get_texts()]
-        assert len(labels) == 13 and labels[-1] == "... and 3 more"
+        assert len(labels) == 25 and labels[-1] == "... and 3 more"
         looks = {tuple(style(t).values()) for t in comparison.trackers}
-        assert len(looks) == 15
-
-    def test_names_of_points_do_not_overlap(self, tiny, tmp_path):
-        folder = results(tmp_path / "good", a=0, b=0, c=0)
-        np.savetxt(folder / "a_time.txt", [0.1] * LENGTH)
-        comparison = compare(tiny, {name: folder for name in ("one", "two", "three")})
-        figure = speed_plot(comparison)
-        figure.draw_without_rendering()
-        boxes = [text.get_window_extent() for text in figure.axes[0].texts]
-        assert len(boxes) == 3
-        assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+        assert len(looks) == 27
 
 
-def test_table_sorts_by_values():
-    html = table(["name", "score"], [[Cell("b <"), Cell(0.5)], [Cell("a"), Cell(None)]])
-    assert '<td class="text" data-value="b &lt;">b &lt;</td>' in html
-    assert 'data-value="0.5">0.500<' in html and 'data-value="">&ndash;<' in html
-    assert html.index("b &lt;") < html.index('data-value="a"')
+def test_cells():
+    assert Cell(0.5).shown == "0.500" and Cell(3).shown == "3" and Cell("b <").shown == "b <"
+    assert Cell(None).shown == "\N{EN DASH}" and Cell(0.5, "half").shown == "half"
+    shades = [Cell(1, shade=share).background for share in (0, 0.5, 1)]
+    assert shades == ["#f7beb2", "#ffffff", "#b4d0f0"]
+
+
+def test_columns_sort_by_values(page, report):
+    """What the page's script sorts by."""
+    text = (report / "report.html").read_text(encoding="utf-8")
+    assert re.search(r'data-value="0\.952380952\d+">0\.952<', text)
+    assert 'data-value="">\N{EN DASH}<' in text
+    heads = [attributes for tag, attributes in page.tags if tag == "th"]
+    assert [a.get("class") for a in heads[:3]] == [None, "text", None]

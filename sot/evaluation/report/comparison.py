@@ -1,4 +1,4 @@
-"""Trackers on one data set side by side, from their result files."""
+"""Trackers on one dataset side by side, from their result files."""
 
 import csv
 import json
@@ -10,14 +10,14 @@ from typing import Dict, Iterable, List, Optional
 
 import numpy as np
 
-from ..data import get_tracks
-from ..data.datasets import TrackList
+from ...data import get_tracks
+from ...data.datasets import TrackList
+from ..measures.metrics import frames_per_second
+from ..protocols import Protocol, get_protocol
+from ..results import ResultProblem, SequenceResult, read_results
 from .attributes import find_attributes, read_attributes
-from .measures.metrics import frames_per_second
-from .protocols import Protocol, get_protocol
-from .results import ResultProblem, SequenceResult, read_results
 
-__all__ = ["Comparison", "TrackerScores", "compare"]
+__all__ = ["Comparison", "TrackerScores", "as_json", "compare", "finite", "scalars", "write_table"]
 
 logger = logging.getLogger(__name__)
 
@@ -26,11 +26,11 @@ LOWER_IS_BETTER = {"failures", "failures_per_100", "robustness"}
 
 @dataclass
 class TrackerScores:
-    """One tracker on the data set.
+    """One tracker on the dataset.
 
     Attributes:
         name, folder: as given.
-        number: its place in the order of the command line, from 0; colours go by it.
+        number: its place in the order of the command line, from 0; colors go by it.
         results: {sequence: result}, of those that can be used.
         scores: {sequence: what the protocol says of it}.
         summary: what the protocol says of them together; {} if there is none.
@@ -52,6 +52,14 @@ class TrackerScores:
         """Median of the frames per second over the sequences, None if not known."""
         return float(np.median(list(self.fps.values()))) if self.fps else None
 
+    @property
+    def problem_lines(self) -> List[str]:
+        """The problems, a line each."""
+        return [
+            (f"{p.sequence}: {'left out: ' if p.left_out else ''}" if p.sequence else "") + p.detail
+            for p in self.problems
+        ]
+
 
 @dataclass
 class Comparison:
@@ -59,7 +67,7 @@ class Comparison:
     Attributes:
         dataset: its name.
         protocol: by which all are scored.
-        tracks: of the data set.
+        tracks: of the dataset.
         trackers: best first, those with all sequences before the others, those without any score
             last.
         attributes: {sequence: names of attributes}; {} if there are none.
@@ -84,31 +92,74 @@ class Comparison:
 
     @property
     def primary(self) -> str:
-        """The measure that ranks: the protocol's first one that any tracker has."""
-        return self._first_of(self.protocol.measures, [t.summary for t in self.trackers])
+        """The measure that ranks: the protocol's first one that any tracker has on all sequences,
+        or, if there is no such tracker, on those that it has."""
+        measures = self.protocol.measures
+        complete = [t.summary for t in self.trackers if self.complete(t)]
+        return self._first_of(measures, complete) or self._first_of(
+            measures, [t.summary for t in self.trackers], self.protocol.primary
+        )
 
     @property
     def sequence_measure(self) -> str:
         """The measure that ranks sequences; a run with restarts has no EAO, but failures."""
         scores = [s for t in self.trackers for s in t.scores.values()]
-        return self._first_of(("failures", *self.protocol.measures), scores)
+        measures = ("failures", *self.protocol.measures)
+        return self._first_of(measures, scores, self.protocol.primary)
 
-    def _first_of(self, measures: Iterable[str], scores: List[Dict]) -> str:
+    def _first_of(self, measures: Iterable[str], scores: List[Dict], default: str = "") -> str:
         there = (m for m in measures if any(finite(s.get(m)) is not None for s in scores))
-        return next(there, self.protocol.primary)
+        return next(there, default)
 
     def value(self, tracker: TrackerScores) -> Optional[float]:
         """The primary measure of the whole set, None if there is none."""
         return finite(tracker.summary.get(self.primary))
 
     def common(self) -> List[str]:
-        """Sequences that all trackers with a score have, in the order of the data set."""
+        """Sequences that all trackers with a score have, in the order of the dataset."""
         names = [track["name"] for track in self.tracks]
         return [n for n in names if all(n in t.scores for t in self.scored)]
 
     def complete(self, tracker: TrackerScores) -> bool:
         """Whether a tracker has a result for each sequence."""
         return len(tracker.scores) == len(self.tracks)
+
+    def marked(self, tracker: TrackerScores) -> str:
+        """The name, with a star if its numbers are not of all sequences."""
+        return tracker.name + ("" if self.complete(tracker) else "*")
+
+    def shown(self, summary: Dict, measure: str) -> Optional[str]:
+        """A measure as people read it, with a dagger if it is an EAO over a part of its interval;
+        None if there is none."""
+        value = finite(summary.get(measure))
+        cut_short = measure == "eao" and self.end_of_curve(summary) is not None
+        return None if value is None else f"{value:.3f}" + ("\N{DAGGER}" if cut_short else "")
+
+    def end_of_curve(self, summary: Dict) -> Optional[int]:
+        """The largest length that the expected overlap is known for, None if that is all of the
+        interval which EAO is the mean over (or if there is no expected overlap)."""
+        curve = summary.get("curves", {}).get("expected_overlap")
+        if curve is None or len(curve) > self.protocol.interval[1]:
+            return None
+        return len(curve) - 1
+
+    def notes(self) -> List[str]:
+        """What has to be known of the marks beside names and numbers."""
+        notes = []
+        if not all(map(self.complete, self.trackers)):
+            notes.append(
+                "* Some sequences have no usable result. The numbers are of the others, do not "
+                "compare with those of other trackers, and have no rank."
+            )
+        for tracker in self.scored:
+            end = self.end_of_curve(tracker.summary)
+            if end is not None and finite(tracker.summary.get("eao")) is not None:
+                low, high = self.protocol.interval
+                notes.append(
+                    f"\N{DAGGER} eao of {tracker.name} is the mean over lengths of {low} to {end} "
+                    f"frames instead of {low} to {high}: no run between two starts is longer."
+                )
+        return notes
 
     def summarize(self, tracker: TrackerScores, names: Iterable[str]) -> Dict:
         """What the protocol says of a part of the sequences; {} if the tracker has none of them."""
@@ -136,15 +187,15 @@ def compare(
     Args:
         dataset: whatever `sot.data.get_tracks` knows.
         folders: {name of a tracker: folder of its results}.
-        attributes: see read_attributes; None looks for them beside the data set.
-        protocol: its name; "" for that of the data set.
+        attributes: see read_attributes; None looks for them beside the dataset.
+        protocol: its name; "" for that of the dataset.
 
     Returns:
         a :class:`Comparison`. What is wrong with result files is in it; other files and trackers
         go on.
 
     Raises:
-        ValueError, FileNotFoundError: no such data set, or bad ``attributes``.
+        ValueError, FileNotFoundError: no such dataset, or bad ``attributes``.
     """
     tracks, protocol = get_tracks(dataset), get_protocol(dataset, protocol)
     names, problems = [track["name"] for track in tracks], []
@@ -176,7 +227,7 @@ def score_tracker(
     except FileNotFoundError as e:
         tracker.problems.append(ResultProblem("", str(e), True))
         return tracker
-    recorded = _recorded_speeds(tracker.folder)
+    recorded = _recorded_speeds(tracker.folder, dataset)
     # a run in which the tracker never failed does not show what it is of, but the others do
     restarted = any(result.restarted for result in tracker.results.values())
     for track in tracks:
@@ -199,10 +250,13 @@ def score_tracker(
     return tracker
 
 
-def _recorded_speeds(folder: Path) -> Dict[str, float]:
-    """{sequence: frames per second} of a metrics.json of this project's evaluator, if there is."""
+def _recorded_speeds(folder: Path, dataset: str) -> Dict[str, float]:
+    """{sequence: frames per second} of the evaluator's metrics.json on the dataset, if there is."""
     try:
-        sequences = json.loads((folder / "metrics.json").read_text())["sequences"]
+        report = json.loads((folder / "metrics.json").read_text())
+        if report.get("dataset", dataset) != dataset:
+            return {}
+        sequences = report["sequences"]
         return {name: float(entry["fps"]) for name, entry in sequences.items() if "fps" in entry}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
@@ -236,6 +290,7 @@ def _tracker_json(comparison: Comparison, tracker: TrackerScores, common: List[s
         "folder": str(tracker.folder),
         "sequences_scored": len(tracker.scores),
         "summary": scalars(tracker.summary),
+        "eao_ends_at": comparison.end_of_curve(tracker.summary),
         "common": scalars(comparison.summarize(tracker, common)),
         "fps": tracker.speed,
         "attributes": {

@@ -1,0 +1,103 @@
+"""The report of a comparison: plots, tables, and one HTML file that needs nothing else.
+
+OUT/report.html            all of it in one file, for any browser
+OUT/metrics.json           every number and curve
+OUT/sequences.csv          a line for each tracker and sequence
+OUT/success.png, .pdf ...  each plot for itself
+"""
+
+import base64
+import io
+import json
+from pathlib import Path
+from typing import Dict
+
+import cv2
+import jinja2
+import numpy as np
+
+from ... import __version__
+from ...utils.files import write_text
+from .comparison import Comparison, as_json, finite, scalars, write_table
+from .film import worst_strips
+from .plots import all_plots, style
+from .tables import measures_table, sequences_table
+
+__all__ = ["render", "write_report"]
+
+DPI = 110
+JPEG_QUALITY = 82
+
+
+def write_report(comparison: Comparison, output, worst: int = 3) -> Path:
+    """
+    Args:
+        comparison: of :func:`compare`.
+        output: folder, made if it is missing; files of an earlier report are replaced.
+        worst: sequences of each tracker that are shown as film strips.
+
+    Returns:
+        the path of report.html.
+    """
+    output = Path(output)
+    output.mkdir(parents=True, exist_ok=True)
+    figures = all_plots(comparison)
+    for name, figure in figures.items():
+        figure.savefig(output / f"{name}.png", dpi=150)
+        figure.savefig(output / f"{name}.pdf")
+    text = json.dumps(as_json(comparison), indent=1, default=_plain)
+    write_text(output / "metrics.json", text)
+    write_table(comparison, output / "sequences.csv")
+    path = output / "report.html"
+    content = {**_tables(comparison), "strips": worst_strips(comparison, worst), "worst": worst}
+    write_text(path, render(comparison=comparison, figures=figures, **content))
+    return path
+
+
+def _tables(comparison: Comparison) -> Dict:
+    """The tables of the page by their names in the template."""
+    measures, names = comparison.protocol.measures, comparison.common()
+    others = dict.fromkeys(k for t in comparison.trackers for k in scalars(t.summary))
+    others = [m for m in others if m not in measures and not m.endswith("_scored")]
+    tables = {
+        "ranking": measures_table(comparison, measures, speed=True),
+        "other_measures": measures_table(comparison, others) if others else None,
+        "sequences": sequences_table(comparison),
+        "common": None,
+    }
+    if names and len(names) < len(comparison.tracks):
+        tables["common"] = measures_table(comparison, measures, names)
+    return tables
+
+
+def render(**content) -> str:
+    """The page, from report.html.j2 and what it shows."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters.update(png=_png, jpeg=_jpeg, color=lambda tracker: style(tracker)["color"])
+    return environment.get_template("report.html.j2").render(version=__version__, **content)
+
+
+def _png(figure) -> str:
+    """A matplotlib figure as an address that holds the picture itself."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _jpeg(image: np.ndarray) -> str:
+    """As _png, of an image (H, W, 3) uint8 BGR."""
+    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode("ascii")
+
+
+def _plain(value):
+    """What numpy has, as JSON has it."""
+    if isinstance(value, np.ndarray):
+        return [finite(v) for v in value.ravel()]
+    return finite(value)

@@ -1,0 +1,241 @@
+"""Plots of a comparison: curves with ranked legends as in papers, attributes, speed.
+
+Each function returns a matplotlib figure, or None where there is nothing to plot.
+"""
+
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from ...utils.figures import COLORS, legend_beside, line_style, panels
+from .attributes import long_name
+from .comparison import Comparison, TrackerScores
+
+__all__ = ["all_plots", "style"]
+
+MARKERS = "osD^v"  # of trackers whose colors are equal
+MOST_IN_LEGEND = 24
+SIZE = (8.4, 5)  # of a plot and its legend, in inches
+
+
+class Curve(NamedTuple):
+    """
+    title: of the plot.
+    measures: one of them is in the legend: that which the protocol reports, or the first.
+    xlabel, ylabel: of the axes.
+    top: largest value on the x axis; thresholds are evenly spaced from 0 to it.
+    """
+
+    title: str
+    measures: Sequence[str]
+    xlabel: str
+    ylabel: str
+    top: float
+
+
+CURVES: Dict[str, Curve] = {
+    "success": Curve(
+        "Success", ("success_auc", "average_overlap"), "overlap threshold", "success rate", 1
+    ),
+    "precision": Curve(
+        "Precision",
+        ("precision_20", "precision_auc"),
+        "location error threshold, px",
+        "precision",
+        50,
+    ),
+    "norm_precision": Curve(
+        "Normalised precision",
+        ("norm_precision_auc", "norm_precision_20"),
+        "location error threshold, in sides of the true box",
+        "normalised precision",
+        0.5,
+    ),
+}
+
+
+def style(tracker: TrackerScores) -> Dict:
+    """Color and dashes of a tracker, the same in all plots."""
+    dashes, color = divmod(tracker.number, len(COLORS))
+    return line_style(color, dashes)
+
+
+def all_plots(comparison: Comparison) -> Dict[str, Figure]:
+    """Every plot that the results have numbers for, by the name of its file."""
+    figures = {kind: curve_plot(comparison, kind) for kind in CURVES}
+    figures["expected_overlap"] = expected_overlap_plot(comparison)
+    figures["precision_recall"] = long_term_plot(comparison)
+    figures["speed"] = speed_plot(comparison)
+    figures["attributes"] = attribute_overview(comparison)
+    for kind in ("success", "precision"):
+        figures[f"attributes_{kind}"] = attribute_curves(comparison, kind)
+    return {name: figure for name, figure in figures.items() if figure is not None}
+
+
+def curve_plot(comparison: Comparison, kind: str) -> Optional[Figure]:
+    """A plot of CURVES."""
+    if not _has_curve(comparison, kind):
+        return None
+    figure, axes = _axes(comparison, CURVES[kind].title)
+    _draw_curves(axes, comparison, {t.number: t.summary for t in comparison.scored}, kind)
+    axes.set(xlabel=CURVES[kind].xlabel, ylabel=CURVES[kind].ylabel)
+    return figure
+
+
+def expected_overlap_plot(comparison: Comparison) -> Optional[Figure]:
+    """VOT with restarts: expected average overlap over the length of sequence, the interval of the
+    challenge shaded."""
+    known = _with_curve(comparison, "expected_overlap")
+    if not known:
+        return None
+    figure, axes = _axes(comparison, "Expected average overlap")
+    axes.axvspan(*comparison.protocol.interval, color="#eeeeee", zorder=0)
+    entries = []
+    for tracker in known:
+        (line,) = axes.plot(tracker.summary["curves"]["expected_overlap"], **style(tracker))
+        entries.append((tracker, tracker.summary, "eao", line))
+    _ranked_legend(axes, comparison, entries)
+    axes.set(xlabel="length of sequence, frames", ylabel="expected overlap", xlim=(0, None))
+    axes.set_ylim(0, 1)
+    return figure
+
+
+def long_term_plot(comparison: Comparison) -> Optional[Figure]:
+    """VOT long-term: precision over recall, the largest F-score marked, F-scores as contours."""
+    known = _with_curve(comparison, "recall")
+    if not known:
+        return None
+    figure, axes = _axes(comparison, "Long-term precision and recall")
+    sides = np.linspace(0.005, 1, 200)
+    f_scores = 2 * sides * sides[:, None] / (sides + sides[:, None])
+    looks = {"levels": np.arange(1, 10) / 10, "colors": "#c8c8c8", "linewidths": 0.8, "zorder": 1}
+    axes.clabel(axes.contour(sides, sides, f_scores, **looks), fontsize=7.5, fmt="%.1f")
+    entries = []
+    for tracker in known:
+        summary, curves = tracker.summary, tracker.summary["curves"]
+        (line,) = axes.plot(curves["recall"], curves["precision"], **style(tracker))
+        axes.plot(summary["recall"], summary["precision"], **_dot(tracker), zorder=99)
+        entries.append((tracker, summary, "f_score", line))
+    _ranked_legend(axes, comparison, entries)
+    axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.01), aspect="equal")
+    return figure
+
+
+def speed_plot(comparison: Comparison) -> Optional[Figure]:
+    """Primary measure over frames per second, of the trackers whose times are known."""
+    known = [t for t in comparison.scored if t.speed and comparison.value(t) is not None]
+    if not known:
+        return None
+    figure, axes = _axes(comparison, "Speed and accuracy")
+    entries = []
+    for tracker in known:
+        looks = {**_dot(tracker), "markersize": 10, "alpha": 0.9}
+        (dot,) = axes.plot(tracker.speed, comparison.value(tracker), **looks)
+        entries.append((tracker, tracker.summary, comparison.primary, dot))
+    _ranked_legend(axes, comparison, entries)
+    speeds, values = zip(*((t.speed, comparison.value(t)) for t in known))
+    margin = max(0.15 * (max(values) - min(values)), 0.03)
+    axes.set(xscale="log", xlim=(min(speeds) / 2.5, max(speeds) * 2.5))
+    axes.set(ylim=(max(0, min(values) - margin), max(values) + margin))
+    axes.axvline(25, color="#777777", linestyle=":", linewidth=1)
+    axes.set(xlabel="frames per second (median), dotted: 25", ylabel=comparison.primary)
+    return figure
+
+
+def attribute_curves(comparison: Comparison, kind: str) -> Optional[Figure]:
+    """One small plot of CURVES for each attribute, with the number of its sequences."""
+    groups = comparison.by_attribute()
+    if not groups or not _has_curve(comparison, kind):
+        return None
+    figure, cells = panels(len(groups), columns=2, width=6.6, height=3.7)
+    for axes, (attribute, names) in zip(cells, groups.items()):
+        summaries = {t.number: comparison.summarize(t, names) for t in comparison.scored}
+        _draw_curves(axes, comparison, summaries, kind, legend_size=7.5)
+        axes.set_title(f"{long_name(attribute)}: {len(names)}", fontsize=10.5)
+    figure.supxlabel(CURVES[kind].xlabel, fontsize=10)
+    figure.supylabel(CURVES[kind].ylabel, fontsize=10)
+    return figure
+
+
+def attribute_overview(comparison: Comparison) -> Optional[Figure]:
+    """The primary measure of each tracker for each attribute."""
+    groups = comparison.by_attribute()
+    if not groups or not comparison.scored:
+        return None
+    figure, (axes,) = panels(1, columns=1, width=10, height=max(1 + 0.5 * len(groups), 4))
+    entries, rows = [], np.arange(len(groups))
+    # the best tracker above in each row, so that equal ones do not cover each other
+    shifts = np.linspace(-0.3, 0.3, len(comparison.scored) + 2)[1:-1]
+    for tracker, shift in zip(comparison.scored, shifts):
+        summaries = [comparison.summarize(tracker, names) for names in groups.values()]
+        values = [summary.get(comparison.primary, np.nan) for summary in summaries]
+        (dots,) = axes.plot(values, rows + shift, markersize=7, alpha=0.85, **_dot(tracker))
+        entries.append((tracker, tracker.summary, comparison.primary, dots))
+    _ranked_legend(axes, comparison, entries)
+    labels = [f"{long_name(a)}: {len(names)}" for a, names in groups.items()]
+    axes.set_yticks(rows, labels)
+    axes.set(xlabel=comparison.primary, ylim=(len(groups) - 0.5, -0.5), xlim=(0, 1))
+    return figure
+
+
+def _with_curve(comparison: Comparison, kind: str) -> List[TrackerScores]:
+    return [t for t in comparison.scored if kind in t.summary.get("curves", {})]
+
+
+def _has_curve(comparison: Comparison, kind: str) -> bool:
+    """Whether the protocol has a curve of CURVES; "precision" of long-term tracking is another."""
+    return bool(_with_curve(comparison, kind)) and not _with_curve(comparison, "recall")
+
+
+def _axes(comparison: Comparison, title: str):
+    figure, (axes,) = panels(1, 1, *SIZE)
+    name = comparison.dataset
+    name = name if len(name) <= 40 else "..." + name[-37:]
+    axes.set_title(f"{title}, {name}", fontsize=11)
+    return figure, axes
+
+
+def _dot(tracker: TrackerScores) -> Dict:
+    """Looks of a single point of a tracker."""
+    marker = MARKERS[tracker.number // len(COLORS) % len(MARKERS)]
+    return {"color": style(tracker)["color"], "marker": marker, "linestyle": ""}
+
+
+def _draw_curves(axes, comparison: Comparison, summaries: Dict, kind: str, legend_size=9) -> None:
+    """Curves of the trackers (by number), legend ranked by the measure of the plot."""
+    curve, entries = CURVES[kind], []
+    reported = [m for m in comparison.protocol.measures if m in curve.measures]
+    measure = (reported or curve.measures)[0]
+    for tracker in comparison.scored:
+        summary = summaries[tracker.number]
+        values = summary.get("curves", {}).get(kind)
+        if values is not None:
+            thresholds = np.linspace(0, curve.top, len(values))
+            (line,) = axes.plot(thresholds, values, **style(tracker))
+            entries.append((tracker, summary, measure, line))
+    _ranked_legend(axes, comparison, entries, legend_size)
+    axes.set(xlim=(0, curve.top), ylim=(0, 1))
+
+
+def _ranked_legend(
+    axes, comparison: Comparison, entries: Sequence[Tuple[TrackerScores, Dict, str, Line2D]], size=9
+) -> None:
+    """Legend of (tracker, summary, measure, line): the largest value first and its line on top;
+    after them the trackers that lack sequences."""
+    keys = {}
+    for tracker, summary, measure, line in entries:
+        # rounded, so that equal ones stay in the order of the trackers
+        value = round(float(np.nan_to_num(summary.get(measure, np.nan), nan=-1)), 6)
+        keys[line] = (not comparison.complete(tracker), -value)
+        text = comparison.shown(summary, measure) or "-"
+        line.set_label(f"{comparison.marked(tracker)} [{text}]")
+    lines = sorted(keys, key=keys.get)
+    for rank, line in enumerate(lines):
+        line.set(linewidth=1.8, zorder=3 + len(lines) - rank)
+    more = len(lines) - MOST_IN_LEGEND
+    if more > 0:
+        rest = Line2D([], [], linestyle="", label=f"... and {more} more")
+        lines = [*lines[:MOST_IN_LEGEND], rest]
+    legend_beside(axes, lines, size)
