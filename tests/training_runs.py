@@ -6,8 +6,21 @@ import cv2
 import numpy as np
 import torch
 from detectron2.engine import HookBase
+from torch import nn
 
 from sot.engine import Trainer
+
+
+class Slope(nn.Module):
+    """A loss with the gradients (3, 4) and 12, whose norm is 13."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(1))
+        self.unused = nn.Parameter(torch.zeros(1))
+
+    def forward(self, _batch):
+        return {"loss": (self.a * torch.tensor([3.0, 4.0])).sum() + 12 * self.b.sum()}
 
 
 def write_sequences(root, **lengths):

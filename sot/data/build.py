@@ -133,7 +133,9 @@ def _prepare_worker(exiting, _worker_id):
     cv2.setNumThreads(0)
     # Terminals and clusters send their signals to all processes, but the trainer needs batches
     # until it stops, and ends the workers itself: the last ones, as it exits, by SIGTERM.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name in ("SIGINT", "SIGHUP"):
+        if hasattr(signal, name):  # there is no SIGHUP on Windows
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0) if exiting.is_set() else None)
 
 

@@ -1,5 +1,6 @@
 """Which checkpoints a folder keeps, and whether they belong to the run that is to start there."""
 
+import json
 import logging
 import os
 import re
@@ -9,15 +10,17 @@ import torch
 import yaml
 from detectron2.checkpoint import Checkpointer
 from detectron2.config import CfgNode
-from detectron2.engine.hooks import PeriodicCheckpointer
+from detectron2.engine import hooks
+from torch import nn
 
+from ..checkpoint import SOTCheckpointer
 from ..checkpoint.pysot import first_of
-from ..utils.files import remove_partial_files
+from ..utils.files import atomic_write, remove_partial_files
 
-__all__ = ["LastCheckpoints", "check_output_dir", "optimizer_mismatch"]
+__all__ = ["BestCheckpointer", "LastCheckpoints", "check_output_dir", "optimizer_mismatch"]
 
 
-class LastCheckpoints(PeriodicCheckpointer):
+class LastCheckpoints(hooks.PeriodicCheckpointer):
     """Periodic checkpoints of which the last ones stay, those of before a resume counted.
     model_final, model_best and the checkpoints of another run stay in any case; what a
     killed run has left of a file that it was writing does not."""
@@ -44,6 +47,55 @@ class LastCheckpoints(PeriodicCheckpointer):
         self.recent_checkpoints = [earlier[iteration] for iteration in sorted(earlier)]
         while len(self.recent_checkpoints) > self.max_to_keep:
             self.path_manager.rm(self.recent_checkpoints.pop(0))
+
+
+class BestCheckpointer(hooks.BestCheckpointer):
+    """
+    detectron2's, for weights alone: after each evaluation whose result is better than all before,
+    ``model_best.pth``; and beside it ``model_best.json`` with measure, value and iteration, so
+    that a resumed run knows what to beat. It goes after the hook that evaluates.
+    """
+
+    def __init__(self, eval_period: int, model: nn.Module, output_dir: str, measure: str):
+        """
+        Args:
+            eval_period: in iterations, that of the evaluation.
+            model: whose weights are evaluated, not wrapped in DistributedDataParallel.
+            output_dir: folder of the two files.
+            measure: name of a result in the event storage; more is better.
+        """
+        super().__init__(eval_period, _UntaggedCheckpointer(model, output_dir), measure)
+        self.measure = measure
+        self.note = os.path.join(output_dir, "model_best.json")
+
+    def before_train(self):
+        if self.trainer.start_iter == 0 or not os.path.isfile(self.note):
+            return
+        with open(self.note) as f:
+            best = json.load(f)
+        if best["measure"] == self.measure:
+            self.best_metric, self.best_iter = best["value"], best["iteration"]
+
+    def after_step(self):
+        self._check(super().after_step)
+
+    def after_train(self):
+        self._check(super().after_train)
+
+    def _check(self, check):
+        before = self.best_metric
+        check()
+        if self.best_metric != before:
+            best = {"measure": self.measure, "value": self.best_metric}
+            with atomic_write(self.note, "w") as f:
+                json.dump({**best, "iteration": self.best_iter}, f)
+
+
+class _UntaggedCheckpointer(SOTCheckpointer):
+    """For files that --resume does not go on from."""
+
+    def tag_last_checkpoint(self, last_filename_basename):
+        pass
 
 
 def check_output_dir(cfg: CfgNode, resume: bool) -> None:

@@ -11,11 +11,11 @@ from typing import Callable, Optional
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from detectron2.engine import launch as launch_on_gpus
 from detectron2.utils import comm
 from torch import nn
 
-from .signals import FirstSignal
+from ..utils.command_line import INTERRUPTED, print_error
+from .interrupt import FirstSignal
 
 __all__ = [
     "broadcast_buffers",
@@ -39,9 +39,9 @@ def launch(
     """Run ``main_func(*args)`` in each process of a job.
 
     Under torchrun, or whatever else sets RANK, LOCAL_RANK and WORLD_SIZE, this process is one of
-    them. Else they are started here: on GPUs by detectron2's launch, on the CPU likewise but with
-    gloo (detectron2 0.6 refuses to). SIGINT and SIGTERM to the launching process are passed on to
-    them; it waits for them to end. A second one ends all at once.
+    them. Otherwise they are started here, as detectron2's launch does, which in version 0.6 refuses
+    a CPU. SIGINT, SIGTERM and SIGHUP to the launching process are passed on to them; it waits for
+    them to end. A second one ends all at once.
 
     Args:
         main_func: can be pickled.
@@ -66,7 +66,7 @@ def launch(
             int(os.environ[name]) for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE")
         )
         local_size = int(os.environ.get("LOCAL_WORLD_SIZE", world_size))
-        _join(rank, world_size, local_rank, local_size, use_gpus, "env://", timeout)
+        _join(rank, local_rank, world_size, local_size, use_gpus, "env://", timeout)
         main_func(*args)
         dist.destroy_process_group()
         return
@@ -80,15 +80,9 @@ def launch(
     with tempfile.TemporaryDirectory() as folder:
         url = f"file://{folder}/rendezvous" if dist_url == "auto" else dist_url
         try:
-            if use_gpus:
-                launch_on_gpus(
-                    *(main_func, num_processes, num_machines, machine_rank, url, args),
-                    timeout=timedelta(seconds=timeout),
-                )
-            else:
-                first_rank = machine_rank * num_processes
-                job = (first_rank, world_size, num_processes, url, timeout, main_func, args)
-                mp.spawn(_cpu_process, args=job, nprocs=num_processes)
+            job = (world_size, num_processes, use_gpus, url, timeout)
+            first_rank = machine_rank * num_processes
+            mp.spawn(_process, args=(first_rank, job, main_func, args), nprocs=num_processes)
         except mp.ProcessExitedException as e:
             if forwarded.received and e.signal_name:
                 sys.exit(128 + forwarded.received)
@@ -98,7 +92,7 @@ def launch(
         except KeyboardInterrupt:  # the second signal
             for process in mp.active_children():
                 process.kill()
-            sys.exit(130)
+            sys.exit(INTERRUPTED)
         finally:
             forwarded.restore()
 
@@ -109,23 +103,23 @@ def _forward(number: int) -> None:
             os.kill(process.pid, number)
 
 
-def _cpu_process(
-    local_rank, first_rank, world_size, local_size, url, timeout, main_func, args
-) -> None:
-    torch.set_num_threads(max(1, torch.get_num_threads() // local_size))
+def _process(local_rank, first_rank, job, main_func, args) -> None:
+    _, local_size, use_gpus, *_ = job
+    if not use_gpus:
+        torch.set_num_threads(max(1, torch.get_num_threads() // local_size))
     with one_line_errors():
-        _join(first_rank + local_rank, world_size, local_rank, local_size, False, url, timeout)
+        _join(first_rank + local_rank, local_rank, *job)
     main_func(*args)
     dist.destroy_process_group()
 
 
-def _join(rank, world_size, local_rank, local_size, use_gpu, url, timeout) -> None:
+def _join(rank, local_rank, world_size, local_size, use_gpus, url, timeout) -> None:
     """Make this process ``rank`` of the job."""
-    if use_gpu:
+    if use_gpus:
         torch.cuda.set_device(local_rank)
     try:
         dist.init_process_group(
-            "nccl" if use_gpu else "gloo",
+            "nccl" if use_gpus else "gloo",
             init_method=url,
             rank=rank,
             world_size=world_size,
@@ -180,16 +174,16 @@ def one_line_errors():
     except (FloatingPointError, OSError, ValueError) as e:
         shared = getattr(e, "on_all_ranks", False)
         if comm.is_main_process():
-            print(f"error: {e}", file=sys.stderr, flush=True)
+            print_error(e)
         elif not shared:
-            print(f"error: rank {comm.get_rank()}: {e}", file=sys.stderr, flush=True)
+            print_error(f"rank {comm.get_rank()}: {e}")
         if shared:
             comm.synchronize()  # the first that leaves takes the others along
         sys.exit(1)
     except KeyboardInterrupt:
         if mp.parent_process():  # which may pass on what a terminal has sent
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-        sys.exit(130)  # as a shell has it
+        sys.exit(INTERRUPTED)
 
 
 def broadcast_buffers(model: nn.Module) -> None:

@@ -2,13 +2,14 @@
 
 import logging
 from collections import defaultdict
-from typing import Any, Dict, List, Type
+from typing import Any, Dict, List, Optional
 
 import torch
 from detectron2.config import CfgNode
 from detectron2.engine import HookBase
 from detectron2.solver import LRMultiplier, build_lr_scheduler, get_default_optimizer_params
 from detectron2.solver.build import maybe_add_gradient_clipping
+from detectron2.utils import comm
 from fvcore.common.param_scheduler import (
     CompositeParamScheduler,
     ConstantParamScheduler,
@@ -22,18 +23,15 @@ __all__ = [
     "StagedUnfreezing",
     "build_siamese_lr_scheduler",
     "build_siamese_optimizer",
+    "full_model_clipping",
     "parameter_groups",
 ]
 
 
 def build_siamese_optimizer(cfg: CfgNode, model: nn.Module) -> Optimizer:
     """
-    SOLVER.OPTIMIZER over :func:`parameter_groups`, with gradient clipping: detectron2's, or by the
-    norm of all gradients together, CLIP_TYPE "full_model".
-
-    A group whose learning rate is 0 stands still: its gradients are dropped before each step, so
-    that they count neither in the norm to clip nor in momentum and moments, and when the rate
-    rises it begins as if the training had just begun.
+    SOLVER.OPTIMIZER over :func:`parameter_groups`, with detectron2's gradient clipping. That of
+    CLIP_TYPE "full_model" is done by the CheckedTrainer.
 
     Raises:
         ValueError: SOLVER.OPTIMIZER is not known; see also parameter_groups.
@@ -47,15 +45,17 @@ def build_siamese_optimizer(cfg: CfgNode, model: nn.Module) -> Optimizer:
         kind = torch.optim.AdamW
     else:
         raise ValueError(f"SOLVER.OPTIMIZER must be 'SGD' or 'AdamW', not {solver.OPTIMIZER!r}")
-    if solver.CLIP_GRADIENTS.ENABLED and solver.CLIP_GRADIENTS.CLIP_TYPE == "full_model":
-        kind = _with_full_model_clipping(kind, solver.CLIP_GRADIENTS)
-    else:
+    if full_model_clipping(cfg) is None:
         kind = maybe_add_gradient_clipping(cfg, kind)
     groups = parameter_groups(cfg, model)
     _log(groups, cfg)
-    optimizer = kind(groups, **options)
-    optimizer.register_step_pre_hook(_drop_gradients_of_resting_groups)
-    return optimizer
+    return kind(groups, **options)
+
+
+def full_model_clipping(cfg: CfgNode) -> Optional[float]:
+    """What the norm of all gradients together is clipped to; None if it is not."""
+    clip = cfg.SOLVER.CLIP_GRADIENTS
+    return clip.CLIP_VALUE if clip.ENABLED and clip.CLIP_TYPE == "full_model" else None
 
 
 def parameter_groups(cfg: CfgNode, model: nn.Module) -> List[Dict[str, Any]]:
@@ -137,29 +137,13 @@ def _log(groups: List[Dict[str, Any]], cfg: CfgNode) -> None:
         logger.warning("SOLVER.UNFREEZE keeps random weights for a while: MODEL.WEIGHTS is empty")
 
 
-def _drop_gradients_of_resting_groups(optimizer: Optimizer, *_) -> None:
-    for group in optimizer.param_groups:
-        if group["lr"] == 0:
-            for p in group["params"]:
-                p.grad = None
-
-
-def _with_full_model_clipping(kind: Type[Optimizer], clip: CfgNode) -> Type[Optimizer]:
-    class FullModelClipping(kind):
-        def step(self, closure=None):
-            params = [p for group in self.param_groups for p in group["params"]]
-            nn.utils.clip_grad_norm_(params, clip.CLIP_VALUE, clip.NORM_TYPE)
-            return super().step(closure)
-
-    return FullModelClipping
-
-
 class StagedUnfreezing(HookBase):
     """
-    Modules of SOLVER.UNFREEZE stand still before their iteration: their learning rate is 0, and
-    they are in evaluation mode, which keeps the statistics of their norms. Their parameters keep
-    requires_grad, since DistributedDataParallel never synchronises one that had it off when it was
-    wrapped, and the optimizer's groups are the same after a resume.
+    Modules of SOLVER.UNFREEZE rest before their iteration: their learning rate is 0, and they are
+    in evaluation mode, which keeps the statistics of their norms. In one process they have no
+    backward pass either. With several their parameters keep requires_grad, since
+    DistributedDataParallel waits for the gradients of all that had it on when it was wrapped, and
+    never synchronises one that had it off. The optimizer's groups are the same at all times.
     """
 
     def __init__(self, cfg: CfgNode, model: nn.Module):
@@ -185,6 +169,9 @@ class StagedUnfreezing(HookBase):
         for group, start in zip(self.trainer.optimizer.param_groups, self.group_starts):
             if now < start:
                 group["lr"] = 0.0
+            if start and comm.get_world_size() == 1:
+                for p in group["params"]:
+                    p.requires_grad_(now >= start)
 
 
 def build_siamese_lr_scheduler(cfg: CfgNode, optimizer: Optimizer) -> LRMultiplier:
@@ -211,17 +198,18 @@ def build_siamese_lr_scheduler(cfg: CfgNode, optimizer: Optimizer) -> LRMultipli
             f"SOLVER.WARMUP_ITERS ({solver.WARMUP_ITERS}) must be less than "
             f"SOLVER.MAX_ITER ({solver.MAX_ITER})"
         )
-    if solver.WARMUP_METHOD == "linear":
-        warmup = LinearParamScheduler(solver.WARMUP_FACTOR, 1.0)
-    elif solver.WARMUP_METHOD == "constant":
-        warmup = ConstantParamScheduler(solver.WARMUP_FACTOR)
-    else:
+    warmups = {
+        "linear": LinearParamScheduler(solver.WARMUP_FACTOR, 1.0),
+        "constant": ConstantParamScheduler(solver.WARMUP_FACTOR),
+    }
+    if solver.WARMUP_METHOD not in warmups:
         raise ValueError(
             f"SOLVER.WARMUP_METHOD must be 'linear' or 'constant', not {solver.WARMUP_METHOD!r}"
         )
+    fall = ExponentialParamScheduler(1.0, solver.BASE_LR_END / solver.BASE_LR)
     length = solver.WARMUP_ITERS / solver.MAX_ITER
     schedule = CompositeParamScheduler(
-        [warmup, ExponentialParamScheduler(1.0, solver.BASE_LR_END / solver.BASE_LR)],
+        [warmups[solver.WARMUP_METHOD], fall],
         interval_scaling=["rescaled", "rescaled"],
         lengths=[length, 1 - length],
     )

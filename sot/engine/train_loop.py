@@ -10,15 +10,23 @@ import torch.distributed as dist
 from detectron2.config import CfgNode
 from detectron2.engine import SimpleTrainer
 from detectron2.utils import comm
+from detectron2.utils.events import get_event_storage
 
+from ..utils.cpu import cpu_has_bfloat16
 from .distributed import raise_on_all_ranks
-from .hooks import gradient_norm
-from .precision import cpu_has_bfloat16
 
 try:
     from torch.amp import GradScaler
 except ImportError:  # torch before 2.3
     from torch.cuda.amp import GradScaler
+try:
+    from torch.nn.utils import get_total_norm
+except ImportError:  # torch before 2.6
+
+    def get_total_norm(grads, norm_type):
+        norms = [torch.linalg.vector_norm(g, norm_type) for g in grads]
+        return torch.linalg.vector_norm(torch.stack(norms), norm_type)
+
 
 __all__ = ["CheckedTrainer", "amp_dtype"]
 
@@ -48,21 +56,40 @@ def amp_dtype(cfg: CfgNode) -> Optional[torch.dtype]:
 
 class CheckedTrainer(SimpleTrainer):
     """SimpleTrainer with mixed precision on any device (detectron2's AMPTrainer is for CUDA), which
-    stops all ranks before the optimizer's step if the loss of one or the gradient is not finite."""
+    stops all ranks before the optimizer's step if the loss of one or the gradient is not finite,
+    and can clip the norm of all gradients together.
 
-    def __init__(self, model, data_loader, optimizer, dtype: Optional[torch.dtype] = None):
+    A parameter group whose learning rate is 0 rests: its gradients are dropped before the step, so
+    that they count neither in the norm nor in momentum and moments, and when the rate rises it
+    begins as if the training had just begun.
+    """
+
+    def __init__(
+        self,
+        model,
+        data_loader,
+        optimizer,
+        dtype: Optional[torch.dtype] = None,
+        max_norm: Optional[float] = None,
+        norm_type: float = 2.0,
+    ):
         """
         Args:
             model, data_loader, optimizer: as for SimpleTrainer.
             dtype: of autocast; None = no autocast. With float16 gradients are scaled.
+            max_norm: what the norm of all gradients together is clipped to; None = no clipping.
+            norm_type: p of that norm.
         """
         super().__init__(model, data_loader, optimizer)
         device = next(model.parameters()).device.type
         self.autocast = torch.autocast(device, dtype or torch.bfloat16, enabled=dtype is not None)
         self.grad_scaler = GradScaler(enabled=dtype == torch.float16)
+        self.max_norm, self.norm_type = max_norm, norm_type
 
     def run_step(self):
-        """
+        """Beside the losses, ``grad_norm`` goes into the event storage: the norm of the gradients
+        before clipping, without the factor of AMP's scaler.
+
         Raises:
             FloatingPointError: on all ranks; names the pairs of the first rank whose loss is bad,
                 or those of all ranks if only the gradient is.
@@ -75,10 +102,34 @@ class CheckedTrainer(SimpleTrainer):
         self.optimizer.zero_grad()
         self.grad_scaler.scale(sum(losses.values())).backward()
         self._check_losses(losses, data)
-        self._check_gradient(data)
+        self.grad_scaler.unscale_(self.optimizer)
+        norm = self._clip_gradients()
+        if math.isfinite(norm):
+            get_event_storage().put_scalar("grad_norm", norm, smoothing_hint=False)
+        elif not self.grad_scaler.is_enabled():  # which leaves out such a step, for a smaller scale
+            self._refuse_gradient(norm, data)
         self._write_metrics(losses, data_time)
         self.grad_scaler.step(self.optimizer)
         self.grad_scaler.update()
+
+    def _clip_gradients(self) -> float:
+        """The norm of all gradients, taken as one vector, before they are clipped; the same on all
+        ranks."""
+        grads = []
+        for group in self.optimizer.param_groups:
+            for p in group["params"]:
+                if group["lr"] == 0:
+                    p.grad = None
+                elif p.grad is not None:
+                    grads.append(p.grad)
+        if not grads:
+            return 0.0
+        norm = get_total_norm(grads, self.norm_type)
+        if self.max_norm is not None:
+            factor = (self.max_norm / (norm + 1e-6)).clamp(max=1)
+            for grad in grads:
+                grad.mul_(factor)
+        return norm.item()
 
     def _check_losses(self, losses: Dict[str, torch.Tensor], data: List[Dict]) -> None:
         values = torch.stack([v.detach().float() for v in losses.values()])
@@ -97,12 +148,7 @@ class CheckedTrainer(SimpleTrainer):
             )
         raise_on_all_ranks(error)
 
-    def _check_gradient(self, data: List[Dict]) -> None:
-        if self.grad_scaler.is_enabled():  # which leaves such a step out and tries a smaller scale
-            return
-        norm = gradient_norm(self.optimizer)  # the same on all ranks
-        if math.isfinite(norm):
-            return
+    def _refuse_gradient(self, norm: float, data: List[Dict]) -> None:
         pairs = "; ".join(comm.all_gather(_names(data)))
         raise_on_all_ranks(
             FloatingPointError(

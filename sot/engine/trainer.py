@@ -5,25 +5,30 @@ import os
 import weakref
 
 import torch
-from detectron2.engine import DefaultTrainer, TrainerBase, create_ddp_model
-from detectron2.engine.hooks import EvalHook, PeriodicCheckpointer
+from detectron2.engine import DefaultTrainer, TrainerBase, create_ddp_model, hooks
 from detectron2.evaluation import inference_on_dataset, print_csv_format
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
-from torch.nn.parallel import DistributedDataParallel
+from fvcore.nn.precise_bn import get_bn_modules
+from torch import nn
 
 from ..checkpoint import SOTCheckpointer
 from ..data import build_siamese_test_loader, build_siamese_train_loader
 from ..evaluation import SOTEvaluator, task_prefixes, tracker_fingerprint
 from ..evaluation.protocols import get_protocol
 from ..tracking import build_siamese_tracker
-from .checkpoints import LastCheckpoints, optimizer_mismatch
+from ..utils.cpu import keep_freed_memory
+from .checkpoints import BestCheckpointer, LastCheckpoints, optimizer_mismatch
 from .distributed import broadcast_buffers, same_on_all_ranks
 from .ema import AverageWeights, WeightAverage
-from .hooks import BestCheckpointer, ScalarPrinter, SeedEachIteration, WatchTraining
+from .hooks import ScalarPrinter, SeedEachIteration, WatchTraining
 from .interrupt import StopOnSignal
-from .memory import keep_freed_memory
-from .solver import StagedUnfreezing, build_siamese_lr_scheduler, build_siamese_optimizer
+from .solver import (
+    StagedUnfreezing,
+    build_siamese_lr_scheduler,
+    build_siamese_optimizer,
+    full_model_clipping,
+)
 from .teacher import TeacherMapper, build_teacher, search_positions
 from .train_loop import CheckedTrainer, amp_dtype
 from .vis import VisualizePairs
@@ -63,7 +68,8 @@ class Trainer(DefaultTrainer):
         optimizer = self.build_optimizer(cfg, model)
         # device_ids are for inputs, which the model itself moves; None is right on a CPU too
         ddp_model = create_ddp_model(model, device_ids=None, broadcast_buffers=False)
-        self._trainer = CheckedTrainer(ddp_model, data_loader, optimizer, dtype)
+        clipping = full_model_clipping(cfg), cfg.SOLVER.CLIP_GRADIENTS.NORM_TYPE
+        self._trainer = CheckedTrainer(ddp_model, data_loader, optimizer, dtype, *clipping)
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
         self.checkpointer = SOTCheckpointer(
             model, cfg.OUTPUT_DIR, allow_backbone_only=True, trainer=weakref.proxy(self)
@@ -87,41 +93,64 @@ class Trainer(DefaultTrainer):
         return scaled
 
     def build_hooks(self):
-        hooks = [SeedEachIteration(max(self.cfg.SEED, 0)), *super().build_hooks()]
-        if self.cfg.SOLVER.UNFREEZE:
-            hooks.insert(1, StagedUnfreezing(self.cfg, self.checkpointer.model))
-        if self.cfg.SOLVER.EMA.ENABLED:
-            model = self.checkpointer.model  # not wrapped
-            self.average = WeightAverage(model, self.cfg.SOLVER.EMA.DECAY)
-            self.checkpointer.add_checkpointable("ema", self.average)
-            hooks.insert(1, AverageWeights(self.average, model))  # before checkpoints are written
-        if comm.is_main_process():
-            self._add_watchers(hooks)
-        period, keep = self.cfg.SOLVER.CHECKPOINT_PERIOD, self.cfg.SOLVER.CHECKPOINT_KEEP
-        periodic = LastCheckpoints(self.checkpointer, period, keep)
-        hooks = [periodic if isinstance(h, PeriodicCheckpointer) else h for h in hooks]
-        evaluation = EvalHook(self.cfg.TEST.EVAL_PERIOD, self._evaluate)
-        hooks = [evaluation if isinstance(h, EvalHook) else h for h in hooks]
+        """All hooks, in the order in which they run before and after each iteration."""
+        cfg, main = self.cfg, comm.is_main_process()
+        model = self.checkpointer.model  # not wrapped in DistributedDataParallel
         self._stop = StopOnSignal(self.checkpointer)
-        return [*hooks, self._stop]
+        self.average = None
+        if cfg.SOLVER.EMA.ENABLED:
+            self.average = WeightAverage(model, cfg.SOLVER.EMA.DECAY)
+            self.checkpointer.add_checkpointable("ema", self.average)
+        return [
+            SeedEachIteration(max(cfg.SEED, 0)),
+            # before the hook that sets the next learning rate, and the first that is timed
+            WatchTraining(cfg.SOLVER.IMS_PER_BATCH) if main else None,
+            # before checkpoints are written and the average is evaluated
+            AverageWeights(self.average, model) if self.average is not None else None,
+            StagedUnfreezing(cfg, model) if cfg.SOLVER.UNFREEZE else None,
+            hooks.IterationTimer(),
+            hooks.LRScheduler(),
+            self._precise_norms(),  # before they are evaluated and written
+            # before the evaluation: if that fails, the checkpoint is there
+            self._periodic_checkpointer() if main else None,
+            hooks.EvalHook(cfg.TEST.EVAL_PERIOD, self._evaluate),
+            VisualizePairs(cfg.VIS_PERIOD) if main else None,
+            self._best_checkpointer() if main else None,  # after the evaluation that it looks at
+            # writes what those before it have found
+            hooks.PeriodicWriter(self.build_writers(), period=20) if main else None,
+            self._stop,  # after all that the others do in an iteration
+        ]
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """The network whose weights are tested: their average, if there is one."""
+        return self.checkpointer.model if self.average is None else self.average.module
 
     def _evaluate(self):
-        model = self.average.module if self.cfg.SOLVER.EMA.ENABLED else self.model
-        self._last_eval_results = self.test(self.cfg, model, stoppable=self._stop.stoppable)
-        return self._last_eval_results
+        results = self.test(self.cfg, self.evaluated, stoppable=self._stop.stoppable)
+        self._last_eval_results = results
+        return results
 
-    def _add_watchers(self, hooks):
-        """Those of the main process alone; the last of ``hooks`` writes what they find."""
+    def _precise_norms(self):
+        """TEST.PRECISE_BN, as DefaultTrainer has it."""
+        test = self.cfg.TEST
+        if not test.PRECISE_BN.ENABLED or not get_bn_modules(self.model):
+            return None
+        loader = self.build_train_loader(self.cfg)  # another one, so that training's goes on
+        return hooks.PreciseBN(test.EVAL_PERIOD, self.model, loader, test.PRECISE_BN.NUM_ITER)
+
+    def _periodic_checkpointer(self):
+        solver = self.cfg.SOLVER
+        return LastCheckpoints(self.checkpointer, solver.CHECKPOINT_PERIOD, solver.CHECKPOINT_KEEP)
+
+    def _best_checkpointer(self):
         cfg = self.cfg
-        hooks.insert(1, WatchTraining(cfg.SOLVER.IMS_PER_BATCH))
-        hooks.insert(-1, VisualizePairs(cfg.VIS_PERIOD))
-        if cfg.TEST.EVAL_PERIOD > 0 and cfg.DATASETS.TEST:
-            evaluated = self.average.module if cfg.SOLVER.EMA.ENABLED else self.checkpointer.model
-            first, prefix = cfg.DATASETS.TEST[0], task_prefixes(cfg.DATASETS.TEST)[0]
-            protocol = get_protocol(first, cfg.TEST.PROTOCOL)
-            measure = f"{prefix}{protocol.task}/{protocol.primary}"
-            best = BestCheckpointer(cfg.TEST.EVAL_PERIOD, evaluated, cfg.OUTPUT_DIR, measure)
-            hooks.insert(-1, best)
+        if not cfg.TEST.EVAL_PERIOD > 0 or not cfg.DATASETS.TEST:
+            return None
+        first, prefix = cfg.DATASETS.TEST[0], task_prefixes(cfg.DATASETS.TEST)[0]
+        protocol = get_protocol(first, cfg.TEST.PROTOCOL)
+        measure = f"{prefix}{protocol.task}/{protocol.primary}"
+        return BestCheckpointer(cfg.TEST.EVAL_PERIOD, self.evaluated, cfg.OUTPUT_DIR, measure)
 
     def build_writers(self):
         return [*super().build_writers(), ScalarPrinter()]
@@ -195,7 +224,6 @@ class Trainer(DefaultTrainer):
         names = cfg.DATASETS.TEST
         prefixes = task_prefixes(names)
         broadcast_buffers(model)
-        model = model.module if isinstance(model, DistributedDataParallel) else model
         tracker = build_siamese_tracker(cfg, model)
         fingerprint = tracker_fingerprint(cfg, model)
         if evaluators is None:

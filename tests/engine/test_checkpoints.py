@@ -1,15 +1,21 @@
+import json
 import logging
 import os
 
 import pytest
 import torch
-from detectron2.engine import SimpleTrainer
+from detectron2.engine import SimpleTrainer, hooks
 from torch import nn
+from training_runs import Slope
 
 from sot.checkpoint import SOTCheckpointer
 from sot.config import load_config
-from sot.engine.checkpoints import LastCheckpoints, check_output_dir, optimizer_mismatch
-from sot.engine.train_loop import CheckedTrainer
+from sot.engine.checkpoints import (
+    BestCheckpointer,
+    LastCheckpoints,
+    check_output_dir,
+    optimizer_mismatch,
+)
 
 
 class Net(nn.Module):
@@ -56,6 +62,57 @@ class TestLastCheckpoints:
     def test_another_run_in_the_same_folder_loses_only_what_is_overwritten(self, tmp_path):
         assert self.train(tmp_path, 0, 6, keep=0) == "012345"
         assert self.train(tmp_path, 0, 3, keep=2) == "12345"
+
+
+class TestBestCheckpointer:
+    """Evaluations of a model whose ``b`` falls by 6 each iteration."""
+
+    def run(self, folder, results, start=0, measure="ope/success_auc"):
+        """Train on from ``start``; ``results`` of the evaluations after each iteration."""
+        model, results = Slope(), iter(results)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+        trainer = SimpleTrainer(model, iter([None] * 100), optimizer)
+        evaluate = hooks.EvalHook(1, lambda: {"ope": {"success_auc": next(results)}})
+        best = BestCheckpointer(1, model, str(folder), measure)
+        trainer.register_hooks([evaluate, best])
+        trainer.train(start, start + 3)
+
+    def best(self, folder):
+        note = json.loads((folder / "model_best.json").read_text())
+        file = torch.load(folder / "model_best.pth", weights_only=True)
+        return note["value"], note["iteration"], file["model"]["b"].item()
+
+    def test_keeps_the_best(self, tmp_path):
+        self.run(tmp_path, [0.25, 0.75, 0.5])
+        assert self.best(tmp_path) == (0.75, 1, -12.0)
+
+    def test_last_evaluation_counts(self, tmp_path):
+        self.run(tmp_path, [0.25, 0.5, 0.75])
+        assert self.best(tmp_path) == (0.75, 3, -18.0)  # detectron2 calls "after the last" 3
+
+    def test_resumed_run_knows_what_to_beat(self, tmp_path):
+        self.run(tmp_path, [0.25, 0.75, 0.5])
+        self.run(tmp_path, [0.25, 0.5, 0.625], start=3)
+        assert self.best(tmp_path) == (0.75, 1, -12.0)
+        self.run(tmp_path, [0.25, 0.875, 0.625], start=3)
+        assert self.best(tmp_path) == (0.875, 4, -12.0)
+
+    def test_new_run_and_another_measure_begin_anew(self, tmp_path):
+        self.run(tmp_path, [0.25, 0.75, 0.5])
+        self.run(tmp_path, [0.125, 0.25, 0.125])
+        assert self.best(tmp_path) == (0.25, 1, -12.0)
+        note = tmp_path / "model_best.json"
+        note.write_text(note.read_text().replace("success_auc", "average_overlap"))
+        self.run(tmp_path, [0.125, 0.125, 0.1875], start=3)
+        assert self.best(tmp_path) == (0.1875, 6, -18.0)
+
+    def test_it_is_no_checkpoint_to_resume_from(self, tmp_path):
+        (tmp_path / "last_checkpoint").write_text("model_0000001.pth")
+        self.run(tmp_path, [0.25, 0.75, 0.5])
+        assert (tmp_path / "last_checkpoint").read_text() == "model_0000001.pth"
+        assert set(torch.load(tmp_path / "model_best.pth", weights_only=True)) == {
+            *("model", "iteration")
+        }
 
 
 class TestOutputDir:
@@ -137,31 +194,3 @@ class TestOptimizer:
         problem = optimizer_mismatch(one.state_dict(), torch.optim.AdamW(self.parameters(1), 0.1))
         assert problem.startswith("its optimizer has dampening, momentum, nesterov, this one ")
         assert "amsgrad, betas" in problem
-
-
-class Scaler:
-    """Instead of the gradient scaler, which works on GPUs alone."""
-
-    def __init__(self, scale):
-        self.scale = scale
-
-    def is_enabled(self):
-        return True
-
-    def state_dict(self):
-        return {"scale": self.scale}
-
-    def load_state_dict(self, state):
-        self.scale = state["scale"]
-
-
-def test_scaler_of_mixed_precision_is_in_the_state():
-    def trainer(scale):
-        net = Net()
-        loop = CheckedTrainer(net, [], torch.optim.SGD(net.parameters(), 0.1))
-        loop.grad_scaler = Scaler(scale)
-        return loop
-
-    again = trainer(65536.0)
-    again.load_state_dict(trainer(512.0).state_dict())
-    assert again.grad_scaler.scale == 512.0

@@ -304,18 +304,3 @@ def test_error_in_one_line(capsys, error):
     with pytest.raises(SystemExit) as e, one_line_errors():
         raise error("what is wrong")
     assert e.value.code == 1 and capsys.readouterr().err == "error: what is wrong\n"
-
-
-class TestPrecision:
-    def dtype(self, *opts):
-        return train_loop.amp_dtype(load_config(CONFIG, list(opts)))
-
-    def test_of_a_gpu(self):
-        cuda = ("MODEL.DEVICE", "cuda", "SOLVER.AMP.ENABLED", True, "SOLVER.AMP.PRECISION")
-        assert self.dtype(*cuda, "float16") == torch.float16
-        assert self.dtype(*cuda, "bfloat16") == torch.bfloat16
-        assert self.dtype("SOLVER.AMP.ENABLED", False) is None
-
-    def test_unknown_one_is_named(self):
-        with pytest.raises(ValueError, match="SOLVER.AMP.PRECISION .*'half'"):
-            self.dtype("SOLVER.AMP.PRECISION", "half")

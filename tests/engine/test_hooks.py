@@ -3,90 +3,26 @@ from pathlib import Path
 
 import pytest
 import torch
-from detectron2.config import get_cfg
 from detectron2.engine import HookBase, SimpleTrainer, hooks
-from detectron2.solver.build import maybe_add_gradient_clipping
 from detectron2.utils.events import JSONWriter
-from torch import nn
+from training_runs import Slope
 
 from sot.checkpoint.checkpointer import averaged_weights, read_checkpoint
 from sot.engine import Trainer
-from sot.engine.hooks import (
-    BestCheckpointer,
-    ScalarPrinter,
-    WatchTraining,
-    gradient_norm,
-    learning_rates,
-)
+from sot.engine.hooks import ScalarPrinter, WatchTraining, learning_rates
 
 
-class Slope(nn.Module):
-    """A loss with the gradients (3, 4) and 12, whose norm is 13."""
-
-    def __init__(self):
-        super().__init__()
-        self.a, self.b = nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(1))
-        self.unused = nn.Parameter(torch.zeros(1))
-
-    def forward(self, _batch):
-        return {"loss": (self.a * torch.tensor([3.0, 4.0])).sum() + 12 * self.b.sum()}
-
-
-def slope_trainer(optimizer_class=torch.optim.SGD, **options):
+def slope_trainer():
     model = Slope()
-    optimizer = optimizer_class(model.parameters(), lr=0.5, **options)
-    return SimpleTrainer(model, iter([None] * 100), optimizer)
-
-
-def clipping_sgd():
-    cfg = get_cfg()
-    cfg.SOLVER.CLIP_GRADIENTS.ENABLED = True
-    cfg.SOLVER.CLIP_GRADIENTS.CLIP_TYPE, cfg.SOLVER.CLIP_GRADIENTS.CLIP_VALUE = "norm", 0.1
-    return maybe_add_gradient_clipping(cfg, torch.optim.SGD)
+    return SimpleTrainer(model, iter([None] * 100), torch.optim.SGD(model.parameters(), lr=0.5))
 
 
 class TestWatchTraining:
-    @pytest.mark.parametrize("clips", [False, True])
-    def test_norm_is_that_before_clipping(self, clips):
-        # a plain one before: its step, inside of the clipping one's, then calls the hooks too
-        torch.optim.SGD([torch.zeros(1)], lr=1.0)
-        trainer = slope_trainer(clipping_sgd() if clips else torch.optim.SGD)
-        trainer.register_hooks([WatchTraining(8, period=1)])
-        trainer.train(0, 2)
-        assert trainer.storage.history("grad_norm").values() == [(13.0, 0), (13.0, 1)]
-        assert trainer.model.b.item() == (pytest.approx(-0.1) if clips else -12)
-
-    def test_norm_is_without_the_scale_of_mixed_precision(self):
-        if not hasattr(torch.amp, "GradScaler"):
-            pytest.skip("this torch scales on CUDA only")
-        scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
-
-        class Scaled(SimpleTrainer):
-            def run_step(self):
-                scaler.scale(self.model(None)["loss"]).backward()
-                self.storage.put_scalar("data_time", 0.0)
-                scaler.step(self.optimizer)
-                scaler.update()
-
-        model = Slope()
-        trainer = Scaled(model, iter([]), torch.optim.SGD(model.parameters(), lr=0.5))
-        trainer.register_hooks([WatchTraining(8, period=1)])
-        trainer.train(0, 1)
-        assert trainer.storage.latest()["grad_norm"] == (13.0, 0)
-
-    def test_no_norm_of_an_update_that_was_left_out(self):
-        trainer = slope_trainer()
-        trainer.register_hooks([WatchTraining(8, period=1)])
-        trainer.optimizer.step = lambda: None
-        trainer.train(0, 1)
-        assert "grad_norm" not in trainer.storage.latest()
-        assert "pairs_per_second" in trainer.storage.latest()
-
     def test_every_period_and_in_the_end(self):
         trainer = slope_trainer()
         trainer.register_hooks([WatchTraining(8, period=3)])
         trainer.train(2, 8)
-        for name in ("grad_norm", "pairs_per_second", "data_share", "lr/0"):
+        for name in ("pairs_per_second", "data_share", "lr/0"):
             assert [i for _, i in trainer.storage.history(name).values()] == [2, 5, 7], name
 
     def test_pairs_are_counted_over_the_time_of_training_alone(self, monkeypatch):
@@ -125,11 +61,6 @@ class TestWatchTraining:
         for trainer in (alone, watched):
             trainer.train(0, 3)
         assert torch.equal(alone.model.a, watched.model.a)
-        assert watched.storage.latest()["grad_norm"] == (13.0, 2)
-
-
-def test_norm_without_gradients():
-    assert gradient_norm(torch.optim.SGD([nn.Parameter(torch.ones(2))], lr=1.0)) == 0
 
 
 def test_rates_by_part():
@@ -166,56 +97,7 @@ def test_scalars_reach_the_file(tmp_path):
     trainer.train(0, 2)
     (line,) = (tmp_path / "metrics.json").read_text().splitlines()
     values = json.loads(line)
-    assert values["grad_norm"] == 13.0 and values["lr/0"] == 0.5 and values["iteration"] == 1
-
-
-class TestBestCheckpointer:
-    """Evaluations of a model whose ``b`` falls by 6 each iteration."""
-
-    def run(self, folder, results, start=0, measure="ope/success_auc"):
-        """Train on from ``start``; ``results`` of the evaluations after each iteration."""
-        trainer, results = slope_trainer(), iter(results)
-        evaluate = hooks.EvalHook(1, lambda: {"ope": {"success_auc": next(results)}})
-        best = BestCheckpointer(1, trainer.model, str(folder), measure)
-        trainer.register_hooks([evaluate, best])
-        trainer.train(start, start + 3)
-
-    def best(self, folder):
-        note = json.loads((folder / "model_best.json").read_text())
-        file = torch.load(folder / "model_best.pth", weights_only=True)
-        return note["value"], note["iteration"], file["model"]["b"].item()
-
-    def test_keeps_the_best(self, tmp_path):
-        self.run(tmp_path, [0.25, 0.75, 0.5])
-        assert self.best(tmp_path) == (0.75, 1, -12.0)
-
-    def test_last_evaluation_counts(self, tmp_path):
-        self.run(tmp_path, [0.25, 0.5, 0.75])
-        assert self.best(tmp_path) == (0.75, 3, -18.0)  # detectron2 calls "after the last" 3
-
-    def test_resumed_run_knows_what_to_beat(self, tmp_path):
-        self.run(tmp_path, [0.25, 0.75, 0.5])
-        self.run(tmp_path, [0.25, 0.5, 0.625], start=3)
-        assert self.best(tmp_path) == (0.75, 1, -12.0)
-        self.run(tmp_path, [0.25, 0.875, 0.625], start=3)
-        assert self.best(tmp_path) == (0.875, 4, -12.0)
-
-    def test_new_run_and_another_measure_begin_anew(self, tmp_path):
-        self.run(tmp_path, [0.25, 0.75, 0.5])
-        self.run(tmp_path, [0.125, 0.25, 0.125])
-        assert self.best(tmp_path) == (0.25, 1, -12.0)
-        note = tmp_path / "model_best.json"
-        note.write_text(note.read_text().replace("success_auc", "average_overlap"))
-        self.run(tmp_path, [0.125, 0.125, 0.1875], start=3)
-        assert self.best(tmp_path) == (0.1875, 6, -18.0)
-
-    def test_it_is_no_checkpoint_to_resume_from(self, tmp_path):
-        (tmp_path / "last_checkpoint").write_text("model_0000001.pth")
-        self.run(tmp_path, [0.25, 0.75, 0.5])
-        assert (tmp_path / "last_checkpoint").read_text() == "model_0000001.pth"
-        assert set(torch.load(tmp_path / "model_best.pth", weights_only=True)) == {
-            *("model", "iteration")
-        }
+    assert values["pairs_per_second"] > 0 and values["lr/0"] == 0.5 and values["iteration"] == 1
 
 
 class TestTrainer:

@@ -1,5 +1,6 @@
 """Stopping by signals, on a network of one weight; and for real on the command line."""
 
+import errno
 import functools
 import itertools
 import multiprocessing
@@ -45,6 +46,7 @@ class Kill(HookBase):
 def _handlers():
     """The usual ones, whatever the tests were started from; and none is left behind."""
     usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    usual[signal.SIGHUP] = signal.SIG_DFL
     before = {number: signal.signal(number, handler) for number, handler in usual.items()}
     yield
     after = {number: signal.signal(number, handler) for number, handler in before.items()}
@@ -74,7 +76,9 @@ def train(folder, signals=None, iterations=6, evaluation=None):
     return trainer
 
 
-@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    "number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_signal_ends_the_iteration_and_leaves_a_checkpoint(tmp_path, number, code, capfd):
     with pytest.raises(SystemExit) as stop:
         train(tmp_path, {3: [number]})
@@ -83,6 +87,17 @@ def test_signal_ends_the_iteration_and_leaves_a_checkpoint(tmp_path, number, cod
     assert (tmp_path / "last_checkpoint").read_text() == "model_0000003.pth"
     assert torch.load(tmp_path / "model_0000003.pth")["iteration"] == 3
     assert f"{signal.Signals(number).name}: stops after this iteration" in capfd.readouterr().err
+
+
+def test_closed_terminal_keeps_no_checkpoint_back(tmp_path, monkeypatch):
+    def gone(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("sot.engine.interrupt.os.write", gone)
+    with pytest.raises(SystemExit) as stop:
+        train(tmp_path, {3: [signal.SIGHUP]})
+    assert stop.value.code == 129
+    assert (tmp_path / "last_checkpoint").read_text() == "model_0000003.pth"
 
 
 def test_second_signal_stops_at_once(tmp_path):
@@ -251,7 +266,7 @@ class TestWorkers:
 
     def test_outlive_the_signals_of_terminals_and_clusters(self):
         first, batches, worker, _ = self.start()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGTERM, signal.SIGHUP):
             os.kill(worker.pid, number)
         assert [first, *(batch.item() for batch in batches)] == list(range(40))
 

@@ -6,7 +6,7 @@ import pytest
 COUNT_FAULTS = """
 import resource, sys
 import torch
-from sot.engine.memory import keep_freed_memory
+from sot.utils.cpu import keep_freed_memory
 kept = sys.argv[1] == "keep" and keep_freed_memory()
 def touch():
     for _ in range(10):
