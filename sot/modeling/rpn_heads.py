@@ -15,6 +15,7 @@ from detectron2.modeling.anchor_generator import build_anchor_generator
 from detectron2.modeling.proposal_generator import RPN_HEAD_REGISTRY
 from torch import nn
 
+from .fuse import join_convolutions
 from .layers import conv_norm
 from .xcorr import xcorr, xcorr_depthwise
 
@@ -121,6 +122,38 @@ class DepthwiseRPNHead(_SingleLevelRPNHead):
     @classmethod
     def from_config(cls, cfg, input_shape: List[ShapeSpec]):
         return {**super().from_config(cfg, input_shape), "norm": cfg.MODEL.SIAMESE.NORM}
+
+    def fused(self) -> nn.Module:
+        """For :func:`fuse_for_inference`, which has folded the norms."""
+        return self if self.cls.conv_search.norm is not None else _JoinedDepthwiseHead(self)
+
+
+class _JoinedDepthwiseHead(nn.Module):
+    """A DepthwiseRPNHead without norms, whose branches run as one of all their channels: for small
+    maps the number of operations counts, not their size."""
+
+    def __init__(self, head: DepthwiseRPNHead):
+        super().__init__()
+        branches = (head.cls, head.loc)
+        self.conv_kernel = join_convolutions([b.conv_kernel for b in branches])
+        self.conv_search = join_convolutions([b.conv_search for b in branches])
+        layers = zip(*(b.head for b in branches))
+        self.head = nn.Sequential(*[join_convolutions(convs, apart=True) for convs in layers])
+        self.num_outputs = [b.head[-1].out_channels for b in branches]
+
+    def template(self, features: List[torch.Tensor]) -> List[torch.Tensor]:
+        """As DepthwiseRPNHead's, with the kernels of both branches in one tensor."""
+        (z,) = features
+        return [self.conv_kernel(z)]
+
+    def forward(
+        self, kernels: List[torch.Tensor], features: List[torch.Tensor]
+    ) -> Tuple[List[torch.Tensor], List[torch.Tensor]]:
+        """As DepthwiseRPNHead's."""
+        (kernel,), (x,) = kernels, features
+        out = self.head(xcorr_depthwise(kernel, self.conv_search(x)))
+        logits, deltas = out.split(self.num_outputs, dim=1)
+        return [logits], [deltas]
 
 
 @RPN_HEAD_REGISTRY.register()

@@ -1,6 +1,9 @@
 """EfficientNet-Lite0 against its definition in plain torch, with the names and the padding of the
 files that it is loaded from."""
 
+import copy
+import pickle
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,7 +12,7 @@ from detectron2.modeling import build_backbone
 
 from sot.checkpoint.pretrained import convert_pretrained, find_network
 from sot.config import add_sot_config
-from sot.modeling.backbone import mobilenet
+from sot.modeling.fuse import FrozenLayers
 
 # channels, expansion, blocks, kernel, stride of stages 1 to 5
 STAGES = [(16, 1, 1, 3, 1), (24, 6, 2, 3, 2), (40, 6, 2, 5, 2), (80, 6, 3, 3, 2), (112, 6, 3, 5, 1)]
@@ -127,23 +130,30 @@ def test_sizes_and_strides(side, size):
 class TestFrozenLayers:
     def test_chunks_change_nothing(self):
         net, _ = load(build("MODEL.BACKBONE.FREEZE_AT", 4))
-        x = torch.randn(mobilenet.FROZEN_CHUNK + 2, 3, 63, 63)
+        x = torch.randn(FrozenLayers.CHUNK + 2, 3, 63, 63)
         for module in net.train().layer4.modules():
             module.training = False  # its norms' statistics would be those of the batch
         together = net(x)["layer4"]
         one_by_one = torch.cat([net(part)["layer4"] for part in x.split(1)])
         torch.testing.assert_close(together, one_by_one, rtol=1e-4, atol=1e-4)
 
-    @pytest.mark.parametrize("chunk", [1, 4])
-    def test_training_folds_the_norms_of_the_weights_there_are(self, chunk, monkeypatch):
-        monkeypatch.setattr(mobilenet, "FROZEN_CHUNK", chunk)
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    def test_training_folds_the_norms_of_the_weights_there_are(self, dtype):
+        """Single precision is compiled, double is not."""
         net, _ = load(build("MODEL.BACKBONE.FREEZE_AT", 5))
-        x = torch.randn(3, 3, 63, 63)
+        net, x = net.to(dtype), torch.randn(3, 3, 63, 63, dtype=dtype)
         for _ in range(2):
             expected = net.eval()(x)["layer4"]
             in_training = net.train()(x)["layer4"]
             torch.testing.assert_close(in_training, expected, rtol=1e-4, atol=1e-4)
-            net.layer0.weight.data.mul_(0.5)  # other weights, as from a checkpoint
+            state = {k: v * 0.5 if k == "layer0.weight" else v for k, v in net.state_dict().items()}
+            net.load_state_dict(state)
+
+    def test_copies_and_pickles_leave_the_compiled_copy_out(self):
+        net, x = build("MODEL.BACKBONE.FREEZE_AT", 5).train(), torch.randn(2, 3, 63, 63)
+        expected = net(x)["layer4"]
+        for again in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+            assert torch.equal(again(x)["layer4"], expected)
 
     def test_only_the_others_learn(self):
         net = build("MODEL.BACKBONE.FREEZE_AT", 4).train()

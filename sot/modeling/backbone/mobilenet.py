@@ -1,15 +1,14 @@
 """Light backbones of inverted residuals: MobileNetV2 as in SiamRPN++, and EfficientNet-Lite0."""
 
 from functools import partial
-from typing import Dict, NamedTuple, Sequence
+from typing import NamedTuple, Sequence
 
-import torch
 import torch.nn.functional as F
 from detectron2.layers import CNNBlockBase, FrozenBatchNorm2d, ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY, Backbone
 from torch import nn
 
-from ..fuse import fuse_for_inference
+from ..fuse import FrozenLayers
 from ..layers import conv_norm
 
 __all__ = [
@@ -53,11 +52,6 @@ EFFICIENTNET_LITE0 = (
     Layer(6, 192, 4, 2, kernel_size=5),
     Layer(6, 320, 1, 1),
 )
-
-
-# Images that pass through the frozen layers at a time in training. Nothing of theirs is kept for a
-# backward pass, and a few images' large maps stay in the processor's cache.
-FROZEN_CHUNK = 4
 
 
 def _fill(conv: nn.Conv2d) -> None:
@@ -158,37 +152,26 @@ class InvertedResidualNet(Backbone):
             self._out_feature_strides[name] = total_stride
             self._out_feature_channels[name] = channels
         self._frozen_names = ("layer0", *self.layer_names)[:freeze_at]
+        self._frozen_layers = FrozenLayers()
         for name in self._frozen_names:
             layer = getattr(self, name).requires_grad_(False)
             FrozenBatchNorm2d.convert_frozen_batchnorm(layer)
 
     def forward(self, x):
         """{name: (N, C, h, w)} for the out_features, from (N, 3, H, W)."""
-        layers = {name: getattr(self, name) for name in ("layer0", *self.layer_names)}
-        outputs = {}
+        names, outputs = ("layer0", *self.layer_names), {}
         if self.training and self._frozen_names:
-            frozen = {name: layers.pop(name) for name in self._frozen_names}
-            x, outputs = self._run_frozen(frozen, x)
-        outputs.update(self._run(layers, x)[1])
-        return outputs
-
-    def _run(self, layers: Dict[str, nn.Module], x):
-        """What comes out of layers in a row, and the out_features on the way."""
-        outputs = {}
-        for name, layer in layers.items():
-            x = layer(x)
+            frozen, names = self._frozen_names, names[len(self._frozen_names) :]
+            wanted = [i for i, name in enumerate(frozen) if name in self._out_features]
+            positions = sorted({*wanted, len(frozen) - 1})
+            maps = self._frozen_layers([getattr(self, name) for name in frozen], positions, x)
+            outputs = {frozen[i]: y for i, y in zip(positions, maps) if i in wanted}
+            x = maps[-1]
+        for name in names:
+            x = getattr(self, name)(x)
             if name in self._out_features:
                 outputs[name] = x
-        return x, outputs
-
-    @torch.no_grad()
-    def _run_frozen(self, layers: Dict[str, nn.Module], x):
-        """As _run, a few images at a time, with the norms folded into the convolutions: anew each
-        time, as other weights may be loaded in between."""
-        layers = dict(zip(layers, fuse_for_inference(nn.ModuleList(layers.values()))))
-        parts = [self._run(layers, part) for part in x.split(FROZEN_CHUNK)]
-        x = torch.cat([part for part, _ in parts])
-        return x, {k: torch.cat([outputs[k] for _, outputs in parts]) for k in parts[0][1]}
+        return outputs
 
 
 class MobileNetV2(InvertedResidualNet):
