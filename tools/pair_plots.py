@@ -7,17 +7,20 @@ anchors of no size here. Boxes are XYXY in pixels of the search crop. Nothing op
 from dataclasses import dataclass
 from typing import List, Optional, Sequence, Tuple
 
+import cv2
 import numpy as np
-from matplotlib.collections import PatchCollection
+from matplotlib import get_data_path
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch, Rectangle
+from matplotlib.patches import Rectangle
+from PIL import Image, ImageDraw, ImageFont
+
+from sot.boxes import center_of, sides_of
 
 TARGET, OTHER, POSITIVE, NEGATIVE = "#1fa84a", "#e02020", "#ffd400", "#ff5fa2"
-DOT = {"linestyle": "", "marker": "o", "markersize": 2.5, "markeredgewidth": 0}
 DPI = 100
 GAP, TEXT_HEIGHT, LEGEND_HEIGHT = 10, 128, 44  # of the contact sheet, pixels
-LEGEND_WIDTH = 640
+LEGEND_WIDTH = 760
+FONT = ImageFont.truetype(f"{get_data_path()}/fonts/ttf/DejaVuSans.ttf", 11)
 
 
 @dataclass
@@ -57,94 +60,68 @@ def draw_pairs(pairs: Sequence[PairView], anchors: np.ndarray, path) -> None:
     """
     template, search = (crop.shape[-1] for crop in pairs[0].crops)
     columns = min(len(pairs), 4 if len(pairs) <= 24 else 6)
-    cell_width = template + search + 2 * GAP
-    cell_height = max(search, template + TEXT_HEIGHT) + GAP
-    width = max(columns * cell_width, LEGEND_WIDTH)
-    height = LEGEND_HEIGHT + -(-len(pairs) // columns) * cell_height
-    canvas = np.full((height, width, 3), 255, np.uint8)
-    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.axis("off")
+    width, height = template + search + 2 * GAP, max(search, template + TEXT_HEIGHT) + GAP
+    rows = -(-len(pairs) // columns)
+    size = max(columns * width, LEGEND_WIDTH), LEGEND_HEIGHT + rows * height
+    sheet = Image.new("RGB", size, "white")
+    pen = ImageDraw.Draw(sheet)
     for i, pair in enumerate(pairs):
         row, column = divmod(i, columns)
-        x, y = GAP // 2 + column * cell_width, LEGEND_HEIGHT + row * cell_height
-        corners = (x, y), (x + template + GAP // 2, y)
-        for crop, (left, top) in zip(pair.crops, corners):
-            side = crop.shape[-1]
-            canvas[top : top + side, left : left + side] = crop[::-1].transpose(1, 2, 0)
-        _draw_boxes(axes, pair, anchors, corners[1], search)
-        _write_caption(axes, pair, anchors, i + 1, (x, y + template + 6))
-    axes.imshow(canvas, extent=(0, width, height, 0), interpolation="none")
-    axes.set(xlim=(0, width), ylim=(height, 0))
-    _draw_legend(figure, anchors)
-    figure.savefig(path)
+        x, y = GAP // 2 + column * width, LEGEND_HEIGHT + row * height
+        crops = [Image.fromarray(cv2.merge(list(crop[::-1]))) for crop in pair.crops]
+        _draw_boxes(ImageDraw.Draw(crops[1]), pair, anchors)
+        sheet.paste(crops[0], (x, y))
+        sheet.paste(crops[1], (x + template + GAP // 2, y))
+        kind, color = ("negative", OTHER) if pair.negative else ("positive", TARGET)
+        pen.text((x, y + template + 4), f"{i + 1}  {kind}", color, FONT)
+        text = "\n".join([*pair.caption, *_counts(pair, anchors)])
+        pen.multiline_text((x, y + template + 20), text, "black", FONT, spacing=3)
+    _draw_legend(pen, anchor_noun(anchors))
+    sheet.save(path)
 
 
-def _draw_boxes(axes, pair: PairView, anchors, corner, side: int) -> None:
-    """The target and its anchors in the search crop that has its top left corner there."""
-    shift = np.tile(corner, 2)
-    used = pair.labels >= 0
-    artists = _draw_anchors(axes, anchors[pair.matched & ~used] + shift, "white")
-    color = NEGATIVE if pair.negative else POSITIVE
-    artists += _draw_anchors(axes, anchors[pair.matched & used] + shift, color)
-    if not used.all():  # the few that were sampled; all of them would be a full grid
-        background = anchors[used & ~pair.matched] + shift
-        artists += axes.plot(*_centers(background), color=NEGATIVE, **DOT)
-    artists += _draw_rectangles(axes, [pair.box + shift], OTHER if pair.negative else TARGET, 2)
-    frame = Rectangle(corner, side, side, transform=axes.transData)
-    for artist in artists:
-        artist.set_clip_path(frame)
-
-
-def _draw_anchors(axes, anchors, color) -> List:
-    if len(anchors) and anchor_noun(anchors) == "anchor":
-        return _draw_rectangles(axes, anchors, color, 0.9)
-    return axes.plot(*_centers(anchors), color=color, **DOT)
-
-
-def _draw_rectangles(axes, boxes, color, linewidth) -> List:
-    patches = [Rectangle((x0, y0), x1 - x0, y1 - y0) for x0, y0, x1, y1 in boxes]
-    style = {"facecolor": "none", "edgecolor": color, "linewidth": linewidth}
-    return [axes.add_collection(PatchCollection(patches, **style), autolim=False)]
-
-
-def _centers(boxes: np.ndarray) -> np.ndarray:
-    """(2, K): x and y of the centres of boxes (K, 4)."""
-    return (boxes[:, :2] + boxes[:, 2:]).T / 2
-
-
-def _write_caption(axes, pair: PairView, anchors, number: int, corner) -> None:
-    x, y = corner
-    kind, color = ("negative", OTHER) if pair.negative else ("positive", TARGET)
-    width, height = pair.box[2:] - pair.box[:2]
+def _counts(pair: PairView, anchors: np.ndarray) -> List[str]:
+    width, height = sides_of(pair.box)
     used = np.count_nonzero(pair.matched & (pair.labels >= 0))
-    lines = [
-        *pair.caption,
-        f"box {width:.0f} x {height:.0f} px",
-        f"{np.count_nonzero(pair.matched)} {anchor_noun(anchors)}s match",
-        f"{used} of them used",
-    ]
-    axes.text(x, y, f"{number}  {kind}", color=color, weight="bold", size=8, va="top")
-    axes.text(x, y + 15, "\n".join(lines), size=7, va="top", linespacing=1.2)
+    matched = f"{np.count_nonzero(pair.matched)} {anchor_noun(anchors)}s match"
+    return [f"box {width:.0f} x {height:.0f} px", matched, f"{used} of them used"]
 
 
-def _draw_legend(figure, anchors) -> None:
-    noun = anchor_noun(anchors)
-    boxes = [(TARGET, "target", 2), (OTHER, "other object, in a negative pair", 2)]
-    dots = []
-    used = [(POSITIVE, f"positive {noun}"), (NEGATIVE, f"negative {noun} on the other object")]
-    if noun == "anchor":
-        used.append(("white", "anchor that matches and is not used"))
-        boxes += [(color, label, 1) for color, label in used]
-        dots = [(NEGATIVE, "centre of a negative anchor elsewhere")]
-    else:  # there is no sampling of positions
-        dots = used
-    style = {**DOT, "markersize": 5}
-    handles = [
-        *(Patch(facecolor="#707070", edgecolor=c, label=text, linewidth=w) for c, text, w in boxes),
-        *(Line2D([], [], color=c, label=text, **style) for c, text in dots),
-    ]
-    figure.legend(handles=handles, loc="upper center", ncols=3, fontsize=8, frameon=False)
+def _draw_boxes(pen, pair: PairView, anchors: np.ndarray) -> None:
+    """The target and its anchors in the search crop."""
+    used = pair.labels >= 0
+    color = NEGATIVE if pair.negative else POSITIVE
+    for chosen, shade in ((pair.matched & ~used, "white"), (pair.matched & used, color)):
+        for box in anchors[chosen]:
+            if anchor_noun(anchors) == "anchor":
+                pen.rectangle(box.tolist(), outline=shade)
+            else:
+                _draw_dot(pen, center_of(box), shade)
+    if not used.all():  # the few that were sampled; all of them would be a full grid
+        for center in center_of(anchors[used & ~pair.matched]):
+            _draw_dot(pen, center, NEGATIVE)
+    pen.rectangle(pair.box.tolist(), outline=OTHER if pair.negative else TARGET, width=2)
+
+
+def _draw_dot(pen, center, color) -> None:
+    x, y = center
+    pen.ellipse((x - 2, y - 2, x + 1, y + 1), fill=color)
+
+
+def _draw_legend(pen, noun: str) -> None:
+    entries = [("box", TARGET, "target"), ("box", OTHER, "other object, in a negative pair")]
+    mark = "box" if noun == "anchor" else "dot"
+    entries.append((mark, POSITIVE, f"positive {noun}"))
+    entries.append((mark, NEGATIVE, f"negative {noun} on the other object"))
+    if noun == "anchor":  # there is no sampling of positions
+        entries.append(("box", "white", "anchor that matches and is not used"))
+        entries.append(("dot", NEGATIVE, "centre of a negative anchor elsewhere"))
+    for i, (mark, color, text) in enumerate(entries):
+        x, y = GAP + (i % 3) * LEGEND_WIDTH // 3, 6 + i // 3 * 20
+        pen.rectangle((x, y, x + 12, y + 12), "#707070", color if mark == "box" else None, 2)
+        if mark == "dot":
+            _draw_dot(pen, (x + 7, y + 7), color)
+        pen.text((x + 18, y), text, "black", FONT)
 
 
 def covered_area(boxes: np.ndarray, size: int) -> np.ndarray:
@@ -165,7 +142,7 @@ def position_shares(anchors: np.ndarray, hits: np.ndarray):
     Returns:
         (W,) x and (H,) y of the positions in crop pixels, and the shares (H, W).
     """
-    x, y = _centers(anchors).round(3)
+    x, y = center_of(anchors).T.round(3)
     xs, ys = np.unique(x), np.unique(y)
     position = np.searchsorted(ys, y) * len(xs) + np.searchsorted(xs, x)
     counts = np.zeros(len(ys) * len(xs))
@@ -216,7 +193,7 @@ def _heat_map(axes, image, extent, size: int, title: str, label: str) -> None:
 
 def _plot_centers(axes, boxes, size: int, shift: float) -> None:
     bins = int(np.clip(len(boxes) ** 0.5 / 2, 11, 51))
-    x, y = _centers(boxes)
+    x, y = center_of(boxes).T
     counts, _, _ = np.histogram2d(y, x, bins=bins, range=((0, size), (0, size)))
     extent = (0, size, size, 0)
     _heat_map(axes, 100 * counts / len(boxes), extent, size, "Centre of the target", "% of pairs")
