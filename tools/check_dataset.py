@@ -7,9 +7,9 @@ Walk a dataset and report what is wrong with it:
     python tools/check_dataset.py coco:photos:photos.json --workers 4
 
 Every frame is read. What is looked for: sequences that cannot be read, numbers of frames and boxes
-that differ, frames that are missing or do not decode, boxes without a size, smaller than a pixel,
-outside the picture or far larger than it, and tracks in which the target is never visible.
-Frames are counted from 0.
+that differ, frames that are missing or do not decode, pictures of another size or rotation than
+their annotations tell, boxes without a size, smaller than a pixel, outside the picture or far
+larger than it, and tracks in which the target is never visible. Frames are counted from 0.
 
 Stop it whenever you like (Ctrl-C): the same command goes on from there.
 Exit code: 0 nothing found, 1 problems found, 2 the dataset cannot be found, 130 interrupted.

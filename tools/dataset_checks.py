@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from sot.boxes import find_fault, sides_of, to_xywh
 from sot.data.datasets import TrackList
-from sot.data.frames import ImageFrames, VideoFrames, frame_size
+from sot.data.frames import ImageFrames, Photograph, VideoFrames, frame_size
 
 PART = 200  # frames of a long track that are checked at a time
 TOO_LARGE = 2.0  # sides of a box in sides of the picture
@@ -24,6 +24,7 @@ KINDS = {
     "missing": "frames that are missing",
     "undecodable": "frames that do not decode",
     "damaged": "frames that decode with errors",
+    "size": "pictures of another size, or turned otherwise, than their annotations tell",
     "sizeless": "boxes that are not finite or have no size, in visible frames",
     "tiny": "boxes smaller than a pixel",
     "outside": "boxes outside the picture",
@@ -129,7 +130,16 @@ class Checker(Dataset):
             take_complaints()
             return None, "undecodable", str(e) or f"{name}: {type(e).__name__}"
         complaints = take_complaints()
-        return size, "damaged" if complaints else None, f"{name}: {complaints}"
+        if complaints:
+            return size, "damaged", f"{name}: {complaints}"
+        upright = frame_size(ImageFrames([name])) if isinstance(frames, Photograph) else size
+        if not isinstance(frames, Photograph) or upright == frames.size:
+            return size, None, ""
+        told, shown = ("{} x {}".format(*s) for s in (frames.size, upright))
+        detail = f"{name}: the annotations tell {told}, the picture is {shown}"
+        if size == frames.size:
+            detail += " by its EXIF tag; it is read as stored, so that the boxes fit"
+        return size, "size", detail
 
 
 def check_box(box: np.ndarray, size: Optional[Tuple[int, int]]) -> Optional[str]:

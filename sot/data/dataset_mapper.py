@@ -1,5 +1,7 @@
 """From a pair of frames to the crops that the network sees."""
 
+import contextlib
+import functools
 import logging
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
@@ -22,7 +24,6 @@ from .corruptions import (
 )
 from .frames import FrameError, read_frame
 from .transforms import RandomWarp, TargetCrop
-from .utils import numpy_seed
 
 __all__ = ["CropAugmentations", "SiameseDatasetMapper"]
 
@@ -160,3 +161,19 @@ def _cut(branch: CropAugmentations, image, reduction, rect, box, gray):
     if gray:  # again, as the white balance gives it a tint
         aug_input.transform(gray_transform())
     return torch.from_numpy(np.stack(cv2.split(aug_input.image))), aug_input.boxes
+
+
+@contextlib.contextmanager
+def numpy_seed(seed: int):
+    """Seed numpy's global generator, which detectron2's augmentations draw from, for a block;
+    its state is put back afterwards."""
+    if hasattr(np.random, "set_bit_generator"):  # numpy 1.24; copying the state takes far longer
+        restore = functools.partial(np.random.set_bit_generator, np.random.get_bit_generator())
+        np.random.set_bit_generator(np.random.PCG64(seed))
+    else:
+        restore = functools.partial(np.random.set_state, np.random.get_state())
+        np.random.seed(seed)
+    try:
+        yield
+    finally:
+        restore()

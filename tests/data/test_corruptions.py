@@ -12,7 +12,7 @@ from sot.data.corruptions import (
     SensorNoise,
     gray_transform,
 )
-from sot.data.utils import numpy_seed
+from sot.data.dataset_mapper import numpy_seed
 
 GRADIENT = np.tile(np.arange(0, 240, 4, dtype=np.uint8)[None, :, None], (40, 1, 3))  # 40 x 60
 BOX = np.array([[20.0, 10.0, 40.0, 30.0]])

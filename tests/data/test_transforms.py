@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from detectron2.data import transforms as T
 
+from sot.data.dataset_mapper import numpy_seed
 from sot.data.transforms import (
     RandomWarp,
     SubwindowTransform,
@@ -10,7 +11,6 @@ from sot.data.transforms import (
     context_side,
     target_rect,
 )
-from sot.data.utils import numpy_seed
 
 
 def test_context_side_of_a_square_box():

@@ -8,7 +8,7 @@ from dataset_checks import Checker, Problem, Unit, check_box, key_of, make_units
 from PIL import Image
 
 from sot.data.datasets import TrackList, make_track
-from sot.data.frames import ImageFrames
+from sot.data.frames import ImageFrames, Photograph
 
 GRAY = np.full((40, 60, 3), 128, np.uint8)
 BOX = (10, 10, 20, 20)  # x, y, w, h
@@ -156,6 +156,25 @@ class TestChecker:
         _, problems = Checker(pack(("a", frames, (70, 0, 5, 5))), False)[Unit(0, 0, 1, 5)]
         assert frames.asked == [1]
         assert kinds(problems) == [("outside", "a", t) for t in (1, 2, 3, 4)]
+
+    def test_photograph_of_another_size_than_its_annotations_tell(self, tmp_path):
+        exif = Image.Exif()
+        exif[0x0112] = 6  # stored 60 x 40, shown 40 x 60
+        file = str(tmp_path / "a.jpg")
+        Image.fromarray(GRAY).save(file, exif=exif)
+        for size, detail in (
+            ((40, 60), None),
+            (
+                (60, 40),
+                "tell 60 x 40, the picture is 40 x 60 by its EXIF tag; it is read as",
+            ),
+            ((80, 60), "tell 80 x 60, the picture is 40 x 60"),
+        ):
+            for decode in (True, False):
+                checker = Checker(pack(("a", Photograph(file, size), BOX)), decode)
+                problems = checker[Unit(0, 0, 0, 1)][1]
+                assert [p.kind for p in problems] == ["size"] * bool(detail)
+                assert not detail or detail in problems[0].detail
 
     def test_without_decoding_a_photograph_is_turned_as_its_tag_says(self, tmp_path):
         exif = Image.Exif()
