@@ -14,7 +14,6 @@ Crops have the sizes of the config, INPUT.TEMPLATE_SIZE and INPUT.SEARCH_SIZE_TE
 Receptive field and stride are followed through the operations of a forward pass: see Span.
 """
 
-import argparse
 import copy
 import json
 import logging
@@ -23,13 +22,15 @@ from dataclasses import dataclass, replace
 from typing import Dict, List, Tuple
 
 import torch
-from detectron2.modeling import build_model
 from fvcore.nn import FlopCountAnalysis
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from sot.api import build_network
 from sot.config import list_configs, load_config, merge_opts
 from sot.modeling import SiamRPN
+from sot.utils.command_line import make_parser, one_line_errors, print_error
+from sot.utils.files import write_text
 
 # Without multiply-adds worth counting beside the convolutions': element-wise operations, pooling,
 # and reading of shapes. Any other operation that fvcore cannot count is an error.
@@ -38,7 +39,7 @@ UNCOUNTED = {
     for name in (
         "add add_ sub sub_ rsub mul mul_ div div_ exp sigmoid softmax mean sum hardtanh hardtanh_ "
         "clamp_max clamp_min relu6 max_pool2d meshgrid lift_fresh unflatten repeat "
-        "repeat_interleave alias"
+        "repeat_interleave alias pow"
     ).split()
 }
 
@@ -155,10 +156,7 @@ class _Pass(nn.Module):
 
     def __init__(self, network: nn.Module, method: str):
         super().__init__()
-        self.network, self.method = network, method
-
-    def forward(self, *args):
-        return getattr(self.network, self.method)(*args)
+        self.network, self.forward = network, getattr(network, method)
 
 
 def count_flops(network: nn.Module, method: str, *args) -> int:
@@ -184,7 +182,7 @@ def analyze(cfg) -> Dict:
         dict: parameters, multiply-adds, and sizes in the unit one, not millions. ``features`` has
             an entry for each output of the backbone.
     """
-    model = build_model(merge_opts(cfg.clone(), ["MODEL.DEVICE", "cpu"])).eval()
+    model = build_network(merge_opts(cfg.clone(), ["MODEL.DEVICE", "cpu"])).eval()
     sizes = {"template": cfg.INPUT.TEMPLATE_SIZE, "search": cfg.INPUT.SEARCH_SIZE_TEST}
     crops = {name: torch.zeros(1, 3, size, size) for name, size in sizes.items()}
     kernels = model.template(crops["template"])
@@ -261,9 +259,7 @@ def markdown(rows: List[List[str]]) -> str:
 
 
 def parse_args(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument(
         "--config-file", action="append", metavar="C", help="path or name; may be repeated"
@@ -274,6 +270,7 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
+@one_line_errors()
 def main(argv=None) -> int:
     args = parse_args(argv)
     logging.getLogger("fvcore").setLevel(logging.ERROR)
@@ -282,14 +279,13 @@ def main(argv=None) -> int:
     for name in names:
         try:
             results.append({"config": name, **analyze(load_config(name, args.opts))})
-        except (ValueError, KeyError, OSError) as error:
-            print(f"error: {name}: {error}", file=sys.stderr)
+        except (ValueError, OSError) as error:
+            print_error(f"{name}: {error}")
             failed = True
     if results:
         print(markdown([table_row(r) for r in results]))
     if args.json:
-        with open(args.json, "w") as f:
-            json.dump(results, f, indent=2)
+        write_text(args.json, json.dumps(results, indent=2) + "\n")
     return int(failed)
 
 

@@ -50,6 +50,7 @@ from benchmark_tasks.train import benchmark_train
 
 from sot.config import load_config
 from sot.tracking.opencv import MODEL_FILES
+from sot.utils.command_line import add_config_options, make_parser, one_line_errors
 
 TASKS = {
     "data": benchmark_data,
@@ -76,11 +77,9 @@ def describe_machine() -> dict:
 
 
 def parse_args():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("--task", required=True, choices=sorted(TASKS))
-    parser.add_argument("--config-file", default="SiamRPN/siamrpn_lite.yaml", metavar="FILE")
+    add_config_options(parser, default="SiamRPN/siamrpn_lite.yaml")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--threads", type=_positive, help="of PyTorch and OpenCV; by default PyTorch's choice "
@@ -102,7 +101,6 @@ def parse_args():
     train = parser.add_argument_group("train")
     train.add_argument("--num-iters", type=_positive, default=20, help="iterations to time")
     train.add_argument("--warmup", type=_positive, default=5, help="iterations before them")
-    parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE ... of the config")
     args = parser.parse_args()
     models = defaultdict(dict)
     for entry in args.model:
@@ -122,20 +120,17 @@ def _positive(text: str) -> int:
     return number
 
 
+@one_line_errors()
 def main() -> int:
     args = parse_args()
     whole = args.task in ("track", "train")  # and not the work of one core
     if args.threads or not whole:
         torch.set_num_threads(args.threads or 1)
         cv2.setNumThreads(args.threads or 0)
-    try:
-        cfg = load_config(args.config_file, [*args.opts, "SEED", args.seed])
-        for result in TASKS[args.task](cfg, args):
-            about = {"config": args.config_file, "opts": args.opts, "seed": args.seed}
-            print(json.dumps({"task": args.task, **result, **about, **describe_machine()}))
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    cfg = load_config(args.config_file, [*args.opts, "SEED", args.seed])
+    for result in TASKS[args.task](cfg, args):
+        about = {"config": args.config_file, "opts": args.opts, "seed": args.seed}
+        print(json.dumps({"task": args.task, **result, **about, **describe_machine()}))
     return 0
 
 

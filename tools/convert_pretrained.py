@@ -41,7 +41,6 @@ MODEL:
 sot/checkpoint/pretrained.py says how the networks differ and what is done about it.
 """
 
-import argparse
 import sys
 
 import sot  # isort: skip  # noqa: F401  (first, since it silences a warning of detectron2's import)
@@ -52,6 +51,8 @@ from sot.checkpoint.array_pickle import load_pickle
 from sot.checkpoint.checkpointer import load_tensors, split_weights
 from sot.checkpoint.pretrained import PIXELS, convert_pretrained
 from sot.config import load_config
+from sot.utils.command_line import add_config_options, make_parser, one_line_errors
+from sot.utils.files import atomic_write
 
 
 def convert(source: str, output: str, cfg, pixels=None) -> None:
@@ -73,26 +74,22 @@ def convert(source: str, output: str, cfg, pixels=None) -> None:
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from error
     print(result.report())
-    with open(output, "wb") as f:
+    with atomic_write(output) as f:
         torch.save({"model": result.weights}, f)
     print(f"written to {output}, for MODEL.WEIGHTS")
 
 
+@one_line_errors()
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Convert a classifier to a tracker's backbone.")
+    parser = make_parser(__doc__)
     parser.add_argument("weights", help="the classifier's .pth or .pkl file")
-    parser.add_argument("--config-file", required=True, help="whose backbone to convert to")
     parser.add_argument("--output", required=True, help="file to write, for MODEL.WEIGHTS")
     parser.add_argument(
         "--pixels", choices=list(PIXELS), help="what the classifier was fed, if not the usual"
     )
-    parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="config keys to override")
+    add_config_options(parser, required=True, help="config whose backbone to convert to")
     args = parser.parse_intermixed_args()
-    try:
-        convert(args.weights, args.output, load_config(args.config_file, args.opts), args.pixels)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    convert(args.weights, args.output, load_config(args.config_file, args.opts), args.pixels)
     return 0
 
 

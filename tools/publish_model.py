@@ -5,10 +5,10 @@ half precision, named by their hash:
 
     python tools/publish_model.py output/model_final.pth weights/siamrpn_lite
 
-writes weights/siamrpn_lite_<first 8 digits of the file's SHA-256>.pth, for MODEL.WEIGHTS.
+writes weights/siamrpn_lite_<first 8 digits of the file's SHA-256>.pth, for MODEL.WEIGHTS. A
+checkpoint of PySOT is converted (MODEL.WEIGHTS takes those as they are, too).
 """
 
-import argparse
 import hashlib
 import io
 import sys
@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 
 from sot.checkpoint.checkpointer import averaged_weights, read_checkpoint
+from sot.utils.command_line import make_parser, one_line_errors
 from sot.utils.files import atomic_write
 
 
@@ -42,18 +43,13 @@ def publish(source: str, stem: str) -> Path:
     return path
 
 
+@one_line_errors()
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("checkpoint", help="file that train_net.py saved")
     parser.add_argument("stem", help="path of the result without _<hash>.pth")
     args = parser.parse_args()
-    try:
-        path = publish(args.checkpoint, args.stem)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    path = publish(args.checkpoint, args.stem)
     print(f"{path} ({path.stat().st_size / 1e6:.2f} MB)")
     return 0
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import zipfile
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
@@ -10,7 +11,8 @@ from detectron2.checkpoint import DetectionCheckpointer
 from torch import nn
 
 from ..utils.files import atomic_write
-from .pysot import convert_pysot, first_of, is_counter, is_pysot
+from .names import first_of, is_counter
+from .pysot import convert_pysot, is_pysot
 
 GO_ON = "earlier checkpoints are intact; make room and go on with --resume"
 
@@ -28,9 +30,10 @@ class SOTCheckpointer(DetectionCheckpointer):
       random weights runs without an error and loses its target;
     * where weights alone are loaded, and not the state of a training to go on with, they are the
       averaged ones if the checkpoint has some (SOLVER.EMA);
-    * only files of tensors and plain Python values are read, never pickled code;
-    * a missing file is a FileNotFoundError; if a last checkpoint is missing or damaged, the error
-      names another one to resume from.
+    * only whole files of tensors and plain Python values are read, never pickled code, and no NaN
+      or infinite weights;
+    * a missing file is a FileNotFoundError; if a last checkpoint is missing, damaged, or holds
+      weights alone, the error names another one to resume from.
     """
 
     def __init__(
@@ -70,6 +73,14 @@ class SOTCheckpointer(DetectionCheckpointer):
         with atomic_write(os.path.join(self.save_dir, "last_checkpoint"), "w") as f:
             f.write(last_filename_basename)
 
+    def get_checkpoint_file(self) -> str:
+        try:
+            return super().get_checkpoint_file()
+        except UnicodeDecodeError:
+            path = os.path.join(self.save_dir, "last_checkpoint")
+            self._weights_only = False
+            raise ValueError(f"{path} is damaged{self._instead_of('')}") from None
+
     def load(self, path: str, checkpointables: Optional[List[str]] = None) -> Dict[str, Any]:
         wanted = self.checkpointables if checkpointables is None else checkpointables
         self._weights_only = not wanted
@@ -100,6 +111,11 @@ class SOTCheckpointer(DetectionCheckpointer):
             checkpoint = read_checkpoint(filename)
         except ValueError as error:
             raise ValueError(f"{error}{self._instead_of(filename)}") from error
+        if not self._weights_only and not self.checkpointables.keys() & checkpoint.keys():
+            raise ValueError(
+                f"{filename} holds weights alone, and no training to resume: leave out --resume "
+                f"and set MODEL.WEIGHTS to it{self._instead_of(filename)}"
+            )
         if self._weights_only and "ema" in checkpoint:
             checkpoint["model"] = averaged_weights(checkpoint)
             self.logger.info(f"Taking the averaged weights of {filename} (SOLVER.EMA)")
@@ -129,15 +145,21 @@ def read_checkpoint(filename: str) -> Dict[str, Any]:
         iteration, ...). Of a PySOT checkpoint only the weights, converted to our names.
 
     Raises:
-        ValueError: not such a file, or PySOT weights of an unknown architecture; names the file.
+        ValueError: not such a file, damaged weights, or PySOT's of an unknown network; names the
+            file.
     """
     try:
         weights, others = split_weights(load_tensors(filename))
         if is_pysot(weights):
-            return {"model": convert_pysot(weights)}
+            weights, others = convert_pysot(weights), {}
+        checkpoint = {**others, "model": weights}
+        for part in (weights, averaged_weights(checkpoint)):
+            bad = [k for k, v in part.items() if v.is_floating_point() and not v.isfinite().all()]
+            if bad:
+                raise ValueError(f"NaN or infinite numbers in {len(bad)} tensors: {first_of(bad)}")
     except ValueError as error:
         raise ValueError(f"{filename}: {error}") from error
-    return {**others, "model": weights}
+    return checkpoint
 
 
 def averaged_weights(checkpoint: Mapping[str, Any]) -> Mapping[str, torch.Tensor]:
@@ -151,16 +173,24 @@ def averaged_weights(checkpoint: Mapping[str, Any]) -> Mapping[str, torch.Tensor
 
 
 def load_tensors(filename: str) -> Any:
-    """What torch.save wrote to the file, on the CPU; ValueError if that was not plain data."""
+    """What torch.save wrote to the file, on the CPU; ValueError if that was not plain data, or the
+    file has changed since (torch itself does not look at the checksums)."""
     try:
+        damaged = None
+        if zipfile.is_zipfile(filename):  # and not of PyTorch before 1.6
+            with zipfile.ZipFile(filename) as file:
+                damaged = file.testzip()
+        if damaged:
+            raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong")
         with _numpy_numbers_allowed():
             return torch.load(filename, map_location="cpu", weights_only=True)
     except OSError:
         raise  # no such file, no permission: says so itself
     except Exception as error:  # unpickling damaged bytes may raise anything
+        reason = error if isinstance(error, zipfile.BadZipFile) else type(error).__name__
         raise ValueError(
             "not a readable checkpoint: it must be a complete file written by torch.save, of "
-            f"tensors and plain Python values only ({type(error).__name__})"
+            f"tensors and plain Python values only ({reason})"
         ) from error
 
 

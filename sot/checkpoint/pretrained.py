@@ -29,7 +29,7 @@ import torch.nn.functional as F
 from detectron2.checkpoint.c2_model_loading import convert_basic_c2_names
 from torch import nn
 
-from .pysot import first_of, is_counter
+from .names import Rules, first_of, is_counter, rename, resnet_rules
 
 
 class Pixels(NamedTuple):
@@ -46,20 +46,6 @@ PIXELS = {
     "detectron2": Pixels("BGR", (103.530, 116.280, 123.675), (1.0, 1.0, 1.0)),
     "raw": Pixels("BGR", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
 }
-
-
-def _resnet_modules() -> Dict[str, str]:
-    """torchvision's layer1-4 are detectron2's res2-5, of at most 6 blocks in ours."""
-    modules = {"conv1": "stem.conv1", "bn1": "stem.conv1.norm"}
-    for stage in range(1, 5):
-        for i in range(6):
-            theirs, ours = f"layer{stage}.{i}", f"res{stage + 1}.{i}"
-            for k in (1, 2, 3):
-                modules[f"{theirs}.conv{k}"] = f"{ours}.conv{k}"
-                modules[f"{theirs}.bn{k}"] = f"{ours}.conv{k}.norm"
-            modules[f"{theirs}.downsample.0"] = f"{ours}.shortcut"
-            modules[f"{theirs}.downsample.1"] = f"{ours}.shortcut.norm"
-    return modules
 
 
 def _mobilenet_modules() -> Dict[str, str]:
@@ -91,23 +77,30 @@ class Network(NamedTuple):
     its norms add to the variance."""
 
     marks: Tuple[str, ...]
-    modules: Mapping[str, str]
+    rules: Rules
     pixels: str
     eps: float = 1e-5
 
 
-_ALEXNET_MODULES = {f"features.{k}": f"conv{i}" for i, k in enumerate((0, 3, 6, 8, 10), start=1)}
+def _rules(modules: Mapping[str, str]) -> Rules:
+    return [(re.escape(theirs), ours) for theirs, ours in modules.items()]
+
+
+_ALEXNET = {f"features.{k}": f"conv{i}" for i, k in enumerate((0, 3, 6, 8, 10), start=1)}
 
 NETWORKS = {
-    "torchvision's ResNet": Network(("conv1", "layer1.0.conv1"), _resnet_modules(), "torchvision"),
+    "torchvision's ResNet": Network(("conv1", "layer1.0.conv1"), resnet_rules(), "torchvision"),
     "torchvision's MobileNetV2": Network(
-        ("features.0.0", "features.1.conv.0.0"), _mobilenet_modules(), "torchvision"
+        ("features.0.0", "features.1.conv.0.0"), _rules(_mobilenet_modules()), "torchvision"
     ),
-    "torchvision's AlexNet": Network(tuple(_ALEXNET_MODULES), _ALEXNET_MODULES, "torchvision"),
+    "torchvision's AlexNet": Network(tuple(_ALEXNET), _rules(_ALEXNET), "torchvision"),
     "EfficientNet-Lite0": Network(
-        ("_conv_stem", "_blocks.1._expand_conv"), _efficientnet_modules(), "efficientnet-lite", 1e-3
+        ("_conv_stem", "_blocks.1._expand_conv"),
+        _rules(_efficientnet_modules()),
+        "efficientnet-lite",
+        eps=1e-3,
     ),
-    "detectron2's ResNet": Network(("stem.conv1", "res2.0.conv1"), {}, "detectron2"),
+    "detectron2's ResNet": Network(("stem.conv1", "res2.0.conv1"), (), "detectron2"),
 }
 
 
@@ -209,10 +202,9 @@ _Source = Dict[str, Tuple[str, torch.Tensor]]
 
 def _with_our_names(network: str, weights: Mapping[str, torch.Tensor]) -> _Source:
     """Names of parts that our backbones do not have stay as they are."""
-    modules, source = NETWORKS[network].modules, {}
+    source = {}
     for theirs, name in zip(weights, _detectron2_names(weights)):
-        module, _, leaf = name.rpartition(".")
-        source[f"{modules.get(module, module)}.{leaf}"] = (theirs, weights[theirs])
+        source[rename(name, NETWORKS[network].rules) or name] = (theirs, weights[theirs])
     if network == "torchvision's MobileNetV2":
         width = len(source["layer0.weight"][1])
         identity = torch.eye(width)[:, :, None, None]

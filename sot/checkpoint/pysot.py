@@ -13,107 +13,13 @@ What PySOT's weights hold, and where they differ from ours (A anchors per positi
   it is a*4 + k, detectron2's order.
 """
 
-from typing import Dict, Iterable, Mapping, Sequence, Tuple
+from typing import Dict, Iterable, Mapping
 
 import torch
 
-# One architecture's table: each name in a PySOT state_dict -> the name in ours.
-Table = Dict[str, str]
+from .names import Rules, first_of, rename, resnet_rules, with_norm
 
-_NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
-
-
-def _conv_norm(conv: str, norm: str, ours: str, *, bias: bool = False) -> Table:
-    """A convolution and the batch norm that follows it."""
-    table = {f"{conv}.{name}": f"{ours}.{name}" for name in ("weight", "bias")[: 1 + bias]}
-    table.update({f"{norm}.{name}": f"{ours}.norm.{name}" for name in _NORM})
-    return table
-
-
-def _alexnet_features() -> Table:
-    """The model zoo's AlexNet: one Sequential of convolutions, norms, pools and ReLUs."""
-    table = {}
-    for i, conv in enumerate((0, 4, 8, 11, 14), start=1):
-        theirs = "backbone.features"
-        table.update(
-            _conv_norm(f"{theirs}.{conv}", f"{theirs}.{conv + 1}", f"backbone.conv{i}", bias=True)
-        )
-    return table
-
-
-def _alexnet_layers() -> Table:
-    """PySOT's other AlexNet: the same network, with one Sequential for each convolution."""
-    table = {}
-    for i in range(1, 6):
-        theirs = f"backbone.layer{i}"
-        table.update(_conv_norm(f"{theirs}.0", f"{theirs}.1", f"backbone.conv{i}", bias=True))
-    return table
-
-
-def _depthwise_head(theirs: str, ours: str) -> Table:
-    """A depthwise cross-correlation head: the same three parts for cls and for loc."""
-    table = {}
-    for branch in ("cls", "loc"):
-        a, b = f"{theirs}.{branch}", f"{ours}.{branch}"
-        for part in ("conv_kernel", "conv_search"):
-            table.update(_conv_norm(f"{a}.{part}.0", f"{a}.{part}.1", f"{b}.{part}"))
-        table.update(_conv_norm(f"{a}.head.0", f"{a}.head.1", f"{b}.head.0"))
-        table.update({f"{a}.head.3.{name}": f"{b}.head.1.{name}" for name in ("weight", "bias")})
-    return table
-
-
-def _resnet50() -> Table:
-    """The dilated ResNet-50: PySOT's layer1-4 are detectron2's res2-5."""
-    table = _conv_norm("backbone.conv1", "backbone.bn1", "backbone.stem.conv1")
-    for stage, num_blocks in zip((2, 3, 4, 5), (3, 4, 6, 3)):
-        for i in range(num_blocks):
-            a, b = f"backbone.layer{stage - 1}.{i}", f"backbone.res{stage}.{i}"
-            for k in (1, 2, 3):
-                table.update(_conv_norm(f"{a}.conv{k}", f"{a}.bn{k}", f"{b}.conv{k}"))
-        first, ours = f"backbone.layer{stage - 1}.0.downsample", f"backbone.res{stage}.0.shortcut"
-        table.update(_conv_norm(f"{first}.0", f"{first}.1", ours))
-    return table
-
-
-def _mobilenet_v2() -> Table:
-    """MobileNetV2: a stem and seven stages of inverted residuals."""
-    table = _conv_norm("backbone.layer0.0", "backbone.layer0.1", "backbone.layer0")
-    for stage, num_blocks in enumerate((1, 2, 3, 4, 3, 3, 1), start=1):
-        for i in range(num_blocks):
-            ours = f"backbone.layer{stage}.{i}"
-            for k, part in zip((0, 3, 6), ("expand", "depthwise", "project")):
-                conv, norm = (f"{ours}.conv.{n}" for n in (k, k + 1))
-                table.update(_conv_norm(conv, norm, f"{ours}.{part}"))
-    return table
-
-
-def _levels(features: Sequence[str], *, weighted: bool) -> Table:
-    """Neck and depthwise heads of three levels, which PySOT counts from 2."""
-    table, head = {}, "proposal_generator.rpn_head"
-    for i, feature in enumerate(features):
-        neck = f"neck.downsample{i + 2}.downsample"
-        table.update(_conv_norm(f"{neck}.0", f"{neck}.1", f"neck.adjust.{feature}"))
-        table.update(_depthwise_head(f"rpn_head.rpn{i + 2}", f"{head}.heads.{i}"))
-    if weighted:
-        names = ("cls_weight", "loc_weight")
-        table.update({f"rpn_head.{name}": f"{head}.{name}" for name in names})
-    return table
-
-
-_HEAD = _depthwise_head("rpn_head", "proposal_generator.rpn_head")
-_RES = ("res3", "res4", "res5")
-_MOBILE = ("layer3", "layer5", "layer7")
-
-ARCHITECTURES: Dict[str, Table] = {
-    "AlexNet depthwise (backbone.features)": {**_alexnet_features(), **_HEAD},
-    "AlexNet depthwise (backbone.layer1-5)": {**_alexnet_layers(), **_HEAD},
-    "ResNet-50 depthwise, three weighted levels": {**_resnet50(), **_levels(_RES, weighted=True)},
-    "ResNet-50 depthwise, mean of three levels": {**_resnet50(), **_levels(_RES, weighted=False)},
-    "MobileNetV2 depthwise, mean of three levels": {
-        **_mobilenet_v2(),
-        **_levels(_MOBILE, weighted=False),
-    },
-}
+__all__ = ["convert_pysot", "is_pysot"]
 
 
 def is_pysot(weights: Iterable[str]) -> bool:
@@ -128,39 +34,6 @@ def is_pysot(weights: Iterable[str]) -> bool:
     return any(name.startswith("rpn_head.") for name in weights)
 
 
-def find_table(weights: Mapping[str, torch.Tensor]) -> Tuple[str, Table]:
-    """
-    Args:
-        weights: a PySOT state_dict, without a "module." prefix.
-
-    Returns:
-        name and table of its architecture.
-
-    Raises:
-        ValueError: names that no known architecture has, or names of the nearest known
-            architecture that are missing (a batch norm's ``num_batches_tracked`` may be: the
-            first versions of PyTorch did not have it).
-    """
-    # the most names in common, and of tables that hold one another the smallest that does
-    name, table = max(
-        ARCHITECTURES.items(),
-        key=lambda item: (len(weights.keys() & item[1].keys()), -len(item[1])),
-    )
-    unknown = [key for key in weights if key not in table]
-    missing = [key for key in table if key not in weights and not is_counter(key)]
-    if len(unknown) == len(weights):
-        raise ValueError(
-            f"PySOT weights of an architecture that is not supported (with {first_of(unknown)}); "
-            f"supported: {', '.join(ARCHITECTURES)}"
-        )
-    if unknown or missing:
-        raise ValueError(
-            f"nearest to PySOT's {name}, but {len(missing)} of its tensors are missing "
-            f"({first_of(missing)}) and {len(unknown)} are unknown ({first_of(unknown)})"
-        )
-    return name, table
-
-
 def convert_pysot(weights: Mapping[str, torch.Tensor]) -> Dict[str, torch.Tensor]:
     """
     Args:
@@ -172,22 +45,45 @@ def convert_pysot(weights: Mapping[str, torch.Tensor]) -> Dict[str, torch.Tensor
         of cls folded to one logit per anchor and those of loc reordered.
 
     Raises:
-        ValueError: as :func:`find_table`, and for a last layer with another number of channels.
+        ValueError: names that no network of PySOT's model zoo has, or a last layer with another
+            number of channels.
     """
-    _, table = find_table(weights)
-    return {table[key]: _reorder(key, value) for key, value in weights.items()}
+    rules = _rules(is_resnet="backbone.conv1.weight" in weights)
+    names = {key: rename(key, rules) for key in weights}
+    unknown = [key for key, name in names.items() if name is None]
+    if unknown:
+        raise ValueError(
+            f"a network of PySOT that is not supported: {len(unknown)} of its {len(names)} tensors "
+            f"are unknown ({first_of(unknown)}); supported are AlexNet, ResNet-50 and MobileNetV2 "
+            "with depthwise correlation"
+        )
+    return {names[key]: _reorder(key, value) for key, value in weights.items()}
 
 
-def is_counter(name: str) -> bool:
-    """Whether the tensor only counts training steps, so that outputs do not depend on it."""
-    return name.endswith(".num_batches_tracked")
+def _rules(is_resnet: bool) -> Rules:
+    backbone = []
+    for i, k in enumerate((0, 4, 8, 11, 14), start=1):  # AlexNet as one Sequential, and as five
+        backbone += with_norm(rf"features\.{k}", rf"features\.{k + 1}", f"conv{i}")
+    backbone += with_norm(r"layer([1-5])\.0", r"layer([1-5])\.1", r"conv\1")
+    backbone += with_norm(r"layer0\.0", r"layer0\.1", "layer0")  # MobileNetV2
+    for k, part in zip((0, 3, 6), ("expand", "depthwise", "project")):
+        block = r"(layer[1-7]\.\d)\.conv"
+        backbone += with_norm(rf"{block}\.{k}", rf"{block}\.{k + 1}", rf"\1.{part}")
+    rules = [(rf"backbone\.{a}", f"backbone.{b}") for a, b in (*resnet_rules(), *backbone)]
 
-
-def first_of(names: Iterable[str], count: int = 3) -> str:
-    """The first few names, for a one-line message: "a, b, c and 5 more", or "none"."""
-    names = [str(name) for name in names]
-    more = f" and {len(names) - count} more" if len(names) > count else ""
-    return ", ".join(names[:count]) + more or "none"
+    features = ("res3", "res4", "res5") if is_resnet else ("layer3", "layer5", "layer7")
+    heads = [(r"rpn_head", "proposal_generator.rpn_head")]  # of one level; levels count from 2
+    for i, feature in enumerate(features):
+        neck = rf"neck\.downsample{i + 2}\.downsample"
+        rules += with_norm(rf"{neck}\.0", rf"{neck}\.1", f"neck.adjust.{feature}")
+        heads.append((rf"rpn_head\.rpn{i + 2}", f"proposal_generator.rpn_head.heads.{i}"))
+    for theirs, ours in heads:
+        theirs, ours = rf"{theirs}\.(cls|loc)", rf"{ours}.\1"
+        part = rf"{theirs}\.(conv_kernel|conv_search)"
+        rules += with_norm(rf"{part}\.0", rf"{part}\.1", rf"{ours}.\2")
+        rules += with_norm(rf"{theirs}\.head\.0", rf"{theirs}\.head\.1", f"{ours}.head.0")
+        rules.append((rf"{theirs}\.head\.3", f"{ours}.head.1"))
+    return [*rules, heads[0]]  # the last: the weights of the levels
 
 
 def _reorder(key: str, value: torch.Tensor) -> torch.Tensor:

@@ -14,7 +14,8 @@ from detectron2.engine import hooks
 from torch import nn
 
 from ..checkpoint import SOTCheckpointer
-from ..checkpoint.pysot import first_of
+from ..checkpoint.names import first_of
+from ..config.checks import flat
 from ..utils.files import atomic_write, remove_partial_files
 
 __all__ = ["BestCheckpointer", "LastCheckpoints", "check_output_dir", "optimizer_mismatch"]
@@ -168,21 +169,10 @@ def _changes(file: str, cfg: CfgNode) -> List[str]:
             f"{file} is damaged: whether the run was begun with another config is not known"
         )
         return []
-    before = _flat(content)
-    now = _flat(yaml.safe_load(cfg.dump()))
+    before = dict(flat(content))
+    now = dict(flat(yaml.safe_load(cfg.dump())))
     return [
         f"{key}: {before[key]} -> {value}"
         for key, value in now.items()
         if key in before and before[key] != value
     ]
-
-
-def _flat(node: Dict[str, Any], prefix: str = "") -> Dict[str, Any]:
-    """{"A": {"B": 1}} as {"A.B": 1}."""
-    flat = {}
-    for key, value in node.items():
-        if isinstance(value, dict):
-            flat.update(_flat(value, f"{prefix}{key}."))
-        else:
-            flat[prefix + key] = value
-    return flat

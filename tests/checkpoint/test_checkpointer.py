@@ -129,6 +129,28 @@ class TestBadFiles:
         ):
             SOTCheckpointer(Net()).load(path)
 
+    def test_a_flipped_bit_is_found_by_the_checksum(self, tmp_path):
+        source = Net()
+        path = save(source.state_dict(), tmp_path)
+        content = bytearray((tmp_path / "model.pth").read_bytes())
+        at = content.index(source.backbone.weight.detach().numpy().tobytes())
+        content[at + 3] ^= 1
+        (tmp_path / "model.pth").write_bytes(content)
+        message = r"model\.pth: not a readable checkpoint.*checksum of \S*data/\d+ is wrong"
+        with pytest.raises(ValueError, match=message):
+            SOTCheckpointer(Net()).load(path)
+
+    @pytest.mark.parametrize("value", [float("nan"), float("inf")])
+    @pytest.mark.parametrize("averaged", [False, True])
+    def test_numbers_that_are_none_are_named(self, value, averaged, tmp_path):
+        good, bad = Net().state_dict(), Net().state_dict()
+        bad["head.bias"][1] = value
+        average = {f"module.{k}": v for k, v in bad.items()}
+        content = {"model": good, "ema": average} if averaged else {"model": bad}
+        message = r"model\.pth: NaN or infinite numbers in 1 tensors: head\.bias$"
+        with pytest.raises(ValueError, match=message):
+            SOTCheckpointer(Net()).load(save(content, tmp_path))
+
     def test_code_is_not_run(self, tmp_path):
         path = save({"model": Net()}, tmp_path)  # a pickled module, not a state_dict
         with pytest.raises(ValueError, match=r"model\.pth: not a readable checkpoint.*plain"):
@@ -274,6 +296,18 @@ class TestLastCheckpointIsUnusable:
         (folder / "model_0000002.pth").unlink()
         (folder / "last_checkpoint").write_text("model_0000001.pth\n")
         assert self.make(folder).resume_or_load("", resume=True)["iteration"] == 1
+
+    def test_of_bytes(self, folder):
+        (folder / "last_checkpoint").write_bytes(b"\xff\x00model")
+        message = r"last_checkpoint is damaged; to resume from model_0000002\.pth instead, write"
+        with pytest.raises(ValueError, match=message):
+            self.make(folder).resume_or_load("", resume=True)
+
+    def test_weights_alone(self, folder):
+        (folder / "last_checkpoint").write_text("model_best.pth")
+        message = r"model_best\.pth holds weights alone, .* MODEL\.WEIGHTS to it; to resume from "
+        with pytest.raises(ValueError, match=message + r"model_0000002\.pth instead"):
+            self.make(folder).resume_or_load("", resume=True)
 
     def test_no_other(self, folder):
         for i in range(2):

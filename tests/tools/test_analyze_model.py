@@ -192,6 +192,20 @@ def test_analyzes_a_config(tool, tmp_path, capsys):
     assert row.startswith(f"| {COMPACT} | ") and row.endswith(" | 87 | 8 | 6 | 26 | 21 |")
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        "SiamRPN/siamrpn_alex.yaml",  # up-channel correlation
+        "SiamFC/siamfc_alex.yaml",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in list_configs() if "/" in name),
+    ],
+)
+def test_every_kind_of_head_is_counted(tool, config):
+    result = tool.analyze(load_config(config))
+    assert 0 < result["flops"]["template"] < result["flops"]["search"]
+    assert len(tool.table_row({"config": config, **result})) == len(tool.HEADER)
+
+
 def test_a_bad_config_does_not_stop_the_others(tool, capsys):
     names = ["--config-file", "no_such.yaml", "--config-file", COMPACT]
     assert tool.main(names) == 1

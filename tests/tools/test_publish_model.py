@@ -40,3 +40,12 @@ def test_overflow_is_named(publish, tmp_path):
     torch.save({"model": {"a.weight": torch.tensor([1e6])}}, source)
     with pytest.raises(ValueError, match="big.pth: a.weight is not finite"):
         publish(str(source), str(tmp_path / "small"))
+
+
+def test_pysot_checkpoint_is_converted(publish, tmp_path):
+    weights = {"rpn_head.cls.head.3.bias": torch.tensor([1.0, 2.0, 10.0, 20.0])}
+    torch.save({"state_dict": weights}, tmp_path / "pysot.pth")
+    path = publish(str(tmp_path / "pysot.pth"), str(tmp_path / "ours"))
+    (item,) = read_checkpoint(str(path))["model"].items()
+    assert item[0] == "proposal_generator.rpn_head.cls.head.1.bias"
+    assert item[1].tolist() == [9, 18]

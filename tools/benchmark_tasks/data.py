@@ -1,5 +1,6 @@
 """Training pairs of one core."""
 
+import functools
 import os
 import tempfile
 import time
@@ -19,7 +20,7 @@ from sot.data.datasets.synthetic import paint_background
 from sot.data.frames import ImageFrames
 from sot.data.transforms import SubwindowTransform
 
-from .timing import timed
+from .timing import seconds_of, timed
 
 # Made pictures: height, width, JPEG quality, standard deviation of the grain (noise) in levels.
 # Frames of public sets, most of them 1280x720, take 46 KB (GOT-10k: 68 GB, 1.5 million), 65 KB
@@ -106,25 +107,20 @@ def time_pairs(cfg, num_pairs: int) -> dict:
         pairs[index]
         return [spent[part] for part in names]
 
+    seconds = functools.partial(seconds_of, clock=time.process_time)
     whole, parts = [], []
     for _ in range(NUM_PASSES):
-        whole.append([_seconds(pairs.__getitem__, i) for i in range(num_pairs)])
+        whole.append([seconds(pairs.__getitem__, i)[0] for i in range(num_pairs)])
         with timed(PARTS, spent, time.process_time):  # apart: looking at the clock takes time
             parts.append([seconds_of_parts(i) for i in range(num_pairs)])
-    seconds = np.min(whole, axis=0).mean()
+    mean = np.min(whole, axis=0).mean()
     ms = dict(zip(names, (1000 * np.min(parts, axis=0).mean(axis=0)).tolist()))
-    ms["rest"] = 1000 * seconds - sum(ms.values())
+    ms["rest"] = 1000 * mean - sum(ms.values())
     return {
         "pairs": num_pairs,
-        "pairs_per_second_and_core": round(1 / seconds, 1),
+        "pairs_per_second_and_core": round(1 / mean, 1),
         "ms_per_pair": {part: round(value, 3) for part, value in ms.items()},
     }
-
-
-def _seconds(function, *args) -> float:
-    begin = time.process_time()
-    function(*args)
-    return time.process_time() - begin
 
 
 # functions whose time is counted, none inside another

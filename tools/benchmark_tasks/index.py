@@ -15,6 +15,8 @@ from sot.data.datasets import make_track, read_boxes
 from sot.data.datasets.cache import Source, cached_tracks
 from sot.data.frames import ImageFrames
 
+from .timing import seconds_of
+
 INDEX_TRACKS, INDEX_BOXES = 30_000, 14_000_000
 PAIRS_PER_WORKER = 3000
 
@@ -24,18 +26,16 @@ def benchmark_index(cfg, args):
     with tempfile.TemporaryDirectory() as folder:
         sources = make_sources(folder, np.random.default_rng(args.seed))
         with mock.patch.dict(os.environ, XDG_CACHE_HOME=f"{folder}/cache"):
-            seconds = []
-            for _ in range(2):  # from the text files, then from the cache
-                begin = time.process_time()
-                tracks = cached_tracks("benchmark", sources, strict=True)
-                seconds.append(round(time.process_time() - begin, 2))
+            read = cached_tracks, "benchmark", sources, True
+            from_files, _ = seconds_of(*read, clock=time.process_time)
+            from_cache, tracks = seconds_of(*read, clock=time.process_time)
             memory = {n: memory_of_workers(tracks, n, args.seed) for n in (1, 8)}
             boxes = int(tracks.num_frames().sum())
         yield {
             "tracks": len(tracks),
             "boxes": boxes,
-            "seconds_from_files": seconds[0],
-            "seconds_from_cache": seconds[1],
+            "seconds_from_files": round(from_files, 2),
+            "seconds_from_cache": round(from_cache, 2),
             "pairs_per_worker": PAIRS_PER_WORKER,
             "private_mb_of_a_worker": {n: round(m["private"] / n, 1) for n, m in memory.items()},
             "growth_mb_per_worker": round((memory[8]["all"] - memory[1]["all"]) / 7, 1),

@@ -2,11 +2,19 @@
 
 import functools
 import sys
+import time
 from contextlib import ExitStack, contextmanager
-from typing import Callable, Dict, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 from unittest import mock
 
-__all__ = ["peak_memory_mb", "timed"]
+__all__ = ["peak_memory_mb", "seconds_of", "timed"]
+
+
+def seconds_of(function: Callable, *args, clock: Callable = time.perf_counter) -> Tuple[float, Any]:
+    """How long a call takes, and what it returns."""
+    begin = clock()
+    result = function(*args)
+    return clock() - begin, result
 
 
 @contextmanager
@@ -27,11 +35,9 @@ def timed(parts: Sequence[Tuple[str, object, str]], spent: Dict[str, float], clo
 def _timed(spent, part: str, function, clock):
     @functools.wraps(function)  # detectron2 looks at the signature
     def wrapper(*args, **kwargs):
-        begin = clock()
-        try:
-            return function(*args, **kwargs)
-        finally:
-            spent[part] += clock() - begin
+        seconds, result = seconds_of(functools.partial(function, **kwargs), *args, clock=clock)
+        spent[part] += seconds
+        return result
 
     return wrapper
 

@@ -17,7 +17,7 @@ from sot.modeling.meta_arch import siamfc
 from sot.tracking import SiameseTracker, build_siamese_tracker
 from sot.tracking.opencv import OpenCVTracker, make_opencv_tracker
 
-from .timing import timed
+from .timing import seconds_of, timed
 
 CLIP_SIZE = (480, 640)  # of the made clip
 # What is not listed is decoding: from the network's outputs to boxes, and the choice among them.
@@ -85,9 +85,8 @@ def follow(step, state, images) -> np.ndarray:
     """Seconds of each step."""
     seconds = []
     for image in images:
-        begin = time.perf_counter()
-        state = step(image, state)
-        seconds.append(time.perf_counter() - begin)
+        spent, state = seconds_of(step, image, state)
+        seconds.append(spent)
     return np.array(seconds)
 
 
