@@ -8,7 +8,6 @@ Measure speed; one JSON object a line says what was measured and on what.
     python tools/benchmark.py --task train --config-file C SOLVER.IMS_PER_BATCH 8
     python tools/benchmark.py --task data --config-file configs/SiamRPN/siamrpn_lite.yaml
     python tools/benchmark.py --task data --config-file C DATASETS.TRAIN "('folder:PATH',)"
-    python tools/benchmark.py --task index
 
 track  Whole tracking steps (crop, network, decoding) on a clip in memory: milliseconds and frames
        per second of the median step, percentiles, and the parts' shares of the time; for any
@@ -21,13 +20,10 @@ data   Training pairs that one core draws, reads and crops in a second, and wher
        Without DATASETS.TRAIN data sets are made of JPEG files with the detail and grain of real
        ones: video_720p_80kb and video_720p_170kb (two frames a pair) and photo_640x480 (both crops
        from one photograph; no negative pairs).
-index  A data set as large as TrackingNet, 30,000 tracks of 14 million boxes, with names of frames
-       but no frames: time to read its text files, time to read it from the cache, and memory of
-       eight loader workers against one (Linux).
 
-Times of `track` and `train` are those that pass: leave the machine alone. Those of `data` and
-`index` are those that the processor works for this process, so that waiting for the disk is not in
-them, and other programs on the machine disturb less.
+Times of `track` and `train` are those that pass: leave the machine alone. Those of `data` are
+those that the processor works for this process, so that waiting for the disk is not in them, and
+other programs on the machine disturb less.
 """
 
 import argparse
@@ -44,7 +40,6 @@ import detectron2
 import numpy as np
 import torch
 from benchmark_tasks.data import benchmark_data
-from benchmark_tasks.index import benchmark_index
 from benchmark_tasks.track import benchmark_track
 from benchmark_tasks.train import benchmark_train
 
@@ -52,12 +47,7 @@ from sot.config import load_config
 from sot.tracking.opencv import MODEL_FILES
 from sot.utils.command_line import add_config_options, make_parser, one_line_errors
 
-TASKS = {
-    "data": benchmark_data,
-    "index": benchmark_index,
-    "track": benchmark_track,
-    "train": benchmark_train,
-}
+TASKS = {"data": benchmark_data, "track": benchmark_track, "train": benchmark_train}
 
 
 def describe_machine() -> dict:
@@ -83,7 +73,7 @@ def parse_args():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--threads", type=_positive, help="of PyTorch and OpenCV; by default PyTorch's choice "
-        "(track, train) and 1 (data, index)"
+        "(track, train) and 1 (data)"
     )  # fmt: skip
     parser.add_argument("--num-pairs", type=_positive, default=200, help="pairs to time (data)")
     track = parser.add_argument_group("track")

@@ -1,14 +1,11 @@
 import importlib
 import json
 import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from tool_modules import TOOLS
-
-from sot.data.datasets import cache
 
 
 @pytest.fixture
@@ -83,21 +80,6 @@ def test_missing_data_is_one_line_of_error(benchmark, monkeypatch, capsys):
     code, results, err = run(benchmark, monkeypatch, capsys, *args)
     assert code == 1 and not results
     assert err.startswith("error: ") and "/nowhere" in err
-
-
-@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="needs Linux")
-@pytest.mark.filterwarnings("ignore:This DataLoader will create 8 worker")
-def test_index(benchmark, monkeypatch, capsys):
-    monkeypatch.setattr(cache, "KEEP_AFTER", 0.0)
-    sizes = {"INDEX_TRACKS": 20, "INDEX_BOXES": 600, "PAIRS_PER_WORKER": 100}
-    for name, value in sizes.items():
-        monkeypatch.setattr(f"benchmark_tasks.index.{name}", value)
-    code, (result,), _ = run(benchmark, monkeypatch, capsys, "--task", "index")
-    assert code == 0
-    assert (result["tracks"], result["boxes"]) == (20, 600)
-    assert result["seconds_from_files"] >= 0 and result["seconds_from_cache"] >= 0
-    assert set(result["private_mb_of_a_worker"]) == {"1", "8"}
-    assert 0 < result["growth_mb_per_worker"] < 100
 
 
 COMPACT = [
