@@ -1,6 +1,6 @@
 # make demo | test | test-slow | lint | setup | clean
 #
-# Variables: PYTHON         interpreter that makes the environment (3.9 to 3.12), default python3
+# Variables: PYTHON         interpreter that makes the environment (3.9 to 3.14), default python3
 #            VENV           where the environment is, default .venv
 #            TORCH_INDEX_URL  also look for torch here, e.g. PyTorch's own CPU or CUDA index (INSTALL.md)
 
@@ -18,8 +18,8 @@ export PIP_CONSTRAINT := requirements.txt
 # Threads that wait give the processor away: others may be at work on it, and tests are many small steps.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-CHECK_PYTHON := import sys; v = sys.version_info[:2]; sys.exit(None if (3, 9) <= v <= (3, 12) else \
-	"error: Python %d.%d is not supported, 3.9 to 3.12 are: make setup PYTHON=python3.11" % v)
+CHECK_PYTHON := import sys; v = sys.version_info[:2]; sys.exit(None if (3, 9) <= v <= (3, 14) else \
+	"error: Python %d.%d is not supported, 3.9 to 3.14 are: make setup PYTHON=python3.11" % v)
 
 .PHONY: setup demo test test-slow lint clean
 
