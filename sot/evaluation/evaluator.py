@@ -226,6 +226,8 @@ class SOTEvaluator(DatasetEvaluator):
     def _score(self, name: str) -> Dict:
         track = self._tracks[name]
         result = read_sequence(self._files.folder, track, self._files.pixel_origin)
+        if result.times is None:
+            raise ValueError("; ".join(result.doubts))
         restarted = self._protocol.experiment is Restarts
         present = is_present(track["boxes"]) & track["visible"]
         # where no frame but the first was tracked, all there is to go by is the start
@@ -262,6 +264,6 @@ class SOTEvaluator(DatasetEvaluator):
 
 def _flat(result: Dict) -> Dict:
     """Of a sequence, what metrics.json shows."""
-    hidden = ("curves", "per_frame", "frames_scored")
+    hidden = ("curves", "per_frame", "frames_scored", "runs")
     scores = {k: v for k, v in result["scores"].items() if k not in hidden}
     return {**scores, **{k: v for k, v in result.items() if k != "scores"}}

@@ -13,11 +13,12 @@ def make_track(boxes, visible=None, name="a", **fields):
     present = np.isfinite(boxes).all(axis=1)
     visible = present if visible is None else present & np.array(visible, dtype=bool)
     fields = {key: np.array(value) for key, value in fields.items()}
-    return {"name": name, "boxes": boxes, "visible": visible, **fields}
+    frames = [np.zeros((*SIZE[::-1], 3), np.uint8)] * len(boxes)
+    return {"name": name, "frames": frames, "boxes": boxes, "visible": visible, **fields}
 
 
 def score(protocol, boxes, track, **kwargs):
-    return PROTOCOLS[protocol].score(np.array(boxes), track, image_size=SIZE, **kwargs)
+    return PROTOCOLS[protocol].score(np.array(boxes), track, **kwargs)
 
 
 def random_sequence(seed, length=40, whole=False):

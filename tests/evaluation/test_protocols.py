@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from one_pass_runs import NAN, make_track, random_sequence, score
 
+from sot.boxes import to_xywh, to_xyxy
 from sot.evaluation.protocols import PROTOCOLS, get_protocol
+from sot.evaluation.results.reader import Run, SequenceResult
 
 BOX = [10.0, 20.0, 30.0, 60.0]  # 20 x 40
 HALF = [10.0, 20.0, 30.0, 40.0]  # its upper half: IoU 0.5
@@ -30,9 +32,9 @@ class TestPerfectPredictions:
         per_sequence = {}
         for seed in range(3):
             truth, _ = random_sequence(seed)
-            truth = truth + 30  # inside of the image
+            truth = (truth + 30) / 2  # inside of the image
             track = make_track(truth, cover=np.full(len(truth), 8))
-            per_sequence[str(seed)] = protocol.score(truth, track, image_size=(900, 900))
+            per_sequence[str(seed)] = protocol.score(truth, track)
         result = protocol.summarize(per_sequence)
         assert result["success_auc"] == pytest.approx(self.MAXIMUM[name], abs=1e-12)
         assert protocol.maximum == {"success_auc": pytest.approx(self.MAXIMUM[name], abs=1e-12)}
@@ -55,15 +57,24 @@ class TestPerfectPredictions:
         assert protocol.primary in result
 
     @pytest.mark.parametrize("name", ONE_PASS)
-    def test_reach_it_from_rounded_files_too(self, name):
-        truth, _ = random_sequence(0)
-        truth = truth + 30
-        track = make_track(truth.astype(np.float32), cover=np.full(len(truth), 8))
-        curves = score(name, truth.round(4), track)["curves"]
+    def test_reach_it_from_files_too(self, name):
+        truth = (random_sequence(0)[0] + 30) / 2
+        track = make_track(truth, cover=np.full(len(truth), 8))
+        rounded = to_xyxy(to_xywh(truth) + [1, 1, 0, 0]) - 1  # the last bits differ
+        curves = score(name, rounded, track)["curves"]
         assert curves["precision"][0] == curves["norm_precision"][0] == 1
         off = score(name, truth + [0.01, 0, 0.01, 0], track)["curves"]
         if name != "trackingnet":  # it rounds to whole pixels
             assert off["precision"][0] < 0.1 and off["norm_precision"][0] < 0.1
+
+    def test_what_is_exactly_at_a_threshold_counts(self):
+        # 20 px, and 4 of a width of 20; in single precision some would be more
+        truth = np.array([[0.1 * k, 0.7 * k, 0.1 * k + 20, 0.7 * k + 40] for k in range(99)])
+        moved = truth + [12.3, 0, 12.3, 0] + [7.7, 0, 7.7, 0]
+        assert score("otb", moved, make_track(truth))["precision_20"] == 1
+        assert score("otb", moved + [1e-4, 0, 1e-4, 0], make_track(truth))["precision_20"] == 1 / 99
+        moved = truth + [1.3, 0, 1.3, 0] + [2.7, 0, 2.7, 0]
+        assert score("otb", moved, make_track(truth))["norm_precision_20"] == 1
 
     def test_absent_frames_lower_the_maximum_of_lasot(self):
         track = make_track([BOX] * 4, visible=[1, 1, 0, 1])
@@ -106,6 +117,17 @@ class TestWhichFramesCount:
             assert result["frames_scored"] == sum(expected)
             assert result["average_overlap"] == pytest.approx(1 - expected[missed] / sum(expected))
 
+    @pytest.mark.parametrize("absent", [[0.0, 0.0, 0.0, 0.0], [9.0, 9.0, 5.0, 12.0]])
+    def test_a_true_box_without_a_size_is_absent(self, absent):
+        for prediction in (BOX, ABSENT, absent):
+            result = score("otb", [BOX, BOX, prediction], make_track([BOX, BOX, absent]))
+            assert result["average_overlap"] == result["precision_20"] == 1
+
+    def test_a_true_box_left_of_the_image_is_no_free_success(self):
+        # PySOT counts frames whose true centre is not positive as right
+        away = [-30.0, -30.0, -10.0, -10.0]
+        assert score("otb", [BOX, BOX], make_track([BOX, away]))["precision_20"] == 0.5
+
     def test_cover_is_made_up_for_by_visible(self):
         track = make_track([BOX] * 3, visible=[1, 0, 1])
         assert score("got10k", [BOX, AWAY, BOX], track)["average_overlap"] == 1
@@ -117,6 +139,11 @@ class TestWhichFramesCount:
         assert result == {"frames_scored": 0}
         summary = PROTOCOLS[name].summarize({"a": result})
         assert summary == {"frames_scored": 0, "sequences_scored": 0}
+
+    @pytest.mark.parametrize("name", [*ONE_PASS, "vot_unsupervised", "vot2018_lt"])
+    def test_one_frame_has_nothing_to_score(self, name):
+        for box in (BOX, ABSENT):
+            assert score(name, [box], make_track([BOX]), scores=[1.0]) == {"frames_scored": 0}
 
 
 class TestPredictionsThatAreNoBox:
@@ -231,17 +258,63 @@ def test_scores_fit_into_json():
         assert json.loads(json.dumps(result)) == result
 
 
-class TestImageSize:
-    def test_of_the_first_frame(self):
-        # cut to a width of 20, the prediction is the truth
-        frames = [np.zeros((100, 30, 3), np.uint8)] * 2
-        track = {**make_track([BOX] * 2), "frames": frames}
-        boxes = np.array([BOX, [10.0, 20.0, 90.0, 60.0]])
-        assert PROTOCOLS["got10k"].score(boxes, track)["average_overlap"] == 1
+def test_the_size_of_the_image_is_that_of_the_first_frame():
+    # cut to a width of 20, the prediction is the truth
+    frames = [np.zeros((100, 30, 3), np.uint8)] * 2
+    track = {**make_track([BOX] * 2), "frames": frames}
+    assert score("got10k", [BOX, [10.0, 20.0, 90.0, 60.0]], track)["average_overlap"] == 1
 
-    def test_missing(self):
-        with pytest.raises(ValueError, match="sequence a: the size of the image is needed"):
-            PROTOCOLS["got10k"].score(np.array([BOX] * 2), make_track([BOX] * 2))
+
+class TestRepeatedRuns:
+    """Overlaps of 1, 0.5 or 0 in the frames after the first."""
+
+    TRACKS = make_track([BOX] * 3, name="a"), make_track([BOX] * 5, name="b")
+
+    def result(self, *runs):
+        runs = [np.array([BOX, *boxes]) for boxes in runs]
+        return SequenceResult(tuple(Run(boxes, np.full(len(boxes), 3)) for boxes in runs))
+
+    def test_all_frames_of_all_runs_count_in_got10k(self):
+        protocol, (a, b) = PROTOCOLS["got10k"], self.TRACKS
+        scores = {
+            "a": protocol.score_result(self.result([BOX, AWAY], [HALF, HALF], [BOX, BOX]), a),
+            "b": protocol.score_result(self.result([AWAY] * 4), b),
+        }
+        assert scores["a"]["average_overlap"] == pytest.approx((1 + 0 + 0.5 + 0.5 + 1 + 1) / 6)
+        result = protocol.summarize(scores)
+        assert result["average_overlap"] == pytest.approx(4 / 10)
+        assert result["sr_75"] == pytest.approx(3 / 10)
+        assert result["curves"]["success"][0] == pytest.approx(5 / 10)
+        assert (result["frames_scored"], result["sequences_scored"]) == (10, 2)
+        # AO of each run, with the only one of b: 1/6, 1/6, 2/6
+        assert result["average_overlap_std"] == pytest.approx(np.std([1, 1, 2]) / 6)
+
+    def test_mean_over_runs_where_sequences_count_alike(self):
+        protocol, (a, b) = PROTOCOLS["otb"], self.TRACKS
+        scores = {
+            "a": protocol.score_result(self.result([BOX, AWAY], [AWAY, AWAY]), a),
+            "b": protocol.score_result(self.result([BOX] * 4, [AWAY] * 4), b),
+        }
+        result = protocol.summarize(scores)
+        assert result["average_overlap"] == pytest.approx(
+            ((2 / 3 + 1 / 3) / 2 + (1 + 1 / 5) / 2) / 2
+        )
+        assert "success_auc_std" in result
+
+    def test_one_run_has_no_spread(self):
+        protocol, (a, _) = PROTOCOLS["otb"], self.TRACKS
+        scores = protocol.score_result(self.result([BOX, AWAY]), a)
+        assert scores == protocol.score([BOX, BOX, AWAY], a)
+        assert "success_auc_std" not in protocol.summarize({"a": scores})
+
+    def test_long_term_runs_have_their_own_confidences(self):
+        protocol, (a, _) = PROTOCOLS["vot2018_lt"], self.TRACKS
+        (first,), (other,) = self.result([BOX, AWAY]).runs, self.result([BOX, BOX]).runs
+        runs = first._replace(scores=[1, 0.9, 0.1]), other._replace(scores=[1, 0.2, 0.9])
+        scores = {"a": protocol.score_result(SequenceResult(runs), a)}
+        result = protocol.summarize(scores)
+        # at t = 0.2: overlaps 1; 1 and 1, of two frames with the target beside the first
+        assert result["precision"] == 1 and result["recall"] == pytest.approx((1 / 3 + 2 / 3) / 2)
 
 
 class TestGetProtocol:

@@ -4,14 +4,8 @@ Shapes: T frames of one sequence; boxes are (T, 4) XYXY in continuous frame pixe
 tracker said, `gt` the truth. Continuous boxes have the area w * h and the centre x + w / 2; the
 MATLAB toolkits count whole pixels, x to x + w - 1, with the same areas, overlaps and distances.
 
-Functions of a sequence (pred, gt) follow these conventions; benchmarks differ from them and from
-each other, see `sot.evaluation.protocols`:
-
-* The first frame counts, as in the OTB toolkit, although its box was given to the tracker.
-* A frame whose truth is absent (a NaN, or a side that is not positive) is left out of numerator and
-  denominator, as in the got10k toolkit. (PySOT keeps it in the denominator; mmtracking counts it as
-  a failure.) Without any other frame a measure is NaN.
-* A prediction with a NaN is a failure: IoU 0 and an infinite distance.
+What counts is up to each benchmark, see `sot.evaluation.protocols`. A prediction with a NaN is a
+failure here: IoU 0 and an infinite distance.
 
 Sources: [OTB] Wu, Lim, Yang: Object Tracking Benchmark, PAMI 2015, and its MATLAB toolkit;
 [GOT] Huang, Zhao, Huang: GOT-10k, PAMI 2019; [TN] Mueller et al.: TrackingNet, ECCV 2018.
@@ -36,7 +30,6 @@ __all__ = [
     "precision_curve",
     "success_auc",
     "success_curve",
-    "success_rate",
     "trapezoid_area",
 ]
 
@@ -104,21 +97,13 @@ def success_curve(ious: np.ndarray, thresholds: np.ndarray = SUCCESS_THRESHOLDS)
     Fraction of frames whose IoU is above each threshold. [OTB]: 0, 0.05, ..., 1, strictly above.
 
     Args:
-        ious: (T,), of the frames that count.
+        ious: (T,), of the frames that count; at least one.
         thresholds: (K,).
 
     Returns:
-        (K,); NaN if T is 0.
+        (K,).
     """
-    ious, thresholds = np.asarray(ious, float), np.asarray(thresholds, float)
-    if not len(ious):
-        return np.full(len(thresholds), np.nan)
-    return (ious[:, None] > thresholds).mean(axis=0)
-
-
-def success_rate(ious: np.ndarray, threshold: float) -> float:
-    """Fraction of frames whose IoU is above the threshold, SR of [GOT]; NaN if T is 0."""
-    return float(success_curve(ious, [threshold])[0])
+    return (np.asarray(ious)[:, None] > np.asarray(thresholds)).mean(axis=0)
 
 
 def precision_curve(
@@ -128,16 +113,14 @@ def precision_curve(
     Fraction of frames whose error is at most each threshold. [OTB]: 0, 1, ..., 50 pixels.
 
     Args:
-        errors: (T,), of the frames that count: of `center_error` or `normalized_center_error`.
+        errors: (T,), of the frames that count, at least one: of `center_error` or
+            `normalized_center_error`.
         thresholds: (K,), in the unit of the errors.
 
     Returns:
-        (K,); NaN if T is 0.
+        (K,).
     """
-    errors, thresholds = np.asarray(errors, float), np.asarray(thresholds, float)
-    if not len(errors):
-        return np.full(len(thresholds), np.nan)
-    return (errors[:, None] <= thresholds).mean(axis=0)
+    return (np.asarray(errors)[:, None] <= np.asarray(thresholds)).mean(axis=0)
 
 
 def mean_area(curve: np.ndarray) -> float:

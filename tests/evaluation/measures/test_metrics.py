@@ -9,18 +9,14 @@ from sot.evaluation.measures.metrics import (
     iou_xyxy,
     mean_area,
     normalized_center_error,
-    precision,
     precision_curve,
-    success_auc,
     success_curve,
-    success_rate,
     trapezoid_area,
 )
 
 NAN = float("nan")
 BOX = [10.0, 20.0, 30.0, 60.0]  # 20 x 40
 HALF = [10.0, 20.0, 30.0, 40.0]  # its upper half: IoU 0.5
-AWAY = [100.0, 100.0, 120.0, 140.0]
 ABSENT = [NAN] * 4
 
 
@@ -50,7 +46,7 @@ class TestIoU:
     def test_inputs_stay(self):
         a, b = np.array([BOX, ABSENT]), np.array([HALF, BOX])
         copies = a.copy(), b.copy()
-        iou_xyxy(a, b), center_error(a, b), success_auc(a, b), precision(a, b)
+        iou_xyxy(a, b), center_error(a, b), normalized_center_error(a, b)
         np.testing.assert_array_equal((a, b), copies)
 
     def test_shapes(self):
@@ -107,21 +103,6 @@ class TestSuccess:
             0,
         ]
 
-    def test_perfect_boxes_score_20_of_21(self):
-        boxes = np.random.default_rng(0).uniform(0, 50, (30, 4)).round(3)
-        boxes[:, 2:] += boxes[:, :2] + 1
-        assert success_auc(boxes, boxes) == pytest.approx(20 / 21, abs=1e-12)
-
-    def test_miss_scores_0(self):
-        assert success_auc([AWAY], [BOX]) == 0.0
-
-    def test_half(self):
-        # an IoU of 0.5 is above 0, 0.05, ..., 0.45: 10 thresholds
-        assert success_auc([HALF], [BOX]) == pytest.approx(10 / 21, abs=1e-12)
-
-    def test_first_frame_counts(self):
-        assert success_auc([BOX, AWAY], [BOX, BOX]) == pytest.approx(10 / 21, abs=1e-12)
-
 
 class TestCurves:
     def test_thresholds(self):
@@ -132,56 +113,7 @@ class TestCurves:
     def test_precision_at_the_threshold_counts(self):
         assert precision_curve([0, 0.2, 0.3, np.inf], [0, 0.2, 0.5]).tolist() == [0.25, 0.5, 0.75]
 
-    def test_success_rate_is_strict(self):
-        assert success_rate([0.5, 0.51, 0.75, 1.0], 0.5) == 0.75
-        assert success_rate([0.5, 0.51, 0.75, 1.0], 0.75) == 0.25
-        assert np.isnan(success_rate([], 0.5))
-
     def test_areas(self):
         assert mean_area([1, 1, 0]) == pytest.approx(2 / 3)
         assert trapezoid_area([1, 1, 0]) == pytest.approx(0.75)
         assert trapezoid_area([1, 0.5, 0]) == pytest.approx(0.5)
-
-    def test_nothing_to_measure(self):
-        assert np.isnan(precision_curve([], [1, 2])).all()
-
-
-class TestPrecision:
-    def test_at_the_threshold_counts(self):
-        gt = np.array([BOX] * 4)
-        pred = gt + np.array([0, 20, 20.001, 40])[:, None] * [1, 0, 1, 0]
-        assert precision(pred, gt) == 0.5
-        assert precision(pred, gt, threshold=40) == 1.0
-        assert precision(pred, gt, threshold=0) == 0.25
-
-    def test_normalised(self):
-        gt = np.array([BOX] * 4)
-        pred = gt + np.array([0, 4, 4.001, 9])[:, None] * [1, 0, 1, 0]  # of a width of 20
-        errors = normalized_center_error(pred, gt)
-        assert precision_curve(errors, [0.2, 0.45]).tolist() == [0.5, 1.0]
-
-    def test_negative_centre_of_truth_is_not_a_free_success(self):
-        # PySOT counts frames whose true centre is not positive as right
-        assert precision([AWAY], [[-30.0, -30.0, -10.0, -10.0]]) == 0.0
-
-
-class TestAbsentAndFailed:
-    """Each measure, over one present frame that is right and frames of another kind."""
-
-    MEASURES = [(success_auc, 20 / 21), (precision, 1.0)]
-
-    @pytest.mark.parametrize("measure, perfect", MEASURES)
-    @pytest.mark.parametrize("absent", [ABSENT, [0.0, 0.0, 0.0, 0.0], [9.0, 9.0, 5.0, 12.0]])
-    def test_absent_truth_is_left_out(self, measure, perfect, absent):
-        for prediction in (BOX, ABSENT, absent):
-            score = measure([BOX, prediction], [BOX, absent])
-            assert score == pytest.approx(perfect, abs=1e-12)
-
-    @pytest.mark.parametrize("measure, perfect", MEASURES)
-    def test_nan_prediction_is_a_failure(self, measure, perfect):
-        assert measure([BOX, ABSENT], [BOX, BOX]) == pytest.approx(perfect / 2, abs=1e-12)
-
-    @pytest.mark.parametrize("measure, perfect", MEASURES)
-    def test_nothing_to_measure(self, measure, perfect):
-        assert np.isnan(measure([BOX], [ABSENT]))
-        assert np.isnan(measure(np.zeros((0, 4)), np.zeros((0, 4))))

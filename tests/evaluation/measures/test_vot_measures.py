@@ -37,7 +37,13 @@ def corners(box):
 
 def make_track(boxes, polygons=None):
     boxes = np.array(boxes, dtype=np.float64)
-    track = {"name": "a", "boxes": boxes, "visible": np.isfinite(boxes).all(axis=1)}
+    frames = [np.zeros((*IMAGE_SIZE[::-1], 3), np.uint8)]
+    track = {
+        "name": "a",
+        "frames": frames,
+        "boxes": boxes,
+        "visible": np.isfinite(boxes).all(axis=1),
+    }
     return track if polygons is None else {**track, "polygons": np.array(polygons)}
 
 
@@ -121,7 +127,7 @@ def restart_summary(name, seed=5):
         points = polygons.reshape(-1, 4, 2)
         boxes = np.concatenate([points.min(axis=1), points.max(axis=1)], axis=1)
         track = make_track(boxes, polygons)
-        per_sequence[str(i)] = PROTOCOLS[name].score_runs(runs, track, IMAGE_SIZE)
+        per_sequence[str(i)] = PROTOCOLS[name].score_runs(runs, track)
     return PROTOCOLS[name].summarize(per_sequence)
 
 
@@ -155,7 +161,7 @@ class TestShortTermProtocol:
         truth = np.array([corners(RECT)] * 400)
         marks = marks_of("S" + "." * 399)
         track = make_track([RECT] * 400, truth)
-        scores = PROTOCOLS[name].score_runs([(truth, marks)] * 2, track, IMAGE_SIZE)
+        scores = PROTOCOLS[name].score_runs([(truth, marks)] * 2, track)
         result = PROTOCOLS[name].summarize({"a": scores})
         for measure in ("eao", "accuracy", "accuracy_pooled", "eao_pysot"):
             assert result[measure] == pytest.approx(1, abs=1e-12)
@@ -165,7 +171,7 @@ class TestShortTermProtocol:
     @pytest.mark.parametrize("name", SHORT_TERM)
     def test_perfect_without_restarts(self, name):
         track = make_track([RECT] * 20, [corners(RECT)] * 20)
-        scores = PROTOCOLS[name].score(np.array([RECT] * 20), track, image_size=IMAGE_SIZE)
+        scores = PROTOCOLS[name].score(np.array([RECT] * 20), track)
         result = PROTOCOLS[name].summarize({"a": scores})
         assert result["average_overlap"] == 1
         assert scores["frames_scored"] == 10
@@ -177,7 +183,7 @@ class TestShortTermProtocol:
         for name, length, box in (("a", 12, HALF), ("b", 30, RECT)):
             marks = marks_of("S" + "." * (length - 1))
             runs[name] = PROTOCOLS["vot2018"].score_runs(
-                [(np.array([box] * length), marks)], make_track([RECT] * length), IMAGE_SIZE
+                [(np.array([box] * length), marks)], make_track([RECT] * length)
             )
         result = PROTOCOLS["vot2018"].summarize(runs)
         assert result["accuracy"] == pytest.approx((0.5 * 12 + 30) / 42)
@@ -186,9 +192,7 @@ class TestShortTermProtocol:
 
     def test_no_restart_overlap_is_by_length(self):
         scores = {
-            name: PROTOCOLS["vot2018"].score(
-                np.array([box] * length), make_track([RECT] * length), image_size=IMAGE_SIZE
-            )
+            name: PROTOCOLS["vot2018"].score(np.array([box] * length), make_track([RECT] * length))
             for name, length, box in (("a", 12, HALF), ("b", 30, RECT))
         }
         result = PROTOCOLS["vot2018"].summarize(scores)
@@ -211,9 +215,7 @@ class TestShortTermProtocol:
 
     def test_errors_name_the_sequence(self):
         with pytest.raises(ValueError, match="sequence a: 2 regions and 2 marks for 3 frames"):
-            PROTOCOLS["vot2018"].score_runs(
-                [([RECT] * 2, marks_of("S."))], make_track([RECT] * 3), IMAGE_SIZE
-            )
+            PROTOCOLS["vot2018"].score_runs([([RECT] * 2, marks_of("S."))], make_track([RECT] * 3))
 
 
 class TestLongTermMeasures:
@@ -245,7 +247,7 @@ class TestLongTermProtocol:
     def test_numbers_of_the_toolkit(self):
         # average_tpr of vot-toolkit 0.7.2 on these boxes
         per_sequence = {
-            str(i): self.PROTOCOL.score(boxes, make_track(truth), scores, IMAGE_SIZE)
+            str(i): self.PROTOCOL.score(boxes, make_track(truth), scores)
             for i, (truth, boxes, scores) in enumerate(random_longterm())
         }
         result = self.PROTOCOL.summarize(per_sequence)
@@ -258,16 +260,14 @@ class TestLongTermProtocol:
         # 11 frames with the target, of which the first has no region; absent frames are told
         truth = np.array([RECT] * 6 + [[NAN] * 4] * 3 + [RECT] * 5)
         boxes, scores = np.array([RECT] * 14), np.isfinite(truth[:, 0]).astype(float)
-        result = self.PROTOCOL.score(boxes, make_track(truth), scores, IMAGE_SIZE)
+        result = self.PROTOCOL.score(boxes, make_track(truth), scores)
         assert result["precision"] == 1
         assert result["recall"] == pytest.approx(10 / 11)
         assert result["f_score"] == pytest.approx(20 / 21)
 
     def test_boxes_in_absent_frames_cost_precision(self):
         truth = np.array([RECT] * 5 + [[NAN] * 4] * 4)
-        result = self.PROTOCOL.score(
-            np.array([RECT] * 9), make_track(truth), np.ones(9), IMAGE_SIZE
-        )
+        result = self.PROTOCOL.score(np.array([RECT] * 9), make_track(truth), np.ones(9))
         assert result["precision"] == pytest.approx(4 / 8)
         assert result["recall"] == pytest.approx(4 / 5)
 
@@ -275,21 +275,21 @@ class TestLongTermProtocol:
         # the toolkit gives both absent an overlap of 1 at any confidence: its recall would be 8/5
         truth = np.array([RECT] * 5 + [[NAN] * 4] * 4)
         boxes = np.where(np.isfinite(truth), truth, NAN)
-        result = self.PROTOCOL.score(boxes, make_track(truth), np.ones(9), IMAGE_SIZE)
+        result = self.PROTOCOL.score(boxes, make_track(truth), np.ones(9))
         assert result["precision"] == 1
         assert result["recall"] == pytest.approx(4 / 5)
 
     def test_without_scores(self):
         with pytest.raises(ValueError, match="sequence a: a long-term result needs the tracker's"):
-            self.PROTOCOL.score(np.array([RECT] * 5), make_track([RECT] * 5), None, IMAGE_SIZE)
+            self.PROTOCOL.score(np.array([RECT] * 5), make_track([RECT] * 5), None)
 
     def test_bad_input(self):
         with pytest.raises(ValueError, match="sequence a: 2 scores for 3 boxes"):
-            self.PROTOCOL.score([RECT] * 3, make_track([RECT] * 3), [1, 1], IMAGE_SIZE)
+            self.PROTOCOL.score([RECT] * 3, make_track([RECT] * 3), [1, 1])
 
     def test_truth_of_the_first_frame_alone(self):
         track = make_track([RECT, [NAN] * 4])
-        scores = self.PROTOCOL.score([RECT] * 2, track, [1, 1], IMAGE_SIZE)
+        scores = self.PROTOCOL.score([RECT] * 2, track, [1, 1])
         assert scores == {"frames_scored": 0}
         assert self.PROTOCOL.summarize({"a": scores}) == {
             "frames_scored": 0,

@@ -80,9 +80,9 @@ class TestFiles:
     def test_are_read_by_the_report(self, tmp_path, protocol):
         folder = tmp_path / "baseline" / "inference" / protocol  # as an OUTPUT_DIR may be called
         ResultWriter(folder, protocol, 0).write(output("ä b"))
-        result = read_results(folder, [track("ä b")])["ä b"]
+        result = read_results(folder, [track("ä b")], [])["ä b"]
         assert result.boxes == pytest.approx(BOXES, abs=1e-12)
-        assert result.scores[1:].tolist() == [0.25, 0.125]
+        assert result.runs[0].scores[1:].tolist() == [0.25, 0.125]
         assert result.times.tolist() == [0.5, 0.25, 0]
         assert not result.restarted
 
@@ -94,7 +94,7 @@ class TestFiles:
         assert again.boxes == pytest.approx(BOXES, abs=1e-12)
         assert again.times.tolist() == [0.5, 0.25, 0]
         assert again.status == ("init", "tracked", "skipped")
-        assert again.scores[1:].tolist() == [0.25, 0.125]
+        assert again.runs[0].scores[1:].tolist() == [0.25, 0.125]
 
     @pytest.mark.parametrize("origin", [0, 1])
     def test_boxes_of_an_annotation_come_back_exactly(self, tmp_path, origin):
@@ -110,14 +110,14 @@ class TestFiles:
         for name in ("a", "a_time", "a_scores"):
             writer.write(output(name))
         again = read_sequence(tmp_path, track("a"), 0)
-        assert again.times.tolist() == [0.5, 0.25, 0] and again.scores[1] == 0.25
+        assert again.times.tolist() == [0.5, 0.25, 0] and again.runs[0].scores[1] == 0.25
 
     def test_scores_and_status_are_optional(self, tmp_path):
         writer = ResultWriter(tmp_path, "otb", 0)
         writer.write(output())
         writer.write(output(scores=None, status=None))
         again = read_sequence(tmp_path, track(), 0)
-        assert again.scores is None and again.status == ("tracked",) * 3
+        assert again.runs[0].scores is None and again.status == ("tracked",) * 3
 
     def test_frame_without_a_box(self, tmp_path):
         boxes = BOXES.copy()
@@ -141,7 +141,7 @@ class TestFiles:
         found = read_sequence(tmp_path, given, 1)
         assert found.restarted and found.runs[0].marks.tolist() == marks.tolist()
         np.testing.assert_allclose(found.boxes[1:], boxes[1:])
-        np.testing.assert_array_equal(found.scores, scores)
+        np.testing.assert_array_equal(found.runs[0].scores, scores)
         assert found.boxes[0].tolist() == [10, 10, 30, 30]
 
     def test_a_name_that_leads_out_of_the_folder(self, tmp_path):

@@ -1,0 +1,182 @@
+"""What each benchmark counts, and how: the conventions behind its published numbers.
+
+A protocol scores one sequence at a time and then summarises them. What it decided stands in its
+`description`, which belongs beside the numbers. Predictions that are perfect reach 1, but for
+`success_auc`, whose last threshold, 1, no IoU is above: see the descriptions.
+
+One detail of some toolkits is left out on purpose. In the MATLAB toolkits of OTB and LaSOT and in
+PySOT, a true box that is invalid, or that starts at 0 or below, gets the distance -1, so that any
+prediction counts as right there.
+
+Sources: [got10k] github.com/got-10k/toolkit 0.1.3, experiments/ and utils/metrics.py; [pysot]
+github.com/STVIR/pysot, toolkit/; [lasot] github.com/HengLan/LaSOT_Evaluation_Toolkit, utils/;
+[tn] github.com/SilvioGiancola/TrackingNet-devkit, metrics.py; for VOT see `measures.vot`.
+"""
+
+from typing import Dict
+
+import numpy as np
+
+from ...data import resolve
+from ..experiments import Restarts
+from ..measures import metrics
+from ..measures.vot import EAO_INTERVALS
+from .base import Protocol
+from .one_pass import OnePassProtocol
+from .vot import LongTermProtocol, VOTProtocol
+
+__all__ = ["PROTOCOLS", "Protocol", "get_protocol"]
+
+_SUCCESS = (
+    "success_auc: fraction of frames with an IoU above t, mean over t = 0, 0.05, ..., 1 (at most "
+    "20/21 = 0.952, as no IoU is above 1). precision_20: centre at most 20 px off. "
+    "norm_precision: centre off by at most t, in widths and heights of the true box; _20 at "
+    "t = 0.2, _auc the mean over t = 0, 0.01, ..., 0.5. Means over frames, then over sequences. "
+    "The first frame counts, with the box that was given. "
+)
+_NAN_FAILS = "A prediction that is no box is a failure. "
+
+_IN_PIXELS = "Overlaps are counted in pixels inside of the image, with the polygons of the truth."
+_AVERAGE_OVERLAP = (
+    "average_overlap: mean over the frames without the first 10, then over sequences by their "
+    "length."
+)
+
+_OTB_LIKE = ("success_auc", "precision_20", "norm_precision_auc")
+
+PROTOCOLS: Dict[str, Protocol] = {
+    protocol.name: protocol
+    for protocol in (
+        OnePassProtocol(
+            "otb",
+            "One-pass evaluation of OTB. "
+            + _SUCCESS
+            + _NAN_FAILS
+            + "Frames whose target is absent or marked invisible are left out. OTB has none, and "
+            "its toolkits leave out nothing; the MATLAB toolkit repeats the box before where a "
+            "prediction is no box.",
+            _OTB_LIKE,
+        ),
+        OnePassProtocol(
+            "uav123",
+            "One-pass evaluation of UAV123 and UAV20L. "
+            + _SUCCESS
+            + _NAN_FAILS
+            + "Frames without the target (NaN) are left out, as in the got10k toolkit; PySOT keeps "
+            "them in the denominator.",
+            _OTB_LIKE,
+        ),
+        OnePassProtocol(
+            "nfs",
+            "One-pass evaluation of Need for Speed. "
+            + _SUCCESS
+            + _NAN_FAILS
+            + "All frames with a box count, also those marked as lost, as in the got10k "
+            "toolkit.",
+            _OTB_LIKE,
+            counted="box",
+        ),
+        OnePassProtocol(
+            "lasot",
+            "One-pass evaluation of LaSOT. "
+            + _SUCCESS
+            + "Frames in which the target is fully occluded or out of view cannot be right but "
+            "stay in the denominator (perfect boxes: 20/21 and 1, times the fraction of visible "
+            "frames), and a prediction that is no box is replaced by the one before: as in the "
+            "official toolkit. Its normalised precision is norm_precision_20 or _auc, by a "
+            "setting.",
+            ("success_auc", "norm_precision_auc", "precision_20"),
+            absent_fail=True,
+            repeat_invalid=True,
+        ),
+        OnePassProtocol(
+            "trackingnet",
+            "One-pass evaluation of TrackingNet, as in the official development kit. Boxes are "
+            "rounded to whole pixels. success_auc: fraction of frames with an IoU above t, area "
+            "by the trapezoidal rule over t = 0, 0.05, ..., 1 (at most 0.975). precision_auc: "
+            "centre at most t off, the same over t = 0, 2.5, ..., 50 px; it is the benchmark's "
+            "precision. norm_precision_auc: in widths and heights of the true box, over t = 0, "
+            "0.025, ..., 0.5. precision_20 and norm_precision_20: at 20 px, and at 0.2. All "
+            "frames count, the first with the box that was given. Means over frames, then over "
+            "sequences. " + _NAN_FAILS,
+            ("success_auc", "norm_precision_auc", "precision_auc"),
+            counted="box",
+            whole_pixels=True,
+            area=metrics.trapezoid_area,
+            precision=tuple(np.linspace(0, 50, 21)),
+            norm_precision=tuple(np.linspace(0, 0.5, 21)),
+        ),
+        OnePassProtocol(
+            "got10k",
+            "One-pass evaluation of GOT-10k, as in its toolkit. average_overlap (AO): mean IoU. "
+            "sr_50, sr_75: fraction of frames with an IoU above 0.5, 0.75. Means are over the "
+            "frames of all sequences at once, without the first frames and those where nothing of "
+            "the target can be seen (cover 0). Boxes are moved into the image first. success_auc "
+            "is over 101 thresholds (at most 100/101). Precision is not part of that benchmark. A "
+            "prediction with a NaN is a failure (the toolkit's AO would be NaN).",
+            ("average_overlap", "sr_50", "sr_75"),
+            counted="cover",
+            first_frame=False,
+            clip=True,
+            pooled=True,
+            success=tuple(np.linspace(0, 1, 101)),
+        ),
+        *(
+            VOTProtocol(
+                name,
+                f"{name.upper()}, as in the VOT toolkit 0.7. {_IN_PIXELS} With restarts (a failure "
+                "where the overlap is 0, next start 5 frames later): accuracy is the mean overlap "
+                "without the 10 frames from each start on, robustness the number of failures in a "
+                "sequence, both means over runs and then over sequences by their length; failures: "
+                "over all sequences; eao: expected average overlap over lengths of "
+                f"{interval[0]} to {interval[1]} frames. As in PySOT, and in most papers on "
+                "Siamese trackers: accuracy_pooled (over frames), failures_per_100 frames, "
+                f"eao_pysot; PySOT rasterises in another way. Without restarts: {_AVERAGE_OVERLAP}",
+                ("eao", "accuracy", "robustness", "average_overlap"),
+                Restarts,
+                "vot",
+                interval,
+            )
+            for name, interval in EAO_INTERVALS.items()
+        ),
+        VOTProtocol(
+            "vot_unsupervised",
+            "One pass over a VOT data set without restarts, as the unsupervised experiment of the "
+            f"VOT toolkit 0.7. {_IN_PIXELS} {_AVERAGE_OVERLAP}",
+            ("average_overlap",),
+        ),
+        LongTermProtocol(
+            "vot2018_lt",
+            "VOT long-term, as in the VOT toolkit 0.7. precision: mean overlap over the frames "
+            "whose confidence is at least t; recall: the same sum over the frames where the target "
+            "can be seen; means over sequences; f_score: the largest harmonic mean of the two over "
+            "t, and precision and recall there. t goes over at most 100 quantiles of the "
+            "confidences of the whole set. The first frame has no region and the confidence 0, so "
+            "that perfect boxes have a recall of (n - 1) / n with n visible frames. Overlaps are "
+            "counted in pixels inside of the image. A frame without a box has no prediction at any "
+            "t (the toolkit gives it the overlap 1 where the target is absent, too, which can lift "
+            "recall above 1). Scores of one sequence are with the thresholds of its own.",
+            ("f_score", "precision", "recall"),
+        ),
+    )
+}
+
+
+def get_protocol(dataset_name: str, name: str = "") -> Protocol:
+    """
+    The protocol of a data set.
+
+    Args:
+        dataset_name: whatever `sot.data.get_tracks` knows.
+        name: TEST.PROTOCOL; "" for the one that the data set asks for, "otb" if it asks for none.
+
+    Raises:
+        ValueError: no such data set, or no protocol of that name.
+    """
+    name = name or resolve(dataset_name).protocol or "otb"
+    if name not in PROTOCOLS:
+        raise ValueError(
+            f"dataset {dataset_name!r} asks for the protocol {name!r}; there are "
+            f"{', '.join(PROTOCOLS)}"
+        )
+    return PROTOCOLS[name]

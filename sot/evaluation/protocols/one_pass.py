@@ -1,0 +1,135 @@
+"""One-pass evaluation (OPE), as OTB, UAV123, NfS, LaSOT, TrackingNet and GOT-10k have it."""
+
+from dataclasses import dataclass
+from typing import Callable, Dict, Sequence, Tuple
+
+import numpy as np
+
+from ...boxes import is_present, sides_of, to_xywh, to_xyxy
+from ..measures import metrics
+from .base import Protocol, image_size, mean_scores
+
+__all__ = ["OnePassProtocol"]
+
+# Decimals of distances: an error of exactly 20 px must count at 20 px, and one of 0 at 0, whatever
+# the last bits of the numbers in a file are.
+DECIMALS = 6
+
+
+@dataclass(frozen=True)
+class OnePassProtocol(Protocol):
+    """One-pass evaluation: success, precision and normalised precision.
+
+    Attributes:
+        counted: the frames that count, of those whose truth is a box: "box" all, "visible" those
+            whose `visible` is set, "cover" those whose `cover` is above 0.
+        first_frame: the first frame counts; its box is the true one, whatever a file says.
+        absent_fail: frames that do not count otherwise are failures.
+        clip: boxes are moved into the image, see _move_inside.
+        whole_pixels: x, y, width and height of all boxes are rounded first.
+        repeat_invalid: a prediction that is no box is replaced by the one before; else it fails.
+        pooled: means are over the frames of all sequences; else over sequences.
+        area: under a curve, from its points.
+        success, precision, norm_precision: thresholds of the curves; IoUs must be above, and
+            errors at most the threshold.
+    """
+
+    counted: str = "visible"
+    first_frame: bool = True
+    absent_fail: bool = False
+    clip: bool = False
+    whole_pixels: bool = False
+    repeat_invalid: bool = False
+    pooled: bool = False
+    area: Callable[[np.ndarray], float] = metrics.mean_area
+    success: Tuple[float, ...] = tuple(metrics.SUCCESS_THRESHOLDS)
+    precision: Tuple[float, ...] = tuple(metrics.PRECISION_THRESHOLDS)
+    norm_precision: Tuple[float, ...] = tuple(metrics.NORM_PRECISION_THRESHOLDS)
+
+    @property
+    def maximum(self) -> Dict[str, float]:
+        """See Protocol; of LaSOT this is for sequences whose target can always be seen."""
+        return {"success_auc": self.area(np.array(self.success) < 1)}
+
+    def score(self, boxes, track: Dict, scores=None) -> Dict:
+        """
+        See Protocol.
+
+        Returns:
+            "success_auc", "precision_20" (pixels), "precision_auc", "norm_precision_20" (20 % of
+            the true sides), "norm_precision_auc", "average_overlap" (mean IoU), "sr_50", "sr_75"
+            (fractions of frames with an IoU above 0.5 and 0.75), "frames_scored", and "curves":
+            "success", "precision" and "norm_precision", lists over the thresholds.
+        """
+        pred, truth = self._boxes(boxes, track)
+        counts = self._counts(track, truth)
+        if not counts[1:].any():  # the first box was given
+            return {"frames_scored": 0}
+        frames = len(counts) if self.absent_fail else int(counts.sum())
+        share = float(counts.sum() / frames)
+        pred, truth = pred[counts], truth[counts]
+        errors = metrics.center_error(pred, truth).round(DECIMALS)
+        norm_errors = metrics.normalized_center_error(pred, truth).round(DECIMALS)
+        if self.clip:
+            size = image_size(track)
+            pred, truth = _move_inside(pred, size), _move_inside(truth, size)
+        ious = metrics.iou_xyxy(pred, truth)
+        success = metrics.success_curve(ious, self.success) * share
+        precision = metrics.precision_curve(errors, self.precision) * share
+        norm_precision = metrics.precision_curve(norm_errors, self.norm_precision) * share
+        sr_50, sr_75 = metrics.success_curve(ious, [0.5, 0.75]) * share
+        return {
+            "success_auc": self.area(success),
+            "precision_20": float(metrics.precision_curve(errors, [20])[0] * share),
+            "precision_auc": self.area(precision),
+            "norm_precision_20": float(metrics.precision_curve(norm_errors, [0.2])[0] * share),
+            "norm_precision_auc": self.area(norm_precision),
+            "average_overlap": float(ious.mean() * share),
+            "sr_50": float(sr_50),
+            "sr_75": float(sr_75),
+            "frames_scored": frames,
+            "curves": {
+                "success": success.tolist(),
+                "precision": precision.tolist(),
+                "norm_precision": norm_precision.tolist(),
+            },
+        }
+
+    def _summarize(self, scored: Sequence[Dict]) -> Dict:
+        return mean_scores(scored, [s["frames_scored"] for s in scored] if self.pooled else None)
+
+    def _boxes(self, boxes, track: Dict):
+        pred, truth = (np.array(b, dtype=np.float64) for b in (boxes, track["boxes"]))
+        if pred.shape != truth.shape:
+            raise ValueError(
+                f"sequence {track['name']}: boxes of shape {pred.shape} for {len(truth)} frames"
+            )
+        pred[:1] = truth[:1]
+        if self.repeat_invalid:
+            for i in np.flatnonzero(~is_present(pred)):
+                pred[i] = pred[max(i - 1, 0)]
+        if self.whole_pixels:
+            pred, truth = (to_xyxy(np.round(to_xywh(b))) for b in (pred, truth))
+        return pred, truth
+
+    def _counts(self, track: Dict, truth: np.ndarray) -> np.ndarray:
+        counts = is_present(truth)
+        if self.counted == "cover" and "cover" in track:
+            counts &= np.asarray(track["cover"]) > 0
+        elif self.counted != "box":
+            counts &= np.asarray(track["visible"], dtype=bool)
+        if not self.first_frame:
+            counts[:1] = False
+        return counts
+
+
+def _move_inside(boxes: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
+    """
+    Boxes in the image as the got10k toolkit has them (rect_iou with a bound): a box that begins
+    left of or above the image is moved to the border with its sides as they are, not cut there;
+    then it is cut at the right and lower border. NaN stay.
+    """
+    size = np.asarray(size, dtype=np.float64)
+    start = np.clip(boxes[:, :2], 0, size)
+    sides = np.clip(sides_of(boxes), 0, size - start)
+    return to_xyxy(np.concatenate([start, sides], axis=1))
