@@ -32,11 +32,11 @@ SHOWN_PROBLEMS = 5  # of a tracker
 
 def summary(comparison: Comparison) -> str:
     """Table of the trackers, best first, and how many problems each has."""
-    measures = comparison.protocol.measures
+    measures, whole = comparison.protocol.measures, comparison.whole
     rows = [
         [
-            comparison.marked(tracker),
-            *(comparison.shown(tracker.summary, m) for m in measures),
+            whole.marked(tracker),
+            *(whole.shown(tracker, m) for m in measures),
             tracker.speed,
             f"{len(tracker.scores)}/{len(comparison.tracks)}",
             len(tracker.problems) or "",
@@ -44,7 +44,7 @@ def summary(comparison: Comparison) -> str:
         for tracker in comparison.trackers
     ]
     header = ["tracker", *measures, "fps", "sequences", "problems"]
-    lines = [tabulate(rows, header, "pipe", floatfmt=".3f"), *comparison.notes()]
+    lines = [tabulate(rows, header, "pipe", floatfmt=".3f"), *whole.notes()]
     return "\n".join(lines)
 
 

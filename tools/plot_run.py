@@ -9,7 +9,6 @@ Reads the metrics.json that train_net.py writes into its OUTPUT_DIR; also while 
 a run was resumed and did iterations again, the last ones count.
 """
 
-import argparse
 import json
 import math
 import sys
@@ -17,12 +16,23 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Sequence
 
+import sot  # noqa: F401  isort: skip  (first, since it silences a warning of detectron2's import)
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from sot.utils.command_line import make_parser, one_line_errors
+from sot.utils.figures import line_style, panel_grid
+
 FILE = "metrics.json"
-LINES = ("-", "--", ":", "-.")
 COLUMNS, WIDTH, HEIGHT = 3, 5.2, 3.3  # panels in a row, and the size of each in inches
+# Panels of one scalar, where it is there.
+SINGLE = {
+    "grad_norm": "gradient norm, before clipping",
+    "rpn/num_pos_anchors": "positive anchors per image",
+    "siamfc/num_pos_positions": "positive positions per image",
+    "pairs_per_second": "pairs per second",
+    "data_share": "share of time waiting for data",
+}
 # Results of evaluations that have no plot of their own: they are not between 0 and 1.
 NOT_PLOTTED = ("fps", "failed_sequences")
 
@@ -116,16 +126,7 @@ def panels(runs: Sequence[Run]) -> List[Panel]:
     out += [Panel(n.replace("_", " "), [n]) for n in names if n.startswith("loss")]
     if rates:
         out.append(Panel("learning rate", rates, log=True))
-    single = {
-        "grad_norm": Panel("gradient norm, before clipping", ["grad_norm"], log=True),
-        "rpn/num_pos_anchors": Panel("positive anchors per image", ["rpn/num_pos_anchors"]),
-        "siamfc/num_pos_positions": Panel(
-            "positive positions per image", ["siamfc/num_pos_positions"]
-        ),
-        "pairs_per_second": Panel("pairs per second", ["pairs_per_second"]),
-        "data_share": Panel("share of time waiting for data", ["data_share"]),
-    }
-    out += [panel for name, panel in single.items() if name in names]
+    out += [Panel(SINGLE[n], [n], log=n == "grad_norm") for n in SINGLE if n in names]
     results = [n for n in names if n.split("/")[-2:-1] == ["ope"]]
     out += [Panel(n, [n]) for n in results if n.split("/")[-1] not in NOT_PLOTTED]
     return out
@@ -134,14 +135,10 @@ def panels(runs: Sequence[Run]) -> List[Panel]:
 def plot(runs: Sequence[Run]) -> Figure:
     """One plot for each panel, one color for each run, the same in all."""
     shown = panels(runs)
-    rows = -(-len(shown) // COLUMNS)
-    figure = Figure(figsize=(COLUMNS * WIDTH, rows * HEIGHT + 0.4), layout="constrained")
-    cells = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
+    figure, cells = panel_grid(len(shown), COLUMNS, WIDTH, HEIGHT)
     for axes, panel in zip(cells, shown):
         _draw(axes, panel, runs)
-    for axes in cells[len(shown) :]:
-        axes.axis("off")
-    handles = [Line2D([], [], color=f"C{i}", label=run.name) for i, run in enumerate(runs)]
+    handles = [Line2D([], [], label=run.name, **line_style(i, 0)) for i, run in enumerate(runs)]
     figure.legend(handles=handles, loc="outside upper center", ncols=min(len(runs), 4))
     return figure
 
@@ -149,47 +146,39 @@ def plot(runs: Sequence[Run]) -> Figure:
 def _draw(axes, panel: Panel, runs: Sequence[Run]) -> None:
     for i, run in enumerate(runs):
         for k, name in enumerate(panel.names):
-            if name not in run.scalars:
-                continue
-            iterations, values = zip(*sorted(run.scalars[name].items()))
-            # markers where there are few points: a single one has no line
-            marker = "o" if len(values) < 30 else None
-            style = {"color": f"C{i}", "linestyle": LINES[k % len(LINES)], "marker": marker}
-            axes.plot(iterations, values, linewidth=1.2, markersize=3, **style)
+            if name in run.scalars:
+                iterations, values = zip(*sorted(run.scalars[name].items()))
+                # markers where there are few points: a single one has no line
+                marks = {"marker": "o" if len(values) < 30 else None, "markersize": 3}
+                axes.plot(iterations, values, linewidth=1.2, **marks, **line_style(i, k))
     if len(panel.names) > 1:
         labels = [name.split("/")[-1] for name in panel.names]
-        lines = [LINES[k % len(LINES)] for k in range(len(labels))]
-        handles = [Line2D([], [], color="k", linestyle=s, label=t) for s, t in zip(lines, labels)]
+        looks = [{**line_style(0, k), "color": "k"} for k in range(len(labels))]
+        handles = [Line2D([], [], label=t, **look) for t, look in zip(labels, looks)]
         axes.legend(handles=handles, fontsize=8)
     values = [v for run in runs for n in panel.names for v in run.scalars.get(n, {}).values()]
     if panel.log and any(v > 0 and math.isfinite(v) for v in values):
         axes.set_yscale("log")
     axes.set_title(panel.title, fontsize=10)
-    axes.grid(alpha=0.3)
     axes.set_xlabel("iteration", fontsize=9)
 
 
 def parse_args(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("runs", nargs="+", metavar="OUTPUT_DIR", help="of train_net.py")
     parser.add_argument("--output", help=f"picture to write (first OUTPUT_DIR/{FILE[:-5]}.png)")
     return parser.parse_args(argv)
 
 
+@one_line_errors()
 def main(argv=None) -> int:
     args = parse_args(argv)
-    try:
-        figure = plot(read_runs(args.runs))
-        first = Path(args.runs[0]).expanduser()
-        folder = first if first.is_dir() else first.parent
-        output = Path(args.output).expanduser() if args.output else folder / "metrics.png"
-        output.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(output, dpi=100)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    figure = plot(read_runs(args.runs))
+    first = Path(args.runs[0]).expanduser()
+    folder = first if first.is_dir() else first.parent
+    output = Path(args.output).expanduser() if args.output else folder / "metrics.png"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(output, dpi=100)
     print(output)
     return 0
 

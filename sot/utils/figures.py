@@ -5,7 +5,7 @@ from typing import Dict, List, Tuple
 import numpy as np
 from matplotlib.figure import Figure
 
-__all__ = ["COLORS", "legend_beside", "line_style", "panels"]
+__all__ = ["COLORS", "legend_beside", "line_style", "panel_grid"]
 
 # no green: that is the truth in pictures of boxes
 COLORS = "#d62728 #1f77b4 #ff7f0e #9467bd #17becf #8c564b #e377c2 #000000 #bcbd22 #7f7f7f".split()
@@ -17,7 +17,7 @@ def line_style(color: int, dashes: int) -> Dict:
     return {"color": COLORS[color % len(COLORS)], "linestyle": LINES[dashes % len(LINES)]}
 
 
-def panels(count: int, columns: int, width: float, height: float) -> Tuple[Figure, List]:
+def panel_grid(count: int, columns: int, width: float, height: float) -> Tuple[Figure, List]:
     """A figure with ``count`` axes in rows of at most ``columns``, each of a size in inches."""
     columns = min(columns, count)
     rows = -(-count // columns)

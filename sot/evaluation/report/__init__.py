@@ -1,6 +1,7 @@
 """Trackers compared by their result files, and the report of it."""
 
-from .comparison import Comparison, TrackerScores, compare
+from .comparison import Comparison, compare
 from .page import write_report
+from .part import TrackerScores
 
 __all__ = ["Comparison", "TrackerScores", "compare", "write_report"]

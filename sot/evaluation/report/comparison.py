@@ -1,64 +1,23 @@
 """Trackers on one dataset side by side, from their result files."""
 
-import csv
 import json
 import logging
-import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Dict, Iterable, List, Optional
-
-import numpy as np
+from typing import Dict, List, Optional
 
 from ...data import get_tracks
 from ...data.datasets import TrackList
 from ..measures.metrics import frames_per_second
 from ..protocols import Protocol, get_protocol
-from ..results import ResultProblem, SequenceResult, read_results
+from ..results import ResultProblem, read_results
 from .attributes import find_attributes, read_attributes
+from .part import Part, TrackerScores, finite
 
-__all__ = ["Comparison", "TrackerScores", "as_json", "compare", "finite", "scalars", "write_table"]
+__all__ = ["Comparison", "compare"]
 
 logger = logging.getLogger(__name__)
-
-LOWER_IS_BETTER = {"failures", "failures_per_100", "robustness"}
-
-
-@dataclass
-class TrackerScores:
-    """One tracker on the dataset.
-
-    Attributes:
-        name, folder: as given.
-        number: its place in the order of the command line, from 0; colors go by it.
-        results: {sequence: result}, of those that can be used.
-        scores: {sequence: what the protocol says of it}.
-        summary: what the protocol says of them together; {} if there is none.
-        fps: {sequence: frames per second}, where known.
-        problems: what was wrong with its files.
-    """
-
-    name: str
-    folder: Path
-    number: int
-    results: Dict[str, SequenceResult] = field(default_factory=dict)
-    scores: Dict[str, Dict] = field(default_factory=dict)
-    summary: Dict = field(default_factory=dict)
-    fps: Dict[str, float] = field(default_factory=dict)
-    problems: List[ResultProblem] = field(default_factory=list)
-
-    @property
-    def speed(self) -> Optional[float]:
-        """Median of the frames per second over the sequences, None if not known."""
-        return float(np.median(list(self.fps.values()))) if self.fps else None
-
-    @property
-    def problem_lines(self) -> List[str]:
-        """The problems, a line each."""
-        return [
-            (f"{p.sequence}: {'left out: ' if p.left_out else ''}" if p.sequence else "") + p.detail
-            for p in self.problems
-        ]
 
 
 @dataclass
@@ -68,10 +27,10 @@ class Comparison:
         dataset: its name.
         protocol: by which all are scored.
         tracks: of the dataset.
-        trackers: best first, those with all sequences before the others, those without any score
-            last.
+        trackers: best first, see Part.order.
         attributes: {sequence: names of attributes}; {} if there are none.
         attributes_from: where they are from.
+        problems: what is wrong with the attributes.
     """
 
     dataset: str
@@ -82,99 +41,60 @@ class Comparison:
     attributes_from: str
     problems: List[str] = field(default_factory=list)
 
+    def __post_init__(self):
+        self.trackers = self.whole.order(self.primary)
+        self.whole.trackers = self.trackers
+
+    @cached_property
+    def whole(self) -> Part:
+        """All trackers on all sequences."""
+        summaries = {t.number: t.summary for t in self.trackers}
+        names = [track["name"] for track in self.tracks]
+        return Part(self.protocol, names, self.trackers, summaries)
+
     @property
     def scored(self) -> List[TrackerScores]:
         """The trackers that have a measure of the protocol, best first."""
-        measures = self.protocol.measures
         return [
-            t for t in self.trackers if any(finite(t.summary.get(m)) is not None for m in measures)
+            t
+            for t in self.trackers
+            if any(self.whole.value(t, m) is not None for m in self.protocol.measures)
         ]
 
-    @property
+    @cached_property
     def primary(self) -> str:
         """The measure that ranks: the protocol's first one that any tracker has on all sequences,
         or, if there is no such tracker, on those that it has."""
         measures = self.protocol.measures
-        complete = [t.summary for t in self.trackers if self.complete(t)]
-        return self._first_of(measures, complete) or self._first_of(
-            measures, [t.summary for t in self.trackers], self.protocol.primary
-        )
+        found = [m for complete in (True, False) for m in measures if self.whole.has(m, complete)]
+        return (found or measures)[0]
 
-    @property
+    @cached_property
     def sequence_measure(self) -> str:
         """The measure that ranks sequences; a run with restarts has no EAO, but failures."""
         scores = [s for t in self.trackers for s in t.scores.values()]
         measures = ("failures", *self.protocol.measures)
-        return self._first_of(measures, scores, self.protocol.primary)
-
-    def _first_of(self, measures: Iterable[str], scores: List[Dict], default: str = "") -> str:
         there = (m for m in measures if any(finite(s.get(m)) is not None for s in scores))
-        return next(there, default)
+        return next(there, self.protocol.primary)
 
-    def value(self, tracker: TrackerScores) -> Optional[float]:
-        """The primary measure of the whole set, None if there is none."""
-        return finite(tracker.summary.get(self.primary))
+    @cached_property
+    def common(self) -> Part:
+        """The trackers with a score on the sequences that all of them have."""
+        names = self.whole.names
+        return self._part([n for n in names if all(n in t.scores for t in self.scored)])
 
-    def common(self) -> List[str]:
-        """Sequences that all trackers with a score have, in the order of the dataset."""
-        names = [track["name"] for track in self.tracks]
-        return [n for n in names if all(n in t.scores for t in self.scored)]
-
-    def complete(self, tracker: TrackerScores) -> bool:
-        """Whether a tracker has a result for each sequence."""
-        return len(tracker.scores) == len(self.tracks)
-
-    def marked(self, tracker: TrackerScores) -> str:
-        """The name, with a star if its numbers are not of all sequences."""
-        return tracker.name + ("" if self.complete(tracker) else "*")
-
-    def shown(self, summary: Dict, measure: str) -> Optional[str]:
-        """A measure as people read it, with a dagger if it is an EAO over a part of its interval;
-        None if there is none."""
-        value = finite(summary.get(measure))
-        cut_short = measure == "eao" and self.end_of_curve(summary) is not None
-        return None if value is None else f"{value:.3f}" + ("\N{DAGGER}" if cut_short else "")
-
-    def end_of_curve(self, summary: Dict) -> Optional[int]:
-        """The largest length that the expected overlap is known for, None if that is all of the
-        interval which EAO is the mean over (or if there is no expected overlap)."""
-        curve = summary.get("curves", {}).get("expected_overlap")
-        if curve is None or len(curve) > self.protocol.interval[1]:
-            return None
-        return len(curve) - 1
-
-    def notes(self) -> List[str]:
-        """What has to be known of the marks beside names and numbers."""
-        notes = []
-        if not all(map(self.complete, self.trackers)):
-            notes.append(
-                "* Some sequences have no usable result. The numbers are of the others, do not "
-                "compare with those of other trackers, and have no rank."
-            )
-        for tracker in self.scored:
-            end = self.end_of_curve(tracker.summary)
-            if end is not None and finite(tracker.summary.get("eao")) is not None:
-                low, high = self.protocol.interval
-                notes.append(
-                    f"\N{DAGGER} eao of {tracker.name} is the mean over lengths of {low} to {end} "
-                    f"frames instead of {low} to {high}: no run between two starts is longer."
-                )
-        return notes
-
-    def summarize(self, tracker: TrackerScores, names: Iterable[str]) -> Dict:
-        """What the protocol says of a part of the sequences; {} if the tracker has none of them."""
-        part = {name: tracker.scores[name] for name in names if name in tracker.scores}
-        return self.protocol.summarize(part) if part else {}
-
-    def by_attribute(self) -> Dict[str, List[str]]:
-        """{attribute: its sequences}, the attributes in alphabetical order."""
+    @cached_property
+    def by_attribute(self) -> Dict[str, Part]:
+        """The trackers with a score on the sequences of each attribute, in alphabetical order."""
         names = sorted({a for attributes in self.attributes.values() for a in attributes})
-        return {a: [n for n, found in self.attributes.items() if a in found] for a in names}
+        return {
+            a: self._part([n for n, found in self.attributes.items() if a in found]) for a in names
+        }
 
-
-def finite(value) -> Optional[float]:
-    """A number that JSON can hold, or None."""
-    return None if value is None or not math.isfinite(value) else float(value)
+    def _part(self, names: List[str]) -> Part:
+        scores = {t.number: {n: t.scores[n] for n in names if n in t.scores} for t in self.scored}
+        summaries = {n: self.protocol.summarize(s) if s else {} for n, s in scores.items()}
+        return Part(self.protocol, names, self.scored, summaries)
 
 
 def compare(
@@ -211,11 +131,7 @@ def compare(
         score_tracker(TrackerScores(name, Path(folder), number), dataset, tracks, protocol)
         for number, (name, folder) in enumerate(folders.items())
     ]
-    result = Comparison(dataset, protocol, tracks, trackers, found, source, problems)
-    trackers.sort(
-        key=lambda t: (result.value(t) is None, not result.complete(t), -(result.value(t) or 0))
-    )
-    return result
+    return Comparison(dataset, protocol, tracks, trackers, found, source, problems)
 
 
 def score_tracker(
@@ -260,66 +176,3 @@ def _recorded_speeds(folder: Path, dataset: str) -> Dict[str, float]:
         return {name: float(entry["fps"]) for name, entry in sequences.items() if "fps" in entry}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
-
-
-def scalars(scores: Dict) -> Dict[str, Optional[float]]:
-    """The entries of scores that are numbers."""
-    return {k: finite(v) for k, v in scores.items() if isinstance(v, (int, float, np.number))}
-
-
-def as_json(comparison: Comparison) -> Dict:
-    """Everything that was measured."""
-    names = comparison.common()
-    return {
-        "dataset": comparison.dataset,
-        "protocol": {
-            "name": comparison.protocol.name,
-            "description": comparison.protocol.description,
-            "primary": comparison.primary,
-        },
-        "sequences": len(comparison.tracks),
-        "common_sequences": names,
-        "attributes_from": comparison.attributes_from,
-        "problems": comparison.problems,
-        "trackers": {t.name: _tracker_json(comparison, t, names) for t in comparison.trackers},
-    }
-
-
-def _tracker_json(comparison: Comparison, tracker: TrackerScores, common: List[str]) -> Dict:
-    return {
-        "folder": str(tracker.folder),
-        "sequences_scored": len(tracker.scores),
-        "summary": scalars(tracker.summary),
-        "eao_ends_at": comparison.end_of_curve(tracker.summary),
-        "common": scalars(comparison.summarize(tracker, common)),
-        "fps": tracker.speed,
-        "attributes": {
-            attribute: scalars(comparison.summarize(tracker, names))
-            for attribute, names in comparison.by_attribute().items()
-        },
-        "curves": tracker.summary.get("curves", {}),
-        "sequences": {
-            name: {**scalars(scores), "fps": tracker.fps.get(name)}
-            for name, scores in tracker.scores.items()
-        },
-        "problems": [problem._asdict() for problem in tracker.problems],
-    }
-
-
-def write_table(comparison: Comparison, path) -> None:
-    """CSV with a line for each tracker and sequence, and a column for each measure; empty where
-    there is no number."""
-    found = [scalars(s) for t in comparison.trackers for s in t.scores.values()]
-    measures = dict.fromkeys(name for scores in found for name in scores)
-    measures.pop("frames", None)  # of the sequence, which has a column of its own
-    with open(path, "w", newline="") as f:
-        rows = csv.writer(f, lineterminator="\n")
-        rows.writerow(["tracker", "sequence", "frames", *measures, "fps", "attributes"])
-        for tracker in comparison.trackers:
-            for track in comparison.tracks:
-                name = track["name"]
-                scores = scalars(tracker.scores.get(name, {}))
-                values = [*(scores.get(m) for m in measures), tracker.fps.get(name)]
-                cells = ["" if v is None else f"{v:.6g}" for v in values]
-                attributes = " ".join(comparison.attributes.get(name, []))
-                rows.writerow([tracker.name, name, len(track["boxes"]), *cells, attributes])

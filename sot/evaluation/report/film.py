@@ -10,10 +10,11 @@ from matplotlib.figure import Figure
 from ...boxes import is_present
 from ...data.frames import FrameError
 from ...data.transforms import SubwindowTransform
-from ...utils.figures import legend_beside, panels
+from ...utils.figures import legend_beside, panel_grid
 from ...visualization import TRUTH_COLOR, draw_box, draw_label
 from ..measures.metrics import iou_xyxy
-from .comparison import LOWER_IS_BETTER, Comparison, TrackerScores, finite
+from .comparison import Comparison
+from .part import LOWER_IS_BETTER, TrackerScores, finite
 from .plots import style
 
 __all__ = ["Strip", "choose_frames", "film_frame", "worst_sequences", "worst_strips"]
@@ -165,7 +166,7 @@ def _view(boxes: np.ndarray, height: int, width: int) -> SubwindowTransform:
 
 def _overlap_plot(trackers: Sequence[TrackerScores], ious, frames: Sequence[int]) -> Figure:
     """IoU over the frames of each tracker (T,), the frames of the strip marked."""
-    figure, (axes,) = panels(1, 1, 12, 1.6)
+    figure, (axes,) = panel_grid(1, 1, 12, 1.6)
     lines = [
         axes.plot(values, linewidth=1.3, label=tracker.name, zorder=-number, **style(tracker))[0]
         for number, (tracker, values) in enumerate(zip(trackers, ious), start=1)

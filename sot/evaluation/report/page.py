@@ -8,7 +8,6 @@ OUT/success.png, .pdf ...  each plot for itself
 
 import base64
 import io
-import json
 from pathlib import Path
 from typing import Dict
 
@@ -18,7 +17,8 @@ import numpy as np
 
 from ... import __version__
 from ...utils.files import write_text
-from .comparison import Comparison, as_json, finite, scalars, write_table
+from .comparison import Comparison
+from .export import scalars, write_json, write_table
 from .film import worst_strips
 from .plots import all_plots, style
 from .tables import measures_table, sequences_table
@@ -45,8 +45,7 @@ def write_report(comparison: Comparison, output, worst: int = 3) -> Path:
     for name, figure in figures.items():
         figure.savefig(output / f"{name}.png", dpi=150)
         figure.savefig(output / f"{name}.pdf")
-    text = json.dumps(as_json(comparison), indent=1, default=_plain)
-    write_text(output / "metrics.json", text)
+    write_json(comparison, output / "metrics.json")
     write_table(comparison, output / "sequences.csv")
     path = output / "report.html"
     content = {**_tables(comparison), "strips": worst_strips(comparison, worst), "worst": worst}
@@ -56,18 +55,17 @@ def write_report(comparison: Comparison, output, worst: int = 3) -> Path:
 
 def _tables(comparison: Comparison) -> Dict:
     """The tables of the page by their names in the template."""
-    measures, names = comparison.protocol.measures, comparison.common()
+    measures, primary = comparison.protocol.measures, comparison.primary
     others = dict.fromkeys(k for t in comparison.trackers for k in scalars(t.summary))
     others = [m for m in others if m not in measures and not m.endswith("_scored")]
-    tables = {
-        "ranking": measures_table(comparison, measures, speed=True),
-        "other_measures": measures_table(comparison, others) if others else None,
+    whole, common = comparison.whole, comparison.common
+    in_part = 0 < len(common.names) < len(whole.names)
+    return {
+        "ranking": measures_table(whole, measures, primary, speed=True),
+        "common": measures_table(common, measures, primary) if in_part else None,
+        "other_measures": measures_table(whole, others, primary) if others else None,
         "sequences": sequences_table(comparison),
-        "common": None,
     }
-    if names and len(names) < len(comparison.tracks):
-        tables["common"] = measures_table(comparison, measures, names)
-    return tables
 
 
 def render(**content) -> str:
@@ -94,10 +92,3 @@ def _jpeg(image: np.ndarray) -> str:
     """As _png, of an image (H, W, 3) uint8 BGR."""
     _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode("ascii")
-
-
-def _plain(value):
-    """What numpy has, as JSON has it."""
-    if isinstance(value, np.ndarray):
-        return [finite(v) for v in value.ravel()]
-    return finite(value)

@@ -9,9 +9,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ...utils.figures import COLORS, legend_beside, line_style, panels
+from ...utils.figures import COLORS, legend_beside, line_style, panel_grid
 from .attributes import long_name
-from .comparison import Comparison, TrackerScores
+from .comparison import Comparison
+from .part import Part, TrackerScores
 
 __all__ = ["all_plots", "style"]
 
@@ -79,7 +80,7 @@ def curve_plot(comparison: Comparison, kind: str) -> Optional[Figure]:
     if not _has_curve(comparison, kind):
         return None
     figure, axes = _axes(comparison, CURVES[kind].title)
-    _draw_curves(axes, comparison, {t.number: t.summary for t in comparison.scored}, kind)
+    _draw_curves(axes, comparison.whole, kind)
     axes.set(xlabel=CURVES[kind].xlabel, ylabel=CURVES[kind].ylabel)
     return figure
 
@@ -92,11 +93,8 @@ def expected_overlap_plot(comparison: Comparison) -> Optional[Figure]:
         return None
     figure, axes = _axes(comparison, "Expected average overlap")
     axes.axvspan(*comparison.protocol.interval, color="#eeeeee", zorder=0)
-    entries = []
-    for tracker in known:
-        (line,) = axes.plot(tracker.summary["curves"]["expected_overlap"], **style(tracker))
-        entries.append((tracker, tracker.summary, "eao", line))
-    _ranked_legend(axes, comparison, entries)
+    lines = {number: axes.plot(curve, **style(t)) for number, t, curve in known}
+    _ranked_legend(axes, comparison.whole, "eao", lines)
     axes.set(xlabel="length of sequence, frames", ylabel="expected overlap", xlim=(0, None))
     axes.set_ylim(0, 1)
     return figure
@@ -112,48 +110,45 @@ def long_term_plot(comparison: Comparison) -> Optional[Figure]:
     f_scores = 2 * sides * sides[:, None] / (sides + sides[:, None])
     looks = {"levels": np.arange(1, 10) / 10, "colors": "#c8c8c8", "linewidths": 0.8, "zorder": 1}
     axes.clabel(axes.contour(sides, sides, f_scores, **looks), fontsize=7.5, fmt="%.1f")
-    entries = []
-    for tracker in known:
-        summary, curves = tracker.summary, tracker.summary["curves"]
-        (line,) = axes.plot(curves["recall"], curves["precision"], **style(tracker))
-        axes.plot(summary["recall"], summary["precision"], **_dot(tracker), zorder=99)
-        entries.append((tracker, summary, "f_score", line))
-    _ranked_legend(axes, comparison, entries)
+    lines = {}
+    for number, tracker, recall in known:
+        precision = comparison.whole.curve(tracker, "precision")
+        lines[number] = axes.plot(recall, precision, **style(tracker))
+        best = tracker.summary["recall"], tracker.summary["precision"]
+        axes.plot(*best, zorder=99, **_dot(tracker))
+    _ranked_legend(axes, comparison.whole, "f_score", lines)
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.01), aspect="equal")
     return figure
 
 
 def speed_plot(comparison: Comparison) -> Optional[Figure]:
     """Primary measure over frames per second, of the trackers whose times are known."""
-    known = [t for t in comparison.scored if t.speed and comparison.value(t) is not None]
-    if not known:
+    primary = comparison.primary
+    points = [(t, t.speed, comparison.whole.value(t, primary)) for t in comparison.scored]
+    points = [(t, speed, value) for t, speed, value in points if speed and value is not None]
+    if not points:
         return None
     figure, axes = _axes(comparison, "Speed and accuracy")
-    entries = []
-    for tracker in known:
-        looks = {**_dot(tracker), "markersize": 10, "alpha": 0.9}
-        (dot,) = axes.plot(tracker.speed, comparison.value(tracker), **looks)
-        entries.append((tracker, tracker.summary, comparison.primary, dot))
-    _ranked_legend(axes, comparison, entries)
-    speeds, values = zip(*((t.speed, comparison.value(t)) for t in known))
+    dots = {t.number: axes.plot(x, y, markersize=10, alpha=0.9, **_dot(t)) for t, x, y in points}
+    _ranked_legend(axes, comparison.whole, primary, dots)
+    _, speeds, values = zip(*points)
     margin = max(0.15 * (max(values) - min(values)), 0.03)
     axes.set(xscale="log", xlim=(min(speeds) / 2.5, max(speeds) * 2.5))
     axes.set(ylim=(max(0, min(values) - margin), max(values) + margin))
     axes.axvline(25, color="#777777", linestyle=":", linewidth=1)
-    axes.set(xlabel="frames per second (median), dotted: 25", ylabel=comparison.primary)
+    axes.set(xlabel="frames per second (median), dotted: 25", ylabel=primary)
     return figure
 
 
 def attribute_curves(comparison: Comparison, kind: str) -> Optional[Figure]:
     """One small plot of CURVES for each attribute, with the number of its sequences."""
-    groups = comparison.by_attribute()
-    if not groups or not _has_curve(comparison, kind):
+    parts = comparison.by_attribute
+    if not parts or not _has_curve(comparison, kind):
         return None
-    figure, cells = panels(len(groups), columns=2, width=6.6, height=3.7)
-    for axes, (attribute, names) in zip(cells, groups.items()):
-        summaries = {t.number: comparison.summarize(t, names) for t in comparison.scored}
-        _draw_curves(axes, comparison, summaries, kind, legend_size=7.5)
-        axes.set_title(f"{long_name(attribute)}: {len(names)}", fontsize=10.5)
+    figure, cells = panel_grid(len(parts), columns=2, width=6.6, height=3.7)
+    for axes, (attribute, part) in zip(cells, parts.items()):
+        _draw_curves(axes, part, kind, legend_size=7.5)
+        axes.set_title(f"{long_name(attribute)}: {len(part.names)}", fontsize=10.5)
     figure.supxlabel(CURVES[kind].xlabel, fontsize=10)
     figure.supylabel(CURVES[kind].ylabel, fontsize=10)
     return figure
@@ -161,27 +156,27 @@ def attribute_curves(comparison: Comparison, kind: str) -> Optional[Figure]:
 
 def attribute_overview(comparison: Comparison) -> Optional[Figure]:
     """The primary measure of each tracker for each attribute."""
-    groups = comparison.by_attribute()
-    if not groups or not comparison.scored:
+    parts, primary = comparison.by_attribute, comparison.primary
+    if not parts or not comparison.scored:
         return None
-    figure, (axes,) = panels(1, columns=1, width=10, height=max(1 + 0.5 * len(groups), 4))
-    entries, rows = [], np.arange(len(groups))
+    figure, (axes,) = panel_grid(1, columns=1, width=10, height=max(1 + 0.5 * len(parts), 4))
+    dots, rows = {}, np.arange(len(parts))
     # the best tracker above in each row, so that equal ones do not cover each other
     shifts = np.linspace(-0.3, 0.3, len(comparison.scored) + 2)[1:-1]
     for tracker, shift in zip(comparison.scored, shifts):
-        summaries = [comparison.summarize(tracker, names) for names in groups.values()]
-        values = [summary.get(comparison.primary, np.nan) for summary in summaries]
-        (dots,) = axes.plot(values, rows + shift, markersize=7, alpha=0.85, **_dot(tracker))
-        entries.append((tracker, tracker.summary, comparison.primary, dots))
-    _ranked_legend(axes, comparison, entries)
-    labels = [f"{long_name(a)}: {len(names)}" for a, names in groups.items()]
-    axes.set_yticks(rows, labels)
-    axes.set(xlabel=comparison.primary, ylim=(len(groups) - 0.5, -0.5), xlim=(0, 1))
+        values = [part.summaries[tracker.number].get(primary, np.nan) for part in parts.values()]
+        looks = {"markersize": 7, "alpha": 0.85, **_dot(tracker)}
+        dots[tracker.number] = axes.plot(values, rows + shift, **looks)
+    _ranked_legend(axes, comparison.whole, primary, dots)
+    axes.set_yticks(rows, [f"{long_name(a)}: {len(part.names)}" for a, part in parts.items()])
+    axes.set(xlabel=primary, ylim=(len(parts) - 0.5, -0.5), xlim=(0, 1))
     return figure
 
 
-def _with_curve(comparison: Comparison, kind: str) -> List[TrackerScores]:
-    return [t for t in comparison.scored if kind in t.summary.get("curves", {})]
+def _with_curve(comparison: Comparison, kind: str) -> List[Tuple[int, TrackerScores, Sequence]]:
+    """The trackers that have a curve, as (number, tracker, curve)."""
+    curves = ((t.number, t, comparison.whole.curve(t, kind)) for t in comparison.scored)
+    return [entry for entry in curves if entry[2] is not None]
 
 
 def _has_curve(comparison: Comparison, kind: str) -> bool:
@@ -190,7 +185,7 @@ def _has_curve(comparison: Comparison, kind: str) -> bool:
 
 
 def _axes(comparison: Comparison, title: str):
-    figure, (axes,) = panels(1, 1, *SIZE)
+    figure, (axes,) = panel_grid(1, 1, *SIZE)
     name = comparison.dataset
     name = name if len(name) <= 40 else "..." + name[-37:]
     axes.set_title(f"{title}, {name}", fontsize=11)
@@ -203,39 +198,31 @@ def _dot(tracker: TrackerScores) -> Dict:
     return {"color": style(tracker)["color"], "marker": marker, "linestyle": ""}
 
 
-def _draw_curves(axes, comparison: Comparison, summaries: Dict, kind: str, legend_size=9) -> None:
-    """Curves of the trackers (by number), legend ranked by the measure of the plot."""
-    curve, entries = CURVES[kind], []
-    reported = [m for m in comparison.protocol.measures if m in curve.measures]
-    measure = (reported or curve.measures)[0]
-    for tracker in comparison.scored:
-        summary = summaries[tracker.number]
-        values = summary.get("curves", {}).get(kind)
+def _draw_curves(axes, part: Part, kind: str, legend_size: float = 9) -> None:
+    """Curves of the trackers, the legend ranked by the measure of the plot."""
+    curve, lines = CURVES[kind], {}
+    reported = [m for m in part.protocol.measures if m in curve.measures]
+    for tracker in part.trackers:
+        values = part.curve(tracker, kind)
         if values is not None:
             thresholds = np.linspace(0, curve.top, len(values))
-            (line,) = axes.plot(thresholds, values, **style(tracker))
-            entries.append((tracker, summary, measure, line))
-    _ranked_legend(axes, comparison, entries, legend_size)
+            lines[tracker.number] = axes.plot(thresholds, values, **style(tracker))
+    _ranked_legend(axes, part, (reported or curve.measures)[0], lines, legend_size)
     axes.set(xlim=(0, curve.top), ylim=(0, 1))
 
 
-def _ranked_legend(
-    axes, comparison: Comparison, entries: Sequence[Tuple[TrackerScores, Dict, str, Line2D]], size=9
-) -> None:
-    """Legend of (tracker, summary, measure, line): the largest value first and its line on top;
-    after them the trackers that lack sequences."""
-    keys = {}
-    for tracker, summary, measure, line in entries:
-        # rounded, so that equal ones stay in the order of the trackers
-        value = round(float(np.nan_to_num(summary.get(measure, np.nan), nan=-1)), 6)
-        keys[line] = (not comparison.complete(tracker), -value)
-        text = comparison.shown(summary, measure) or "-"
-        line.set_label(f"{comparison.marked(tracker)} [{text}]")
-    lines = sorted(keys, key=keys.get)
-    for rank, line in enumerate(lines):
-        line.set(linewidth=1.8, zorder=3 + len(lines) - rank)
-    more = len(lines) - MOST_IN_LEGEND
+def _ranked_legend(axes, part: Part, measure: str, lines: Dict[int, List[Line2D]], size=9) -> None:
+    """Legend of the one line of each tracker (by number) in the order of the measure, and the first
+    line on top."""
+    handles = []
+    for tracker in part.order(measure):
+        for line in lines.get(tracker.number, ()):
+            text = part.shown(tracker, measure) or "-"
+            line.set(label=f"{part.marked(tracker)} [{text}]", linewidth=1.8)
+            line.set_zorder(3 + len(lines) - len(handles))
+            handles.append(line)
+    more = len(handles) - MOST_IN_LEGEND
     if more > 0:
         rest = Line2D([], [], linestyle="", label=f"... and {more} more")
-        lines = [*lines[:MOST_IN_LEGEND], rest]
-    legend_beside(axes, lines, size)
+        handles = [*handles[:MOST_IN_LEGEND], rest]
+    legend_beside(axes, handles, size)

@@ -4,7 +4,8 @@ from typing import List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from .comparison import LOWER_IS_BETTER, Comparison, TrackerScores, finite
+from .comparison import Comparison
+from .part import LOWER_IS_BETTER, Part, TrackerScores, finite
 from .plots import style
 
 __all__ = ["Cell", "Table", "measures_table", "sequences_table"]
@@ -59,46 +60,34 @@ class Table(NamedTuple):
 
 
 def measures_table(
-    comparison: Comparison,
-    measures: Sequence[str],
-    names: Optional[Sequence[str]] = None,
-    speed: bool = False,
+    part: Part, measures: Sequence[str], ranked_by: str, speed: bool = False
 ) -> Table:
-    """One line for each tracker, best first, the best of each column in bold.
+    """One line for each tracker, best first, the best of each column in bold. Trackers that lack
+    sequences have no rank and are never bold.
 
     Args:
-        comparison, measures: what is shown; measures that no tracker has are left out.
-        names: sequences, which all trackers with a score have. None: the whole dataset, in which
-            trackers that lack sequences stand behind the others, without a rank and never bold.
+        part: the sequences and trackers.
+        measures: what is shown; those that no tracker has are left out.
+        ranked_by: a measure.
         speed: whether frames per second and the number of sequences are shown.
     """
-    trackers = comparison.trackers if names is None else comparison.scored
-    summaries = {
-        t.number: t.summary if names is None else comparison.summarize(t, names) for t in trackers
-    }
-    ranked = {t.number for t in trackers if names is not None or comparison.complete(t)}
-    if names is not None:
-        values = {n: finite(s.get(comparison.primary)) for n, s in summaries.items()}
-        trackers = sorted(
-            trackers, key=lambda t: (values[t.number] is None, -(values[t.number] or 0))
-        )
-    columns = {m: {n: finite(s.get(m)) for n, s in summaries.items()} for m in measures}
-    columns = {m: c for m, c in columns.items() if any(v is not None for v in c.values())}
+    measures = [m for m in measures if part.has(m)]
+    trackers = part.order(ranked_by)
+    ranked = [t for t in trackers if part.complete(t)]
     rows = []
     for tracker in trackers:
-        number, summary = tracker.number, summaries[tracker.number]
-        rank = 1 + sum(row[0].value is not None for row in rows) if number in ranked else None
-        row = [Cell(rank), _name(comparison, tracker)]
-        for measure, column in columns.items():
-            others = [column[n] for n in ranked]
-            best = number in ranked and _is_best(column[number], others, measure)
-            row.append(Cell(column[number], comparison.shown(summary, measure), best=best))
+        complete = tracker in ranked
+        row = [Cell(ranked.index(tracker) + 1 if complete else None), _name(part, tracker)]
+        for measure in measures:
+            value, others = part.value(tracker, measure), [part.value(t, measure) for t in ranked]
+            best = complete and _is_best(value, others, measure)
+            row.append(Cell(value, part.shown(tracker, measure), best=best))
         if speed:
             count = len(tracker.scores)
             row.append(Cell(tracker.speed, _speed(tracker.speed)))
-            row.append(Cell(count, f"{count} of {len(comparison.tracks)}"))
+            row.append(Cell(count, f"{count} of {len(part.names)}"))
         rows.append(row)
-    header = ["#", "tracker", *columns, *(["fps", "sequences"] if speed else [])]
+    header = ["#", "tracker", *measures, *(["fps", "sequences"] if speed else [])]
     return Table([Cell(text) for text in header], rows)
 
 
@@ -108,7 +97,7 @@ def sequences_table(comparison: Comparison) -> Optional[Table]:
     trackers, measure = comparison.scored, comparison.sequence_measure
     if not trackers:
         return None
-    complete = [comparison.complete(t) for t in trackers]
+    complete = [comparison.whole.complete(t) for t in trackers]
     scores = [
         [finite(t.scores.get(track["name"], {}).get(measure)) for t in trackers]
         for track in comparison.tracks
@@ -131,7 +120,7 @@ def sequences_table(comparison: Comparison) -> Optional[Table]:
             row.append(Cell(float(np.mean(known)) if known else None))
         rows.append(row)
     header = ["sequence", "frames", *(["attributes"] if comparison.attributes else [])]
-    header = [Cell(text) for text in header] + [_name(comparison, t) for t in trackers]
+    header = [Cell(text) for text in header] + [_name(comparison.whole, t) for t in trackers]
     return Table(header + ([Cell("mean")] if any(complete) else []), rows)
 
 
@@ -141,8 +130,8 @@ def _is_best(value: Optional[float], others: Sequence[Optional[float]], measure:
     return value is not None and best is not None and abs(value - best) < 1e-9
 
 
-def _name(comparison: Comparison, tracker: TrackerScores) -> Cell:
-    return Cell(tracker.name, comparison.marked(tracker), style(tracker)["color"])
+def _name(part: Part, tracker: TrackerScores) -> Cell:
+    return Cell(tracker.name, part.marked(tracker), style(tracker)["color"])
 
 
 def _speed(value: Optional[float]) -> Optional[str]:

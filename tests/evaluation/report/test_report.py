@@ -8,16 +8,19 @@ import numpy as np
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
+from sot.data import get_tracks
 from sot.data.datasets.tracks import make_track
 from sot.data.frames import FrameError
 from sot.evaluation.measures.metrics import frames_per_second
-from sot.evaluation.report import compare, write_report
+from sot.evaluation.protocols import PROTOCOLS
+from sot.evaluation.report import Comparison, TrackerScores, compare, write_report
 from sot.evaluation.report.film import worst_sequences
 from sot.evaluation.report.plots import all_plots, curve_plot, style
 from sot.evaluation.report.tables import Cell
 
 LENGTH = 5
 SIDE = 20
+CURVE = {"expected_overlap": 357 * [0.1]}
 
 
 class Frames:
@@ -143,14 +146,15 @@ class TestCompare:
         assert bad.scores["a"]["success_auc"] == pytest.approx(a)
         assert bad.summary["success_auc"] == pytest.approx((a + 2 * b) / 3)
         assert partial.summary["success_auc"] == pytest.approx(20 / 21)
-        assert not comparison.complete(partial) and comparison.common() == ["c"]
+        assert not comparison.whole.complete(partial) and comparison.common.names == ["c"]
 
     def test_attributes(self, comparison):
-        assert comparison.by_attribute() == {"OCC": ["a", "b"], "night": ["b"]}
-        bad = comparison.trackers[1]
-        night = comparison.summarize(bad, ["b"])
-        assert night["success_auc"] == pytest.approx(20 / 21 / 5)
-        assert comparison.summarize(comparison.trackers[2], ["b"]) == {}
+        names = {attribute: part.names for attribute, part in comparison.by_attribute.items()}
+        assert names == {"OCC": ["a", "b"], "night": ["b"]}
+        night = comparison.by_attribute["night"]
+        _, bad, partial = comparison.trackers
+        assert night.value(bad, "success_auc") == pytest.approx(20 / 21 / 5)
+        assert night.summaries[partial.number] == {}
 
     def test_speed(self, comparison):
         good, bad, _ = comparison.trackers
@@ -186,12 +190,16 @@ class TestCompare:
 
     def test_tracker_without_the_measure_that_ranks(self, tiny, tmp_path):
         """One run with restarts is long enough for an EAO, another is not."""
-        MetadataCatalog.get(tiny).protocol = "vot2018"
-        comparison = compare(tiny, {"one": tmp_path / "none", "two": tmp_path / "none"})
-        one, two = comparison.trackers
-        one.summary, two.summary = {"accuracy": 0.9}, {"eao": 0.1, "accuracy": 0.5}
-        assert comparison.primary == "eao" and comparison.scored == [one, two]
-        assert comparison.value(one) is None and comparison.value(two) == 0.1
+        summaries = {"accuracy": 0.9}, {"accuracy": 0.5, "eao": 0.1, "curves": CURVE}
+        one, two = (TrackerScores(str(i), tmp_path, i, summary=s) for i, s in enumerate(summaries))
+        comparison = Comparison(tiny, PROTOCOLS["vot2018"], get_tracks(tiny), [one, two], {}, "")
+        assert comparison.primary == "eao" and comparison.scored == [two, one]
+        values = [comparison.whole.value(tracker, "eao") for tracker in (one, two)]
+        assert values == [None, 0.1]
+        # a tracker that has all sequences decides on the measure
+        one.scores = dict.fromkeys("abc", {"accuracy": 0.9})
+        comparison = Comparison(tiny, PROTOCOLS["vot2018"], get_tracks(tiny), [two, one], {}, "")
+        assert comparison.primary == "accuracy" and comparison.trackers == [one, two]
 
     def test_vot(self, tiny, tmp_path):
         MetadataCatalog.get(tiny).protocol = "vot2018"
@@ -226,16 +234,16 @@ class TestCompare:
         finally:
             DatasetCatalog.remove("short")
             MetadataCatalog.pop("short")
-        summary = comparison.trackers[0].summary
-        assert comparison.shown(summary, "eao") == "1.000\N{DAGGER}"
-        assert comparison.shown(summary, "accuracy") == "1.000"
-        (note,) = comparison.notes()
+        tracker, whole = comparison.trackers[0], comparison.whole
+        assert whole.shown(tracker, "eao") == "1.000\N{DAGGER}"
+        assert whole.shown(tracker, "accuracy") == "1.000"
+        (note,) = whole.notes()
         assert "lengths of 100 to 159 frames instead of 100 to 356" in note
         page = Page(write_report(comparison, tmp_path / "report", worst=0))
         assert "1.000\N{DAGGER}" in page.tables[0][1] and note in page.text
         # a curve that goes on to the end of the interval
-        summary["curves"]["expected_overlap"] = 357 * [1.0]
-        assert comparison.shown(summary, "eao") == "1.000" and comparison.notes() == []
+        tracker.summary["curves"]["expected_overlap"] = 357 * [1.0]
+        assert whole.shown(tracker, "eao") == "1.000" and whole.notes() == []
 
 
 class TestReport:
@@ -262,7 +270,7 @@ class TestReport:
         assert "On the 1 sequences that all of them have" in page.text
         assert {row[1]: row[2] for row in page.tables[1][1:]} == {
             "good": "0.952",
-            "partial*": "0.952",
+            "partial": "0.952",  # no star: it has all of these
             "bad": "0.190",
         }
         assert comparison.protocol.description in page.text
@@ -274,7 +282,7 @@ class TestReport:
         # the numbers of "partial" are the best, but those of one sequence
         bold = [(table, page.tables[table][row][1]) for table, row in page.best]
         assert (0, "good") in bold and (0, "partial*") not in bold
-        assert (1, "partial*") in bold  # of the sequences that all have
+        assert (1, "partial") in bold  # of the sequences that all have
         assert "have no rank" in page.text
         # nobody has all: none is first
         folders = {

@@ -1,0 +1,139 @@
+"""Trackers side by side on some sequences of a dataset: their measures, and who is better."""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Dict, List, Optional, Sequence
+
+import numpy as np
+
+from ..protocols import Protocol
+from ..results import ResultProblem, SequenceResult
+
+__all__ = ["LOWER_IS_BETTER", "Part", "TrackerScores", "finite"]
+
+LOWER_IS_BETTER = {"failures", "failures_per_100", "robustness"}
+
+
+@dataclass(eq=False)
+class TrackerScores:
+    """One tracker on the dataset.
+
+    Attributes:
+        name, folder: as given.
+        number: its place in the order of the command line, from 0; colors go by it.
+        results: {sequence: result}, of those that can be used.
+        scores: {sequence: what the protocol says of it}.
+        summary: what the protocol says of them together; {} if there is none.
+        fps: {sequence: frames per second}, where known.
+        problems: what was wrong with its files.
+    """
+
+    name: str
+    folder: Path
+    number: int
+    results: Dict[str, SequenceResult] = field(default_factory=dict)
+    scores: Dict[str, Dict] = field(default_factory=dict)
+    summary: Dict = field(default_factory=dict)
+    fps: Dict[str, float] = field(default_factory=dict)
+    problems: List[ResultProblem] = field(default_factory=list)
+
+    @property
+    def speed(self) -> Optional[float]:
+        """Median of the frames per second over the sequences, None if not known."""
+        return float(np.median(list(self.fps.values()))) if self.fps else None
+
+    @property
+    def problem_lines(self) -> List[str]:
+        """The problems, a line each."""
+        return [
+            (f"{p.sequence}: {'left out: ' if p.left_out else ''}" if p.sequence else "") + p.detail
+            for p in self.problems
+        ]
+
+
+@dataclass(eq=False)
+class Part:
+    """Trackers on some of the sequences, or on all.
+
+    Attributes:
+        protocol: by which they are scored.
+        names: of the sequences.
+        trackers: those that are compared.
+        summaries: {number of a tracker: what the protocol says of its results on them}, {} of one
+            that has none.
+    """
+
+    protocol: Protocol
+    names: List[str]
+    trackers: List[TrackerScores]
+    summaries: Dict[int, Dict]
+
+    def complete(self, tracker: TrackerScores) -> bool:
+        """Whether a tracker has a result for each sequence."""
+        return all(name in tracker.scores for name in self.names)
+
+    def value(self, tracker: TrackerScores, measure: str) -> Optional[float]:
+        """A measure of a tracker, None if there is none."""
+        return finite(self.summaries[tracker.number].get(measure))
+
+    def curve(self, tracker: TrackerScores, kind: str) -> Optional[Sequence[float]]:
+        return self.summaries[tracker.number].get("curves", {}).get(kind)
+
+    def has(self, measure: str, complete: bool = False) -> bool:
+        """Whether any tracker has a measure; any complete one, if that is asked for."""
+        trackers = filter(self.complete, self.trackers) if complete else self.trackers
+        return any(self.value(t, measure) is not None for t in trackers)
+
+    def order(self, measure: str) -> List[TrackerScores]:
+        """The trackers, best first; behind them those that lack sequences, and those that have no
+        such measure."""
+
+        def key(tracker):
+            value = self.value(tracker, measure)
+            # rounded, so that equal ones stay in the order of the trackers
+            return value is None, not self.complete(tracker), -round(value or 0, 6)
+
+        return sorted(self.trackers, key=key)
+
+    def marked(self, tracker: TrackerScores) -> str:
+        """The name, with a star if its numbers are not of all sequences."""
+        return tracker.name + ("" if self.complete(tracker) else "*")
+
+    def shown(self, tracker: TrackerScores, measure: str) -> Optional[str]:
+        """A measure as people read it, with a dagger if it is an EAO over a part of its interval;
+        None if there is none."""
+        value = self.value(tracker, measure)
+        cut_short = measure == "eao" and self.end_of_eao(tracker) is not None
+        return None if value is None else f"{value:.3f}" + ("\N{DAGGER}" if cut_short else "")
+
+    def end_of_eao(self, tracker: TrackerScores) -> Optional[int]:
+        """The largest length that the EAO is the mean over, None if its interval ends there, or
+        if there is no EAO."""
+        curve = self.curve(tracker, "expected_overlap")
+        if self.value(tracker, "eao") is None or len(curve) > self.protocol.interval[1]:
+            return None
+        return len(curve) - 1
+
+    def notes(self) -> List[str]:
+        """What has to be known of the marks beside names and numbers."""
+        notes = []
+        if not all(map(self.complete, self.trackers)):
+            notes.append(
+                "* Some sequences have no usable result. The numbers are of the others, do not "
+                "compare with those of other trackers, and have no rank."
+            )
+        for tracker in self.trackers:
+            end = self.end_of_eao(tracker)
+            if end is not None:
+                low, high = self.protocol.interval
+                notes.append(
+                    f"\N{DAGGER} eao of {tracker.name} is the mean over lengths of {low} to {end} "
+                    f"frames instead of {low} to {high}: no run between two starts is longer."
+                )
+        return notes
+
+
+def finite(value) -> Optional[float]:
+    """A number that JSON can hold, or None."""
+    return None if value is None or not math.isfinite(value) else float(value)
