@@ -15,7 +15,7 @@ from detectron2.utils import comm
 from torch import nn
 
 from ..utils.command_line import INTERRUPTED, print_error
-from .interrupt import FirstSignal
+from ..utils.signals import FirstSignal
 
 __all__ = [
     "broadcast_buffers",

@@ -4,59 +4,15 @@ import contextlib
 import logging
 import os
 import signal
-import threading
-import time
-from typing import Callable, Iterable, Iterator
+from typing import Iterable, Iterator
 
 from detectron2.engine import HookBase
 from detectron2.utils import comm
 from fvcore.common.checkpoint import Checkpointer
 
-__all__ = ["FirstSignal", "StopOnSignal"]
+from ..utils.signals import FirstSignal
 
-# Ctrl-C, what clusters send before they end a job, and a terminal that goes away (not on Windows)
-SIGNALS = [
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
-]
-# A terminal, `timeout` or a cluster may send a signal to the launcher and its processes, to which
-# the launcher passes it on: what comes again within so many seconds is the same one.
-REPEAT = 1.0
-
-
-class FirstSignal:
-    """Calls a function at the first of SIGNALS; a second one has its usual effect."""
-
-    def __init__(self, act: Callable[[int], None]):
-        """
-        Args:
-            act: gets the number of the signal, in the middle of whatever is interrupted.
-        """
-        self.act = act
-        self.received = 0  # number of the signal
-        self._time = 0.0
-        self._handlers = {}
-
-    def catch(self) -> None:
-        if threading.current_thread() is not threading.main_thread():
-            return  # Python lets only the main thread handle signals
-        for number in SIGNALS:
-            # a shell's background job, or nohup
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                self._handlers[number] = signal.signal(number, self._receive)
-
-    def restore(self) -> None:
-        while self._handlers:
-            number, handler = self._handlers.popitem()
-            signal.signal(number, handler or signal.SIG_DFL)
-
-    def _receive(self, number, _frame):
-        now = time.monotonic()
-        if not self.received:
-            self.received, self._time = number, now
-            self.act(number)
-        elif number != self.received or now - self._time > REPEAT:
-            self.restore()
-            signal.raise_signal(number)
+__all__ = ["StopOnSignal"]
 
 
 class StopOnSignal(HookBase):

@@ -1,0 +1,76 @@
+"""What Ctrl-C, a polite kill and a closed terminal do to a program."""
+
+import os
+import signal
+import socket
+import threading
+import time
+from typing import Callable
+
+__all__ = ["FirstSignal"]
+
+# Ctrl-C, what clusters send before they end a job, and a terminal that goes away (not on Windows)
+SIGNALS = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
+# A terminal, `timeout` or a cluster may send a signal to a program and its processes, to which the
+# program passes it on: what comes again within so many seconds is the same one.
+REPEAT = 1.0
+
+
+class FirstSignal:
+    """Calls a function at the first of SIGNALS; a second one has its usual effect."""
+
+    def __init__(self, act: Callable[[int], None], repeat: float = REPEAT, watch: bool = False):
+        """
+        Args:
+            act: gets the number of the signal, in the middle of whatever is interrupted.
+            repeat: seconds in which the same signal again is not a second one.
+            watch: act in a thread, also while the main one waits in a library that Python cannot
+                interrupt; a second signal then ends the process without any cleaning up.
+        """
+        self.act, self.repeat, self.watch = act, repeat, watch
+        self.received = 0  # number of the signal
+        self._time = 0.0
+        self._handlers = {}
+
+    def catch(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return  # Python lets only the main thread handle signals
+        for number in SIGNALS:
+            # a shell's background job, or nohup
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                handler = (lambda *_: None) if self.watch else self._receive
+                self._handlers[number] = signal.signal(number, handler)
+        if self.watch:
+            self._sockets = socket.socketpair()
+            self._sockets[1].setblocking(False)
+            signal.set_wakeup_fd(self._sockets[1].fileno(), warn_on_full_buffer=False)
+            threading.Thread(target=self._watch, daemon=True).start()
+
+    def restore(self) -> None:
+        while self._handlers:
+            number, handler = self._handlers.popitem()
+            signal.signal(number, handler or signal.SIG_DFL)
+        if self.watch:
+            signal.set_wakeup_fd(-1)
+            self._sockets[1].close()  # which ends the thread
+
+    def _watch(self):
+        while True:
+            numbers = self._sockets[0].recv(1)
+            if not numbers:
+                return
+            if numbers[0] in self._handlers:
+                self._receive(numbers[0], None)
+
+    def _receive(self, number, _frame):
+        now = time.monotonic()
+        if not self.received:
+            self.received, self._time = number, now
+            self.act(number)
+        elif number != self.received or now - self._time > self.repeat:
+            if self.watch:
+                os._exit(128 + number)
+            self.restore()
+            signal.raise_signal(number)
