@@ -11,26 +11,14 @@ Frames and boxes are the same in every run; the bytes of the video depend on the
 import argparse
 from pathlib import Path
 
-import av
 import numpy as np
 
 from sot.boxes import to_xywh
 from sot.data.datasets.synthetic import SyntheticFrames
+from sot.visualization import VideoWriter
 
 FPS = 24
 CLIP = SyntheticFrames(seed=2_014_013, length=144, size=(270, 480))  # of no training or test split
-
-
-def write_video(frames, path: Path):
-    """H.264 that every player and browser takes (yuv420p, the index in front)."""
-    with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
-        stream = container.add_stream("libx264", rate=FPS)
-        stream.height, stream.width = frames[0].shape[:2]
-        stream.pix_fmt = "yuv420p"
-        stream.options = {"crf": "21", "preset": "slow"}
-        for i in range(len(frames)):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frames[i], format="bgr24")))
-        container.mux(stream.encode())
 
 
 def write_boxes(boxes: np.ndarray, path: Path):
@@ -43,7 +31,9 @@ def main():
     parser.add_argument("--output", type=Path, required=True, metavar="DIR")
     output = parser.parse_args().output
     output.mkdir(parents=True, exist_ok=True)
-    write_video(CLIP, output / "clip.mp4")
+    with VideoWriter(str(output / "clip.mp4"), FPS, crf="21", preset="slow") as writer:
+        for i in range(len(CLIP)):
+            writer.write(CLIP[i])
     write_boxes(CLIP.annotation()[0], output / "clip_groundtruth.txt")
     print(f"{len(CLIP)} frames are in {output / 'clip.mp4'}, the boxes in clip_groundtruth.txt")
 

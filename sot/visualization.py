@@ -3,7 +3,7 @@
 import os
 import sys
 from fractions import Fraction
-from typing import Sequence
+from typing import Optional, Sequence
 
 import av
 import cv2
@@ -63,37 +63,60 @@ def draw_label(image: np.ndarray, text: str, corner, color):
 
 
 class VideoWriter:
-    """H.264 in MP4 as browsers play it: yuv420p, index at the front.
+    """H.264 in MP4 as browsers play it (yuv420p), which plays up to the last frames also if the
+    process is killed: each frame is a fragment of its own until the file is closed.
 
-    The first frame sets the size. Frames of another size are scaled to fit and padded with black.
-    An odd width or height grows by one pixel at the right or bottom: the format needs even ones.
+    The first frame sets the size: at most LARGEST pixels a side, as encoders and players have their
+    limits. Frames of another size are scaled to fit and padded with black. An odd width or height
+    grows by one pixel at the right or bottom: the format needs even ones.
     """
 
-    def __init__(self, path: str, fps: float):
-        self.rate = Fraction(fps).limit_denominator(1001)
-        self.container = av.open(path, "w", format="mp4", options={"movflags": "+faststart"})
-        self.stream = self.size = None
+    LARGEST = 4096
+    TIME_BASE = Fraction(1, 90000)
 
-    def write(self, image: np.ndarray, index: int):
+    def __init__(self, path: str, fps, aspect=1, **options: str):
+        """
+        Args:
+            fps: frames per second, a Fraction for exact rates; when frames are given times, what
+                players expect.
+            aspect: width / height of a pixel, a Fraction.
+            options: of libx264, such as crf="20".
+        """
+        self.rate = Fraction(fps).limit_denominator(100_000)
+        self.aspect = Fraction(aspect).limit_denominator(10_000)
+        # zerolatency: no frame waits in the encoder for others, which a kill would cost
+        self.options = {"crf": "20", "preset": "veryfast", "tune": "zerolatency", **options}
+        flags = {"movflags": "+hybrid_fragmented+frag_every_frame", "flush_packets": "1"}
+        # "file:", since a name such as 12:30 would be taken for an address
+        self.container = av.open(f"file:{path}", "w", format="mp4", options=flags)
+        self.stream = self.size = None
+        self.frames, self._last = 0, -1
+
+    def write(self, image: np.ndarray, time: Optional[float] = None):
         """Append a frame.
 
         Args:
             image: (H, W, 3) uint8 BGR
-            index: time of the frame in units of 1 / fps, larger than the one before; where
-                numbers are left out, the frame before stays on the screen.
+            time: seconds, more than of the frame before; by default as the rate has it.
         """
         if self.stream is None:
             self._start(*image.shape[:2])
         frame = av.VideoFrame.from_ndarray(_fit(image, *self.size), format="bgr24")
-        frame.pts, frame.time_base = index, 1 / self.rate
+        time = self.frames / self.rate if time is None else Fraction(time)
+        frame.time_base = self.TIME_BASE
+        frame.pts = self._last = max(round(time / self.TIME_BASE), self._last + 1)
+        self.frames += 1
         self.container.mux(self.stream.encode(frame))
 
     def _start(self, height: int, width: int):
+        scale = min(1, self.LARGEST / max(height, width))
+        height, width = max(1, round(height * scale)), max(1, round(width * scale))
         self.size = height, width
-        self.stream = self.container.add_stream("libx264", rate=self.rate)
+        self.stream = self.container.add_stream("libx264", rate=self.rate, options=self.options)
         self.stream.width, self.stream.height = width + width % 2, height + height % 2
         self.stream.pix_fmt = "yuv420p"
-        self.stream.options = {"crf": "20", "preset": "veryfast"}
+        self.stream.time_base = self.stream.codec_context.time_base = self.TIME_BASE
+        self.stream.codec_context.sample_aspect_ratio = self.aspect
         self.stream.codec_context.thread_count = CODEC_THREADS
 
     def close(self):

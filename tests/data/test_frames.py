@@ -166,7 +166,7 @@ def test_several_videos_in_turn_and_in_workers(tmp_path):
     for name in ("a.mp4", "b.avi"):
         with VideoWriter(str(tmp_path / name), 25) as writer:
             for i in range(12):
-                writer.write(np.full((48, 64, 3), 20 * i, np.uint8), i)
+                writer.write(np.full((48, 64, 3), 20 * i, np.uint8))
     a, b = VideoFrames(tmp_path / "a.mp4"), VideoFrames(tmp_path / "b.avi")
     for i in (3, 8):
         assert abs(float(a[i].mean()) - 20 * i) < 5

@@ -137,8 +137,8 @@ def test_photographs_and_video(check, tmp_path):
 
     (tmp_path / "set" / "clip").mkdir(parents=True)
     with VideoWriter(str(tmp_path / "set" / "clip" / "clip.mp4"), 25) as writer:
-        for i in range(3):
-            writer.write(PICTURE, i)
+        for picture in [PICTURE] * 3:
+            writer.write(picture)
     boxes = "10,10,20,20\n10,10,20,20\n90,10,20,20"
     (tmp_path / "set" / "clip" / "groundtruth_rect.txt").write_text(boxes)
     code, _, report = check(f"folder:{tmp_path / 'set'}")

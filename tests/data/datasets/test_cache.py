@@ -154,7 +154,7 @@ def test_videos_are_kept_with_the_index_of_their_pictures(folder):
     path = str(folder / "a.mp4")
     with VideoWriter(path, 25) as writer:
         for i in range(3):
-            writer.write(np.full((48, 64, 3), 80 * i, np.uint8), i)
+            writer.write(np.full((48, 64, 3), 80 * i, np.uint8))
     read = mock.Mock(side_effect=lambda: [make_track("v", VideoFrames(path), [[1, 2, 3, 4]] * 3)])
     for _ in range(2):
         tracks = cached_tracks("set", [Source("a", (path,), read)], strict=True)
