@@ -1,6 +1,9 @@
 """What demo/track_video.py leaves behind: boxes.csv, boxes.json, tracked.mp4, and a score."""
 
+import contextlib
 import csv
+import errno
+import io
 import json
 import logging
 import os
@@ -14,12 +17,16 @@ import torch
 
 import sot
 from sot.boxes import is_present, to_xywh
-from sot.evaluation.measures.metrics import precision, success_auc
+from sot.evaluation.protocols import PROTOCOLS
+from sot.utils.files import GrowingFile
+from sot.utils.locks import FolderLock
 from sot.visualization import TRUTH_COLOR, VideoWriter, draw_box, draw_label, target_color
 
 logger = logging.getLogger("demo")
 
-COLUMNS = ("frame", "target", "x", "y", "w", "h", "score", "status")
+FILES = ("tracked.mp4", "boxes.csv", "boxes.json")
+COLUMNS = ("frame", "target", "x", "y", "w", "h", "score", "status", "time", "name")
+TEXTS = ("status", "name")
 VERSIONS = {
     "sot": sot.__version__,
     "detectron2": detectron2.__version__,
@@ -30,34 +37,34 @@ VERSIONS = {
 }
 
 
-class Results:
+class Results(contextlib.ExitStack):
     """The files of one run in a folder; those of an earlier run are replaced.
 
-    ``boxes.csv`` grows with every frame. ``tracked.mp4`` and ``boxes.json`` are completed when the
-    ``with`` block ends, however it ends. Nothing is written before the first frame is added.
+    After each frame they are whole up to there (tracked.mp4 but for the last frames, which the
+    encoder holds back), whatever ends the process or fills the disk. Nothing is written before the
+    first frame is added.
     """
 
-    def __init__(self, folder, fps: float, info: dict, truth=None):
+    def __init__(self, folder, fps, aspect, info: dict, truth=None):
         """
         Args:
             folder: made if it is missing.
-            fps: of tracked.mp4.
-            info: entries of boxes.json beside those found out here; may grow until the end.
+            fps, aspect: of tracked.mp4, Fractions; see VideoWriter.
+            info: entries of boxes.json beside those found out here.
             truth: (N, 4) XYXY, true boxes of target 0 by frame, NaN where it is absent; drawn and
                 scored. None if not known.
         """
-        self.folder, self.fps, self.info, self.truth = folder, fps, info, truth
-        self.frames = 0
+        super().__init__()
+        self.folder, self.fps, self.aspect, self.truth = folder, fps, aspect, truth
+        self.info, self.outcome = info, {"interrupted": True}  # what the end of a run replaces
+        self.frames, self.time = 0, 0.0
         self.skipped = []  # frame numbers
         self.tracked = {}  # frame -> XYXY of target 0, while there is a truth for it
-        self.image = None  # the last that decoded
-        self.resized = False
+        self.image = self.video = None  # image: the last that decoded
+        self.sizes = {}  # of frames -> the first one's name
 
     def path(self, name: str) -> str:
         return os.path.join(self.folder, name)
-
-    def __enter__(self):
-        return self
 
     def add(self, frame, states) -> np.ndarray:
         """Write the boxes of all targets after a frame, and the frame with them drawn.
@@ -68,42 +75,77 @@ class Results:
 
         Returns:
             the drawn image.
+
+        Raises:
+            OSError: a file cannot be written.
+            ValueError: another run writes into the folder.
         """
         if self.image is None:
             self._open(frame.image)
+        elif frame.time is None:
+            self.time += float(1 / self.fps)
+        self.time = self.time if frame.time is None else frame.time
         if frame.image is None:
             self.skipped.append(frame.index)
         else:
             self.image = frame.image
-            self._check_size(frame)
+            self._say_size(frame)
         self.frames, self.last_index = self.frames + 1, frame.index
         if self.truth is not None and frame.index < len(self.truth):
             self.tracked[frame.index] = states[0].box
-        for target, state in enumerate(states):
-            numbers = [f"{v:.3f}" for v in to_xywh(state.box)] + [f"{state.score:.4f}"]
-            status = "skipped" if frame.image is None else state.status
-            self.rows.writerow([frame.index, target, *numbers, status])
-        self.table.flush()
+        self._write_rows(frame, states)
         picture = self._draw(frame, states)
-        self.video.write(picture, frame.index)
+        self._write_picture(picture, frame)
         return picture
 
     def _open(self, image):
         os.makedirs(self.folder, exist_ok=True)
-        self.table = open(self.path("boxes.csv"), "w", newline="")
-        self.rows = csv.writer(self.table, lineterminator="\n")
-        self.rows.writerow(COLUMNS)
-        self.video = VideoWriter(self.path("tracked.mp4"), self.fps)
-        self.size = image.shape[1::-1]
-
-    def _check_size(self, frame):
-        size = frame.image.shape[1::-1]
-        if size != self.size and not self.resized:
-            self.resized = True
+        self.enter_context(FolderLock(self.folder))
+        for name in FILES:  # as new ones, since a link would lead to a file elsewhere
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(self.path(name))
+        size = image.shape[1::-1]
+        head = {**self.info, "fps": float(self.fps), "width": size[0], "height": size[1]}
+        head = json.dumps({**head, "versions": VERSIONS}, indent=2)[: -len("\n}")]
+        self.table = self.enter_context(GrowingFile(self.path("boxes.csv")))
+        self.table.add(",".join(COLUMNS) + "\n")
+        self.json = self.enter_context(GrowingFile(self.path("boxes.json")))
+        self.json.add(head + ',\n  "boxes": [', self._tail())
+        self.video = VideoWriter(self.path("tracked.mp4"), self.fps, self.aspect)
+        if max(size) > VideoWriter.LARGEST:
             logger.warning(
-                "{} is {}x{}; tracked.mp4 stays {}x{} as the first frame, boxes are in pixels of "
-                "each frame".format(frame.name, *size, *self.size)
+                "frames are {}x{}; tracked.mp4 is made smaller, boxes are not".format(*size)
             )
+
+    def _tail(self) -> str:
+        """The end of boxes.json."""
+        last = {"frames": self.frames, "skipped": self.skipped, **self.outcome}
+        return "\n  ],\n" + json.dumps(last, indent=2)[len("{\n") :] + "\n"
+
+    def _write_rows(self, frame, states):
+        text, objects = io.StringIO(), []
+        rows = csv.writer(text, lineterminator="\n")
+        for target, state in enumerate(states):
+            numbers = [f"{v:.3f}" for v in to_xywh(state.box)] + [f"{state.score:.4f}"]
+            status = "skipped" if frame.image is None else state.status
+            row = [frame.index, target, *numbers, status, f"{self.time:.6f}", frame.file]
+            rows.writerow(row)
+            row = zip(COLUMNS, row)
+            objects.append({k: v if k in TEXTS else json.loads(str(v)) for k, v in row})
+        self.table.add(text.getvalue())
+        begin = "\n    " if self.frames == 1 else ",\n    "
+        self.json.add(begin + ",\n    ".join(map(json.dumps, objects)), self._tail())
+
+    def _say_size(self, frame):
+        size = frame.image.shape[1::-1]
+        if self.sizes and size not in self.sizes:
+            (w, h), name = next(iter(self.sizes.items()))
+            shape = "of another shape than" if abs(size[0] * h / size[1] / w - 1) > 0.02 else "not"
+            logger.warning(
+                "{} is {}x{}, {} {}x{} as {}: its boxes are in its own pixels, tracked.mp4 stays "
+                "as it is".format(frame.name, *size, shape, w, h, name)
+            )
+        self.sizes.setdefault(size, frame.name)
 
     def _draw(self, frame, states) -> np.ndarray:
         picture = self.image.copy()
@@ -117,32 +159,34 @@ class Results:
             draw_label(picture, f"{frame.name} skipped", (0, 0), (255, 255, 255))
         return picture
 
-    def __exit__(self, *exc):
-        if self.image is not None:
-            self.table.close()
-            self.video.close()
-            self._write_json()
+    def _write_picture(self, picture, frame):
+        if self.video is not None:
+            with self._encoder_fault(f"tracked.mp4 ends before {frame.name}"):
+                self.video.write(picture, self.time)
 
-    def _write_json(self):
-        """The entries, and the rows of boxes.csv as objects with its column names."""
-        head = {
-            **self.info,
-            "fps": self.fps,
-            "width": self.size[0],
-            "height": self.size[1],
-            "frames": self.frames,
-            "skipped": self.skipped,
-            "versions": VERSIONS,
-        }
-        with (
-            open(self.path("boxes.csv"), newline="") as rows,
-            open(self.path("boxes.json"), "w") as out,
-        ):
-            out.write(json.dumps(head, indent=2)[: -len("\n}")] + ',\n  "boxes": [')
-            for i, row in enumerate(csv.DictReader(rows)):
-                record = {k: v if k == "status" else json.loads(v) for k, v in row.items()}
-                out.write((",\n    " if i else "\n    ") + json.dumps(record))
-            out.write("\n  ]\n}\n")
+    @contextlib.contextmanager
+    def _encoder_fault(self, words):
+        """What the encoder cannot do costs no boxes; a full disk is an error."""
+        try:
+            yield
+        except (av.FFmpegError, ValueError, OSError) as e:
+            if getattr(e, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                path = self.path("tracked.mp4")
+                raise OSError(f"could not write {path}: {os.strerror(e.errno)}") from None
+            self.video = None
+            logger.warning(f"{words}: {getattr(e, 'strerror', None) or e}")
+
+    def __exit__(self, kind, error, trace):
+        try:
+            if self.image is not None:
+                with contextlib.suppress(OSError) if error else contextlib.nullcontext():
+                    self.json.add("", self._tail())
+            if self.video is not None:
+                with contextlib.suppress(OSError) if error else contextlib.nullcontext():
+                    with self._encoder_fault("tracked.mp4 may lack its last frames"):
+                        self.video.close()
+        finally:
+            super().__exit__(kind, error, trace)
 
     @property
     def dropped(self) -> int:
@@ -151,12 +195,15 @@ class Results:
 
     def score_line(self) -> str:
         """Success AUC and precision of target 0, in words."""
-        frames = [i for i in self.tracked if is_present(self.truth[i])]
-        if not frames:
+        frames, scores = list(self.tracked), {"frames_scored": 0}
+        if frames:
+            truth = self.truth[frames]
+            track = {"name": "target 0", "boxes": truth, "visible": is_present(truth)}
+            scores = PROTOCOLS["otb"].score(np.array([self.tracked[i] for i in frames]), track)
+        if not scores["frames_scored"]:
             return "no true box in these frames, so no score"
-        boxes, truth = np.array([self.tracked[i] for i in frames]), self.truth[frames]
         return (
-            f"success AUC {success_auc(boxes, truth):.3f}, "
-            f"precision at 20 px {precision(boxes, truth, threshold=20):.3f} "
-            f"({len(frames)} frames with a true box)"
+            f"success AUC {scores['success_auc']:.3f}, "
+            f"precision at 20 px {scores['precision_20']:.3f} "
+            f"({scores['frames_scored']} frames with a true box)"
         )

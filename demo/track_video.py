@@ -11,7 +11,6 @@ import contextlib
 import itertools
 import logging
 import os
-import signal
 import sys
 import threading
 import time
@@ -20,16 +19,19 @@ import numpy as np
 import torch
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
-from track_results import Results
+from track_results import FILES, Results
 
 from sot import build_tracker, load_config
 from sot.boxes import to_xyxy
 from sot.data.datasets import make_track, read_boxes
-from sot.data.video import open_source
+from sot.data.video import open_source, public_name
+from sot.evaluation.experiments import follow
+from sot.utils.command_line import INTERRUPTED, print_error
+from sot.utils.signals import FirstSignal
 from sot.visualization import Window
 
 DEFAULT_CONFIG = "SiamRPN/siamrpn_lite.yaml"
-FAILED, USAGE, INCOMPLETE, INTERRUPTED = 1, 2, 3, 130  # exit codes
+FAILED, USAGE, INCOMPLETE, DIED = 1, 2, 3, 4  # exit codes; see README.md
 BAR_FORMAT = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}{postfix}]"
 
 logger = logging.getLogger("demo")
@@ -76,7 +78,7 @@ def parse_args(argv=None):
     def add(name, help_text, **kwargs):
         parser.add_argument(name, help=help_text, **kwargs)
 
-    add("--input", "video, folder or 'glob' of images, stream URL, camera number", required=True)
+    add("--input", "video, folder or 'glob' of images, stream URL, camera, - (pipe)", required=True)
     add("--output", "folder for tracked.mp4, boxes.csv and boxes.json", required=True)
     add(
         "--init-box",
@@ -100,44 +102,6 @@ def parse_args(argv=None):
     return args
 
 
-def follow(tracker, boxes, frames):
-    """Track through frames, starting in the first.
-
-    Args:
-        tracker: a SiameseTracker, or what has its start and step_all.
-        boxes: (x, y, w, h) of each target in the first frame.
-        frames: iterable of sot.data.video.Frame.
-
-    Yields:
-        (frame, states, seconds in the tracker). For a frame without an image the states stay
-        what they were.
-
-    Raises:
-        UsageError: the tracker cannot start in one of the boxes.
-        ValueError: the first frame has no image.
-    """
-    states = None
-    for frame in frames:
-        begin = time.perf_counter()
-        if states is None:
-            states = start(tracker, boxes, frame)
-        elif frame.image is None:
-            logger.warning(f"{frame.name} skipped: {frame.error}")
-        else:
-            states = tracker.step_all(frame.image, states)
-        yield frame, states, time.perf_counter() - begin
-
-
-def start(tracker, boxes, frame):
-    """The states in the first frame; see follow."""
-    if frame.image is None:
-        raise ValueError(f"nothing to start from, {frame.name} cannot be read: {frame.error}")
-    try:
-        return [tracker.start(frame.image, to_xyxy(box)) for box in boxes]
-    except ValueError as e:
-        raise UsageError(f"--init-box: {e}") from None
-
-
 def track(tracker, boxes, frames, results, stop, total=None, window=None):
     """Follow all targets to the end of the frames, or until ``stop`` (an Event) is set or the
     user ends it in the window.
@@ -146,14 +110,18 @@ def track(tracker, boxes, frames, results, stop, total=None, window=None):
         dict: frames per second, of the tracker alone and with reading, drawing and writing.
     """
     begin, in_tracker = time.perf_counter(), 0.0
-    steps = follow(tracker, boxes, frames)
-    steps = itertools.chain([next(steps)], steps)  # what the start refuses, before the bar
+    steps = follow(tracker, frames, [to_xyxy(box) for box in boxes])
+    try:
+        first = next(steps)  # what the start refuses, before the bar
+    except ValueError as e:
+        raise UsageError(f"--init-box: {e}") from None
     interval = 0.1 if sys.stderr.isatty() else 10
     bar = tqdm(total=total, unit=" frames", mininterval=interval, bar_format=BAR_FORMAT)
     with bar, logging_redirect_tqdm():
-        for frame, states, seconds in steps:
+        for frame, states, seconds in itertools.chain([first], steps):
             in_tracker += seconds
             picture = results.add(frame, states)
+            stop.has_results = True
             bar.set_postfix(score=f"{min(s.score for s in states):.2f}", refresh=False)
             bar.update()
             if stop.is_set() or (window and not window.show(picture)):
@@ -163,13 +131,12 @@ def track(tracker, boxes, frames, results, stop, total=None, window=None):
     return {"tracker_fps": round(n / in_tracker, 2), "total_fps": round(n / elapsed, 2)}
 
 
-def read_truth(path):
-    """(N, 4) XYXY, NaN where the target is absent; None without a path."""
+def read_truth(path, size):
+    """(N, 4) XYXY in a frame of ``size`` (W, H), NaN where the target is absent; None without a
+    path."""
     if path is None:
         return None
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f"--gt: no such file: {path}")
-    boxes = read_boxes(path)
+    boxes = read_boxes(path, size)
     return make_track(path, boxes, boxes)["boxes"] if len(boxes) else boxes
 
 
@@ -184,22 +151,40 @@ def check_output(path):
         raise ValueError(f"--output: cannot write to {parent}")
 
 
+def check_inputs_stay(folder, inputs):
+    """UsageError if a result would take the place of one of the inputs (paths), also by a link."""
+    results = [os.path.join(folder, name) for name in FILES]
+    results = {(s.st_dev, s.st_ino): p for p in results if os.path.exists(p) for s in [os.stat(p)]}
+    for path in inputs if results else ():
+        with contextlib.suppress(OSError):
+            stat = os.stat(path)
+            if (stat.st_dev, stat.st_ino) in results:
+                result = results[stat.st_dev, stat.st_ino]
+                raise UsageError(f"--output: {result} is an input of this run; name another folder")
+
+
 def run(args, stop):
     """The whole job; returns the exit code."""
     check_output(args.output)
-    truth = read_truth(args.gt)
+    if args.gt and not os.path.isfile(args.gt):
+        raise FileNotFoundError(f"--gt: no such file: {args.gt}")
     window = Window("track_video") if args.show else None
     cfg = load_config(args.config_file, args.opts)
-    with contextlib.closing(open_source(args.input)) as source:
+    with contextlib.closing(open_source(args.input, stop)) as source:
+        inputs = ["/dev/stdin"] if args.input == "-" else source.files
+        check_inputs_stay(args.output, [*inputs, args.gt or "", args.config_file])
         # random weights only for those who ask for them: MODEL.WEIGHTS ""
         weights = cfg.MODEL.WEIGHTS if "MODEL.WEIGHTS" in args.opts else None
         tracker = build_tracker(cfg, weights, device=args.device)
         frames = itertools.islice(source, args.max_frames)
         first = next(frames, None)
         if first is None:
-            raise ValueError(f"no frame of {args.input} can be read")
+            raise ValueError(f"no frame of {source.name} can be read {source.problem}")
+        if first.image is None:
+            raise ValueError(f"nothing to start from, {first.name} cannot be read: {first.error}")
+        truth = read_truth(args.gt, first.image.shape[1::-1])
         info = {
-            "source": args.input,
+            "source": public_name(args.input),
             "config": args.config_file,
             "opts": args.opts,
             "weights": cfg.MODEL.WEIGHTS,
@@ -207,52 +192,66 @@ def run(args, stop):
             "init_boxes": args.init_box or [window.ask_box(first.image)],
         }
         total = min((n for n in (source.total, args.max_frames) if n), default=None)
-        with Results(args.output, float(source.fps), info, truth) as results:
+        with Results(args.output, source.fps, source.aspect, info, truth) as results:
             frames = itertools.chain([first], frames)
             speed = track(tracker, info["init_boxes"], frames, results, stop, total, window)
-            info.update(speed, interrupted=stop.is_set())
-    report(results, source.problem)
+            results.outcome = {**speed, "interrupted": stop.is_set()}
+    problem = "" if stop.is_set() else source.problem
+    report(results, f"{source.name} {problem}" if problem else "")
     if stop.is_set():
         return INTERRUPTED
-    return INCOMPLETE if results.skipped or source.problem else 0
+    if problem and source.live:
+        return DIED
+    return INCOMPLETE if results.skipped or problem else 0
 
 
 def report(results, problem):
     """Say what was done, what was not (``problem``: how the source ended, if not in order), and
     where the results are."""
-    info, n, truth = results.info, results.frames, results.truth
-    if problem and not info["interrupted"]:
-        logger.warning(f"{info['source']} {problem}, after {n} frames")
+    n, truth, outcome = results.frames, results.truth, results.outcome
+    if problem:
+        logger.warning(f"{problem}, after frame {results.last_index}")
     if results.dropped:
         logger.warning(f"{results.dropped} live frames came too fast and were left out")
     if truth is not None and len(truth) != n:
         logger.warning(f"{len(truth)} true boxes for {n} tracked frames")
+    if results.aspect != 1:
+        logger.warning(f"pixels are {results.aspect} as wide as high; boxes are in stored pixels")
     print(
-        f"{n} frames, {len(results.skipped)} of them skipped; {len(info['init_boxes'])} target(s); "
-        f"{info['total_fps']} frames/s in all, {info['tracker_fps']} frames/s in the tracker"
+        f"{n} frames, {len(results.skipped)} of them skipped; "
+        f"{len(results.info['init_boxes'])} target(s); {outcome['total_fps']} frames/s in all, "
+        f"{outcome['tracker_fps']} frames/s in the tracker"
     )
     if truth is not None:
         print(results.score_line())
-    print("results: " + ", ".join(map(results.path, ("tracked.mp4", "boxes.csv", "boxes.json"))))
+    print("results: " + ", ".join(map(results.path, FILES)))
 
 
-def stop_on_signals():
-    """Event that Ctrl-C or a polite kill sets, to end after the frame at hand; the second one
-    raises KeyboardInterrupt at once."""
-    stop = threading.Event()
+class Stop(threading.Event):
+    """Set by Ctrl-C, a polite kill or a closed terminal, to end after the present frame. A second
+    one ends the process at once, as does the first while there are no results."""
 
-    def handle(signum, _):
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
+    has_results = False
 
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, handle)
-    return stop
+    def __init__(self):
+        super().__init__()
+        self.signal = FirstSignal(self._receive, repeat=0.1, watch=True)
+        self.signal.catch()
+
+    def _receive(self, number):
+        self.set()
+        if not self.has_results:
+            os.write(2, b"error: interrupted\n")
+            os._exit(INTERRUPTED)
 
 
 def main(argv=None, stop=None):
     """Returns the exit code; ``stop`` is an Event that ends the run early."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started this
+            setattr(sys, name, open(os.devnull, "w"))
+        with contextlib.suppress(AttributeError):  # of what a notebook puts there
+            getattr(sys, name).reconfigure(errors="backslashreplace")
     args = parse_args(argv)
     logging.basicConfig(format="%(levelname)s: %(message)s")
     try:
@@ -261,9 +260,9 @@ def main(argv=None, stop=None):
         code, message = INTERRUPTED, "interrupted"
     except (ValueError, OSError) as e:
         code, message = (USAGE if isinstance(e, UsageError) else FAILED), e
-    print("error:", *str(message).split(), file=sys.stderr)
+    print_error(message)
     return code
 
 
 if __name__ == "__main__":
-    sys.exit(main(stop=stop_on_signals()))
+    sys.exit(main(stop=Stop()))

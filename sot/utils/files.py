@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import IO, Iterator
 
-__all__ = ["atomic_write", "remove_partial_files", "write_text"]
+__all__ = ["GrowingFile", "atomic_write", "remove_partial_files", "write_text"]
 
 PARTIAL = ".partial"
 INTACT = "what was there before is intact; make room and try again"
@@ -66,6 +66,44 @@ def atomic_write(path: str, mode: str = "wb", advice: str = INTACT, **kwargs) ->
         raise OSError(
             f"could not write {path} ({free:.0f} MB are free there): {reason}: {advice}"
         ) from error
+
+
+class GrowingFile:
+    """A text file that is whole after each addition, also if the process is killed or the disk is
+    full: what comes last in it, such as closing brackets, is written anew each time."""
+
+    def __init__(self, path: str):
+        self.path, self._end, self._tail = path, 0, b""
+        self._file = open(path, "wb", buffering=0)
+
+    def add(self, text: str, tail: str = "") -> None:
+        """Replace the tail by ``text`` and another tail.
+
+        Raises:
+            OSError: the file cannot be written; it stays as it was.
+        """
+        added, tail = (part.encode(errors="surrogateescape") for part in (text, tail))
+        try:
+            self._put(added + tail)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                self._put(self._tail)
+            raise OSError(
+                f"could not write {self.path}: {error.strerror}; what is in it stays"
+            ) from error
+        self._end, self._tail = self._end + len(added), tail
+
+    def _put(self, data: bytes) -> None:
+        self._file.seek(self._end)
+        while data:
+            data = data[self._file.write(data) :]
+        self._file.truncate()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self._file.close()
 
 
 def write_text(path: Path, text: str) -> None:

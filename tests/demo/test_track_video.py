@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from sot.data.video import Frame
+from sot.data.video import Frame, LiveSource
+from sot.utils.locks import FolderLock
 from sot.visualization import VideoWriter
 
 DEMO = Path(__file__).parents[2] / "demo"
@@ -64,7 +65,7 @@ def clip(tmp_path):
     path = tmp_path / "clip.mp4"
     with VideoWriter(str(path), 10) as writer:
         for i in range(10):
-            writer.write(np.full((48, 64, 3), 120 if i < 7 else 10, np.uint8), i)
+            writer.write(np.full((48, 64, 3), 120 if i < 7 else 10, np.uint8))
     return path
 
 
@@ -85,37 +86,19 @@ def num_video_frames(out):
         return sum(1 for _ in container.decode(video=0))
 
 
-class TestFollow:
-    def test_skipped_frame_keeps_the_state_and_is_not_tracked(self):
-        tracker = FakeTracker()
-        image = np.full((48, 64, 3), 120, np.uint8)
-        frames = [Frame(0, "a", image), Frame(1, "b", None, "broken"), Frame(2, "c", image)]
-        steps = list(track_video.follow(tracker, [(5, 6, 20, 10)], frames))
-        assert [states[0].box.tolist() for _, states, _ in steps] == [
-            [5, 6, 25, 16],
-            [5, 6, 25, 16],
-            [8, 6, 28, 16],
-        ]
-        assert tracker.steps == 1
-
-    def test_first_frame_must_be_there(self):
-        with pytest.raises(ValueError, match="nothing to start from, 1.jpg .* broken"):
-            next(track_video.follow(FakeTracker(), [], [Frame(0, "1.jpg", None, "broken")]))
-
-
 class TestFiles:
     def test_one_row_for_each_frame_and_target(self, fake, clip, tmp_path):
         out = tmp_path / "new" / "out"
         assert run(clip, out, "--init-box", "5,6,20,10", "--init-box", "-2.5,0,8,8") == 0
         lines = (out / "boxes.csv").read_text().splitlines()
         assert lines[:5] == [
-            "frame,target,x,y,w,h,score,status",
-            "0,0,5.000,6.000,20.000,10.000,1.0000,init",
-            "0,1,-2.500,0.000,8.000,8.000,1.0000,init",
-            "1,0,8.000,6.000,20.000,10.000,0.7500,tracked",
-            "1,1,0.500,0.000,8.000,8.000,0.7500,tracked",
+            "frame,target,x,y,w,h,score,status,time,name",
+            "0,0,5.000,6.000,20.000,10.000,1.0000,init,0.000000,",
+            "0,1,-2.500,0.000,8.000,8.000,1.0000,init,0.000000,",
+            "1,0,8.000,6.000,20.000,10.000,0.7500,tracked,0.100000,",
+            "1,1,0.500,0.000,8.000,8.000,0.7500,tracked,0.100000,",
         ]
-        assert lines[-1] == "9,1,24.500,0.000,8.000,8.000,0.7500,uncertain"
+        assert lines[-1] == "9,1,24.500,0.000,8.000,8.000,0.7500,uncertain,0.900000,"
         assert len(lines) == 1 + 2 * 10
         assert num_video_frames(out) == 10
 
@@ -131,6 +114,8 @@ class TestFiles:
             "h": 10.0,
             "score": 0.75,
             "status": "tracked",
+            "time": 0.1,
+            "name": "",
         }
         assert len(result["boxes"]) == 10
         assert result["source"] == str(clip)
@@ -176,13 +161,16 @@ class TestFiles:
         assert json.loads((out / "boxes.json").read_text())["skipped"] == [2]
 
     def test_other_frame_size_is_said(self, fake, tmp_path, caplog):
-        for i, size in enumerate([(48, 64), (48, 64), (30, 40), (60, 80)]):
+        for i, size in enumerate([(48, 64), (48, 64), (30, 40), (64, 48)]):
             cv2.imwrite(str(tmp_path / f"{i}.png"), np.full((*size, 3), 120, np.uint8))
         assert run(tmp_path / "*.png", tmp_path / "out") == 0
         assert [r.getMessage() for r in caplog.records] == [
-            "2.png is 40x30; tracked.mp4 stays 64x48 as the first frame, "
-            "boxes are in pixels of each frame"
+            "2.png is 40x30, not 64x48 as 0.png: its boxes are in its own pixels, "
+            "tracked.mp4 stays as it is",
+            "3.png is 48x64, of another shape than 64x48 as 0.png: its boxes are in its own "
+            "pixels, tracked.mp4 stays as it is",
         ]
+        assert [r["name"] for r in rows(tmp_path / "out")] == ["0.png", "1.png", "2.png", "3.png"]
 
 
 class TestStop:
@@ -193,19 +181,23 @@ class TestStop:
         assert num_video_frames(out) == frames
         assert len(json.loads((out / "boxes.json").read_text())["boxes"]) == frames
 
-    @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+    @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
     def test_signal(self, fake, clip, tmp_path, signum):
-        before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
-        fake.at_step[3] = lambda: os.kill(os.getpid(), signum)
+        stop = track_video.Stop()
+
+        def interrupt():
+            os.kill(os.getpid(), signum)
+            assert stop.wait(10)
+
+        fake.at_step[3] = interrupt
         try:
-            assert run(clip, tmp_path, stop=track_video.stop_on_signals()) == 130
+            assert run(clip, tmp_path, stop=stop) == 130
         finally:
-            for s, handler in before.items():
-                signal.signal(s, handler)
+            stop.signal.restore()
         self.check(tmp_path, 4)
         assert json.loads((tmp_path / "boxes.json").read_text())["interrupted"] is True
 
-    def test_second_signal_at_once(self, fake, clip, tmp_path, capsys):
+    def test_interrupt(self, fake, clip, tmp_path, capsys):
         def interrupt():
             raise KeyboardInterrupt
 
@@ -223,13 +215,158 @@ class TestStop:
             run(clip, tmp_path)
         self.check(tmp_path, 5)
 
-    def test_truncated_video(self, fake, clip, tmp_path, caplog):
+    def test_kill_and_full_disk(self, clip, tmp_path):
+        """What is there stays whole; a frame more than the limit allows ends in one line."""
+        code = (
+            "import os, resource, sys, time; sys.path[:0] = sys.argv[1:3]\n"
+            "import track_video, test_track_video as t\n"
+            "tracker = t.FakeTracker({5: lambda: eval(sys.argv[5])})\n"
+            "track_video.build_tracker = lambda cfg, weights, device: tracker\n"
+            "sys.exit(t.run(sys.argv[3], sys.argv[4]))"
+        )
+        limit = "resource.setrlimit(resource.RLIMIT_FSIZE, (1500, 1500))"
+        for name, act, code_wanted in (("kill", "os.kill(os.getpid(), 9)", -9), ("full", limit, 1)):
+            out = tmp_path / name
+            folders = [str(DEMO), str(Path(__file__).parent)]
+            command = [sys.executable, "-c", code, *folders, str(clip), str(out), act]
+            done = subprocess.run(command, capture_output=True, text=True)
+            assert done.returncode == code_wanted, done.stderr
+            frames = [int(r["frame"]) for r in rows(out)]
+            assert frames == list(range(len(frames))) and len(frames) >= 5
+            result = json.loads((out / "boxes.json").read_text())
+            assert len(result["boxes"]) == result["frames"] and result["interrupted"] is True
+            assert abs(len(frames) - result["frames"]) <= 1
+            assert num_video_frames(out) >= 4
+            if code_wanted == 1:
+                assert "could not write" in done.stderr and "Traceback" not in done.stderr
+            assert run(clip, out, "MODEL.WEIGHTS", "") == 0  # a lock that is left holds nobody up
+
+    def test_two_runs_in_one_folder(self, fake, clip, tmp_path, capsys):
+        with FolderLock(tmp_path):
+            assert run(clip, tmp_path) == 1
+        error = capsys.readouterr().err
+        assert f"{tmp_path} is in use by process {os.getpid()} on " in error
+        assert run(clip, tmp_path) == 0
+
+    def test_truncated_video(self, fake, tmp_path, caplog):
+        clip = tmp_path / "clip.mp4"
+        with av.open(str(clip), "w", options={"movflags": "+faststart"}) as container:
+            stream = container.add_stream("libx264", rate=10, options={"bf": "0"})
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+            for level in range(10):
+                image = np.full((48, 64, 3), 100 + level, np.uint8)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
+            container.mux(stream.encode())
         with av.open(str(clip)) as container:
             positions = [p.pos for p in container.demux(video=0) if p.size]
         clip.write_bytes(clip.read_bytes()[: positions[6]])
         assert run(clip, tmp_path / "out") == 3
         self.check(tmp_path / "out", 6)
-        assert "clip.mp4 is cut off: it ends at 0.70 of 1.00 s, after 6 frames" in caplog.text
+        assert "clip.mp4 is cut off: it ends at 0.60 of 1.00 s, after frame 5" in caplog.text
+
+
+class TestInputsStay:
+    """No result takes the place of an input."""
+
+    @pytest.mark.parametrize("link", [None, os.symlink, os.link])
+    def test_video(self, fake, clip, tmp_path, capsys, link):
+        out = tmp_path / "out"
+        out.mkdir()
+        if link:
+            link(clip, out / "tracked.mp4")
+        else:
+            clip = clip.rename(out / "tracked.mp4")
+        content = clip.read_bytes()
+        assert run(clip, out) == 2
+        assert "tracked.mp4 is an input of this run" in capsys.readouterr().err
+        assert clip.read_bytes() == content and os.listdir(out) == ["tracked.mp4"]
+
+    def test_truth(self, fake, clip, tmp_path):
+        (tmp_path / "boxes.csv").write_text("5,6,20,10\n" * 10)
+        assert run(clip, tmp_path, "--gt", str(tmp_path / "boxes.csv")) == 2
+        assert (tmp_path / "boxes.csv").read_text().startswith("5,6")
+
+    def test_link_to_another_file_is_not_followed(self, fake, clip, tmp_path):
+        (tmp_path / "out").mkdir()
+        (tmp_path / "mine").write_text("mine")
+        (tmp_path / "out" / "boxes.csv").symlink_to(tmp_path / "mine")
+        assert run(clip, tmp_path / "out") == 0
+        assert (tmp_path / "mine").read_text() == "mine"
+
+    def test_folder_with_a_video_twice(self, fake, clip, tmp_path):
+        for _ in range(2):
+            assert run(tmp_path, tmp_path) == 0
+
+
+class TestInputs:
+    def test_pipe_and_standard_input(self, clip, tmp_path, fake, monkeypatch):
+        stream = tmp_path / "clip.ts"
+        with av.open(str(clip)) as source, av.open(str(stream), "w") as out:
+            copy = out.add_stream_from_template(source.streams.video[0])
+            for packet in source.demux(video=0):
+                if packet.size:
+                    packet.stream = copy
+                    out.mux(packet)
+        pipe = tmp_path / "pipe"
+        os.mkfifo(pipe)
+        fill = threading.Thread(target=lambda: pipe.write_bytes(stream.read_bytes()))
+        fill.start()
+        assert run(pipe, tmp_path / "a") == 0
+        fill.join()
+        assert len(rows(tmp_path / "a")) == 10  # a file that is poured into a pipe waits
+        saved = os.dup(0)
+        try:
+            with open(stream) as f:
+                os.dup2(f.fileno(), 0)
+                assert run("-", tmp_path / "b") == 0
+        finally:
+            os.dup2(saved, 0)
+        assert len(rows(tmp_path / "b")) == 10
+
+    @pytest.mark.parametrize("size", [(10, 17000), (1, 30), (35, 47)])
+    def test_extreme_sizes(self, fake, tmp_path, size):
+        cv2.imwrite(str(tmp_path / "0.png"), np.zeros((*size, 3), np.uint8))
+        cv2.imwrite(str(tmp_path / "1.png"), np.zeros((*size, 3), np.uint8))
+        assert run(tmp_path, tmp_path / "12:30") == 0
+        assert len(rows(tmp_path / "12:30")) == 2
+
+    def test_encoder_fault_costs_no_boxes(self, fake, clip, tmp_path, monkeypatch, caplog):
+        def fail(self, image, time):
+            raise av.error.InvalidDataError(1, "no such size")
+
+        monkeypatch.setattr(VideoWriter, "write", fail)
+        assert run(clip, tmp_path / "out") == 0
+        assert len(rows(tmp_path / "out")) == 10
+        assert "tracked.mp4 ends before frame 0" in caplog.text
+
+    def test_more_frames_asked_than_there_are(self, fake, clip, tmp_path):
+        assert run(clip, tmp_path / "out", "--max-frames", "50") == 0
+
+    def test_names_that_are_no_text(self, fake, tmp_path, capsys):
+        name = os.fsdecode(b"a \xff%.png")
+        cv2.imwrite(str(tmp_path / "a.png"), np.zeros((48, 64, 3), np.uint8))
+        os.rename(tmp_path / "a.png", tmp_path / name)
+        assert run(tmp_path, tmp_path / name.replace("png", "out")) == 0
+        content = (tmp_path / name.replace("png", "out") / "boxes.csv").read_bytes()
+        assert content.endswith(b",a \xff%.png\n")
+
+    def test_live_source_that_dies(self, fake, tmp_path, monkeypatch, caplog):
+        image = np.full((48, 64, 3), 120, np.uint8)
+
+        class Stream:
+            name, fps, aspect, files, problem = "rtsp://***@host/x", 25, 1, [], "broke off: bad"
+
+            def __iter__(self):
+                yield Frame(0, "frame 0", image, time=0.0)
+
+            def close(self):
+                pass
+
+        live = LiveSource(Stream())
+        monkeypatch.setattr(track_video, "open_source", lambda src, stop: live)
+        assert run("rtsp://me:secret@host/x", tmp_path / "out") == 4
+        assert "rtsp://***@host/x broke off: bad, after frame 0" in caplog.text
+        assert "secret" not in (tmp_path / "out" / "boxes.json").read_text()
 
 
 class TestTruth:

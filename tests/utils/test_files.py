@@ -1,6 +1,6 @@
 import pytest
 
-from sot.utils.files import atomic_write, remove_partial_files, write_text
+from sot.utils.files import GrowingFile, atomic_write, remove_partial_files, write_text
 
 
 def test_a_file_is_replaced_once_it_is_complete(tmp_path):
@@ -37,3 +37,30 @@ def test_what_a_killed_process_left_is_removed(tmp_path):
     (tmp_path / "b.pth").write_text("whole")
     remove_partial_files(tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["b.pth"]
+
+
+def test_growing_file_is_whole_after_each_addition(tmp_path):
+    with GrowingFile(str(tmp_path / "a.json")) as file:
+        file.add("[1", "]")
+        assert (tmp_path / "a.json").read_text() == "[1]"
+        file.add(", 2", "]    ")
+        file.add(", 3", "]")
+        assert (tmp_path / "a.json").read_text() == "[1, 2, 3]"
+        with pytest.raises(OSError, match="could not write .*a.json: .*; what is in it stays"):
+            file._file = FullDisk(file._file)
+            file.add(", 4", "]")
+    assert (tmp_path / "a.json").read_text() == "[1, 2, 3]"
+
+
+class FullDisk:
+    """A file of which no more than is there can be written."""
+
+    def __init__(self, file):
+        self.file, self.seek, self.truncate, self.close = file, file.seek, file.truncate, file.close
+        self.size = file.tell()
+
+    def write(self, data):
+        room = self.size - self.file.tell()
+        if room <= 0:
+            raise OSError(28, "No space left on device")
+        return self.file.write(data[:room])

@@ -1,0 +1,56 @@
+"""A folder for one run at a time."""
+
+import contextlib
+import os
+import socket
+import time
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+__all__ = ["FolderLock"]
+
+
+class FolderLock:
+    """Keeps other runs out of a folder, in a ``with`` block: a file that the system locks, so that
+    it is free as soon as its owner is gone, however that ended. It says who the owner is."""
+
+    def __init__(self, folder, name: str = ".lock"):
+        self.folder, self.path = folder, os.path.join(folder, name)
+
+    def __enter__(self):
+        """
+        Raises:
+            ValueError: another run has the folder; it is named.
+        """
+        while True:
+            self._file = open(self.path, "a+")
+            if fcntl is None:
+                break
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self._file.seek(0)
+                owner = self._file.read().strip() or "another run"
+                self._file.close()
+                raise ValueError(
+                    f"{self.folder} is in use by {owner}: wait for its end, or name another folder"
+                ) from None
+            except OSError:
+                break  # a file system without locks
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.stat(self.path), os.fstat(self._file.fileno())):
+                    break
+            self._file.close()  # the owner before has just removed it
+        self._file.truncate(0)
+        started = time.strftime("%Y-%m-%d %H:%M:%S")
+        self._file.write(f"process {os.getpid()} on {socket.gethostname()}, started {started}\n")
+        self._file.flush()
+        return self
+
+    def __exit__(self, *exc):
+        with contextlib.suppress(OSError):
+            os.remove(self.path)
+        self._file.close()
