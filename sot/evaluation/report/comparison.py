@@ -1,6 +1,5 @@
 """Trackers on one dataset side by side, from their result files."""
 
-import json
 import logging
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -143,7 +142,6 @@ def score_tracker(
     except FileNotFoundError as e:
         tracker.problems.append(ResultProblem("", str(e), True))
         return tracker
-    recorded = _recorded_speeds(tracker.folder, dataset)
     # a run in which the tracker never failed does not show what it is of, but the others do
     restarted = any(result.restarted for result in tracker.results.values())
     for track in tracks:
@@ -157,22 +155,10 @@ def score_tracker(
             tracker.problems.append(ResultProblem(name, str(e), True))
             continue
         tracker.scores[name] = scores
-        speed = frames_per_second(result.times) or recorded.get(name)
+        speed = frames_per_second(result.times)
         if speed:
             tracker.fps[name] = speed
     if tracker.scores:
         tracker.summary = protocol.summarize(tracker.scores)
     logger.info(f"{tracker.name}: {len(tracker.scores)} of {len(tracks)} sequences")
     return tracker
-
-
-def _recorded_speeds(folder: Path, dataset: str) -> Dict[str, float]:
-    """{sequence: frames per second} of the evaluator's metrics.json on the dataset, if there is."""
-    try:
-        report = json.loads((folder / "metrics.json").read_text())
-        if report.get("dataset", dataset) != dataset:
-            return {}
-        sequences = report["sequences"]
-        return {name: float(entry["fps"]) for name, entry in sequences.items() if "fps" in entry}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}

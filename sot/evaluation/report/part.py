@@ -101,11 +101,14 @@ class Part:
         return tracker.name + ("" if self.complete(tracker) else "*")
 
     def shown(self, tracker: TrackerScores, measure: str) -> Optional[str]:
-        """A measure as people read it, with a dagger if it is an EAO over a part of its interval;
-        None if there is none."""
-        value = self.value(tracker, measure)
+        """A measure as people read it, with its standard deviation over repeated runs, and a
+        dagger if it is an EAO over a part of its interval; None if there is none."""
+        value, spread = (self.value(tracker, name) for name in (measure, f"{measure}_std"))
+        if value is None:
+            return None
         cut_short = measure == "eao" and self.end_of_eao(tracker) is not None
-        return None if value is None else f"{value:.3f}" + ("\N{DAGGER}" if cut_short else "")
+        text = f"{value:.3f}" + ("" if spread is None else f" \N{PLUS-MINUS SIGN} {spread:.3f}")
+        return text + ("\N{DAGGER}" if cut_short else "")
 
     def end_of_eao(self, tracker: TrackerScores) -> Optional[int]:
         """The largest length that the EAO is the mean over, None if its interval ends there, or

@@ -161,11 +161,18 @@ class TestCompare:
         assert good.speed == pytest.approx(10) and bad.speed is None
         assert frames_per_second(np.array([9, np.nan, 0.0])) is None
 
-    def test_speed_that_the_evaluator_wrote_down(self, three):
-        report = {"sequences": {"a": {"fps": 40.0}, "b": {"fps": 60.0}, "c": {}}}
-        (three["bad"] / "metrics.json").write_text(json.dumps(report))
-        by_name = {t.name: t for t in compare("tiny", three).trackers}
-        assert by_name["bad"].fps == {"a": 40.0, "b": 60.0} and by_name["bad"].speed == 50
+    def test_repeated_runs_have_a_spread(self, tiny, tmp_path):
+        (tmp_path / "runs" / "a").mkdir(parents=True)
+        for number, shift in enumerate((0, 100), start=1):
+            np.savetxt(tmp_path / "runs" / "a" / f"a_00{number}.txt", boxes(shift), delimiter=",")
+        comparison = compare(tiny, {"runs": tmp_path / "runs"})
+        # precisions of 1 and, but for the first frame, 0; success of 20 / 21 and 20 / 21 / 5
+        whole, (tracker,) = comparison.whole, comparison.trackers
+        assert whole.shown(tracker, "success_auc") == "0.571 \N{PLUS-MINUS SIGN} 0.381"
+        assert whole.shown(tracker, "precision_20") == "0.600"
+        page = Page(write_report(comparison, tmp_path / "report", worst=0))
+        assert "0.571 \N{PLUS-MINUS SIGN} 0.381" in page.tables[0][1]
+        assert not any("success_auc_std" in table[0] for table in page.tables)
 
     def test_bad_attributes_beside_the_data_are_no_end(self, tmp_path, three, monkeypatch):
         def broken(dataset, names):
@@ -267,7 +274,7 @@ class TestReport:
         assert page.tables[0][0] == [*head, "sequences"]
         assert [row[1] for row in page.tables[0][1:]] == ["good", "bad", "partial*"]
         assert page.tables[0][1][2] == "0.952" and page.tables[0][3][-1] == "1 of 3"
-        assert "On the 1 sequences that all of them have" in page.text
+        assert "On the 1 of 3 sequences that all of them have" in page.text
         assert {row[1]: row[2] for row in page.tables[1][1:]} == {
             "good": "0.952",
             "partial": "0.952",  # no star: it has all of these
