@@ -1,15 +1,11 @@
-"""Arithmetic of a tracking step: regions, penalties, window, smoothing, clipping."""
-
-from typing import NamedTuple, Sequence, Tuple
+"""Arithmetic of a tracking step: penalties, window, smoothing, clipping. Pure functions."""
 
 import numpy as np
 import torch
 
-from ..boxes import from_center, sides_of
-from ..data.transforms import SubwindowTransform
+from ..boxes import from_center
 
 __all__ = [
-    "Region",
     "central_positions",
     "change_penalty",
     "clip_box",
@@ -17,36 +13,6 @@ __all__ = [
     "cut_middle",
     "smooth_size",
 ]
-
-
-class Region(NamedTuple):
-    """A square of a frame that a crop shows.
-
-    Attributes:
-        rect: XYXY in frame pixels.
-        crop_size: side of the crop.
-    """
-
-    rect: Tuple[float, float, float, float]
-    crop_size: int
-
-    @property
-    def per_pixel(self) -> float:
-        """Frame pixels per crop pixel."""
-        return (self.rect[2] - self.rect[0]) / self.crop_size
-
-    def cut(self, image: np.ndarray, pad_value: Sequence[float]) -> np.ndarray:
-        """The crop (S, S, 3), with the colour ``pad_value`` outside of the image."""
-        size = (self.crop_size, self.crop_size)
-        return SubwindowTransform(self.rect, size, image.shape[:2], pad_value).apply_image(image)
-
-    def size_in_crop(self, box: np.ndarray) -> np.ndarray:
-        """(w, h) in crop pixels of a box XYXY in frame pixels."""
-        return sides_of(box) / self.per_pixel
-
-    def to_frame(self, point: np.ndarray) -> np.ndarray:
-        """(x, y) in crop pixels -> frame pixels."""
-        return np.array(self.rect[:2]) + point * self.per_pixel
 
 
 def cosine_window(height: int, width: int) -> torch.Tensor:

@@ -12,15 +12,12 @@ from fvcore.common.registry import Registry
 from ..boxes import check_box, sides_of, to_xywh
 from ..data.transforms import target_rect
 from ..modeling.fuse import fuse_for_inference
-from .geometry import Region, clip_box, smooth_size
+from .crops import Region, to_device, to_host
+from .geometry import clip_box, smooth_size
 from .online import OnlineLearner, TargetModel, first_frame_views
 from .state import Match, TargetState, TrackResult
 
-__all__ = [
-    "TRACKER_REGISTRY",
-    "SiameseTracker",
-    "build_siamese_tracker",
-]
+__all__ = ["TRACKER_REGISTRY", "SiameseTracker", "build_siamese_tracker"]
 
 TRACKER_REGISTRY = Registry("TRACKER")
 TRACKER_REGISTRY.__doc__ = """
@@ -73,6 +70,11 @@ class SiameseTracker:
                 f"INPUT.SEARCH_SIZE_TEST, not {lost_search_size} and {search_size}, and LOST_BELOW "
                 f"of at most FOUND_ABOVE, not {lost_below} and {found_above}"
             )
+        if online is not None and not hasattr(model, "predict"):
+            raise ValueError(
+                f"{type(model).__name__} does not give the features that an online model learns "
+                "from: set TEST.TRACKER.ONLINE.ENABLED False"
+            )
         self.model = model
         self.template_size = template_size
         self.search_size = search_size
@@ -119,7 +121,7 @@ class SiameseTracker:
         _check_image(image)
         box, pad_value = check_box(box, image.shape[:2]), cv2.mean(image)[:3]
         crop = self._region(box, self.template_size).cut(image, pad_value)
-        kernels = tuple(self.model.template(self._tensor([crop])))
+        kernels = tuple(self.model.template(self._load([crop])))
         state = TargetState(kernels, box, 1.0, "init", pad_value, image.shape[:2])
         return state if self.online is None else replace(state, online=self._learn(image, state))
 
@@ -170,7 +172,7 @@ class SiameseTracker:
     def _search(self, images, states: List[TargetState], lost: bool) -> List[TargetState]:
         size, online = self.lost_search_size if lost else self.search_size, self.online
         regions = [self._region(s.box, size) for s in states]
-        crops = self._tensor(
+        crops = self._load(
             [
                 self._region(s.box, size, scale).cut(image, s.pad_value)
                 for image, s in zip(images, states)
@@ -184,10 +186,9 @@ class SiameseTracker:
         else:
             features = self.model.features(crops, is_template=False)
             outputs = self.model.predict(kernels, features, size)
-            unscaled = features[self.model.online_feature][
-                len(self.scales) // 2 :: len(self.scales)
-            ]
-            response = online.respond([s.online for s in states], unscaled)
+            middle = slice(len(self.scales) // 2, None, len(self.scales))  # crops of scale 1
+            features = features[self.model.online_feature][middle]
+            response = online.respond([s.online for s in states], features)
             *outputs, maps = to_host(outputs, response.maps)
         matches = self._match(outputs, maps, sizes, size, lost)
         new = [self._next_state(s, r, m) for s, r, m in zip(states, regions, matches)]
@@ -203,30 +204,27 @@ class SiameseTracker:
     def _learn(self, image, state: TargetState) -> TargetModel:
         """The online model of a target, from its first frame."""
         side = self.search_size
-        # large enough for all shifts; as much larger as the search crop's middle stays the middle
+        # larger than a search crop, so that the views can be shifted
         region = self._region(state.box, side + 2 * self.template_size)
         views, centers = first_frame_views(
             region.cut(image, state.pad_value), side, self.template_size
         )
         sizes = np.tile(region.size_in_crop(state.box), (len(views), 1))
-        features = self.model.features(self._tensor(views), is_template=False)
+        features = self.model.features(self._load(views), is_template=False)
         features = features[self.model.online_feature]
         return self.online.start(features, centers, sizes, side, state.kernels)
 
     def _follow_looks(self, images, states: List[TargetState], matches) -> List[TargetState]:
         """The states, whose kernels follow the looks of targets that are surely themselves."""
-        due = [
-            i
-            for i, (s, m) in enumerate(zip(states, matches))
-            if self.online.is_template_due(s.online, m)
-        ]
+        pairs = enumerate(zip(states, matches))
+        due = [i for i, (s, m) in pairs if self.online.is_template_due(s.online, m)]
         if not due:
             return states
         crops = [
             self._region(states[i].box, self.template_size).cut(images[i], states[i].pad_value)
             for i in due
         ]
-        kernels, new = self.model.template(self._tensor(crops)), list(states)
+        kernels, new = self.model.template(self._load(crops)), list(states)
         for j, i in enumerate(due):
             seen = [k[j : j + 1] for k in kernels]
             mixed = self.online.mix(states[i].online, states[i].kernels, seen)
@@ -268,13 +266,12 @@ class SiameseTracker:
         box = clip_box(region.to_frame(match.center), size, state.frame_size)
         return replace(state, box=box, score=match.score, status=status)
 
+    def _load(self, crops: List[np.ndarray]) -> torch.Tensor:
+        return to_device(crops, self.model.device)
+
     def _influence(self, lost: bool) -> float:
         """Weight of the cosine window."""
         return LOST_WINDOW_INFLUENCE if lost else self.window_influence
-
-    def _tensor(self, crops: List[np.ndarray]) -> torch.Tensor:
-        """(N, 3, S, S) uint8 on the model's device, its memory in the order of the crops."""
-        return torch.from_numpy(np.stack(crops)).to(self.model.device).permute(0, 3, 1, 2)
 
     # ----------------------------------------------------------------- shell
     def init(self, image: np.ndarray, box: Sequence[float]) -> None:
@@ -292,20 +289,6 @@ class SiameseTracker:
         self.state = self.step(image, self.state)
         box = tuple(to_xywh(self.state.box).tolist())
         return TrackResult(box, self.state.score, self.state.status)
-
-
-def to_host(outputs, *others: torch.Tensor) -> List[np.ndarray]:
-    """Tensors as arrays in the main memory, from a GPU by one transfer.
-
-    Args:
-        outputs: one tensor, or a tuple of them.
-    """
-    tensors = [*(outputs if isinstance(outputs, tuple) else (outputs,)), *others]
-    if tensors[0].is_cuda:
-        flat = torch.cat([t.reshape(-1) for t in tensors]).cpu()
-        parts = flat.split([t.numel() for t in tensors])
-        tensors = [p.view(t.shape) for p, t in zip(parts, tensors)]
-    return [t.numpy() for t in tensors]
 
 
 def build_siamese_tracker(cfg, model) -> SiameseTracker:

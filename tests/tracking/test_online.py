@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sot.api import build_tracker
-from sot.tracking import online
+from sot.tracking import SiamRPNTracker, online
 from sot.tracking.online import OnlineLearner, first_frame_views, gaussian_labels
 from sot.tracking.state import Match
 
@@ -228,3 +228,8 @@ def test_degenerate_targets(config, weights, image, box):
         assert np.isfinite(state.box).all() and np.isfinite(state.score)
         assert torch.isfinite(state.online.weights).all()
     assert state.online.age == 4
+
+
+def test_a_network_without_features_is_refused():
+    with pytest.raises(ValueError, match="ONLINE.ENABLED False"):
+        SiamRPNTracker(object(), online=OnlineLearner(stride=8))
