@@ -187,6 +187,10 @@ def analyze(cfg) -> Dict:
     crops = {name: torch.zeros(1, 3, size, size) for name, size in sizes.items()}
     kernels = model.template(crops["template"])
     maps = {name: model.features(x, is_template=name == "template") for name, x in crops.items()}
+    if isinstance(model, SiamRPN):
+        response = model.search(kernels, crops["search"])[0][0]
+    else:
+        response = model.detect(kernels, crops["search"])
     parts = {"backbone": _count(model.backbone), "neck": _count(model.neck)}
     total = _count(model)
     return {
@@ -207,19 +211,12 @@ def analyze(cfg) -> Dict:
             }
             for name, span in receptive_fields(model.backbone, sizes["template"]).items()
         },
-        "response_size": _response(model, kernels, crops["search"]).shape[-1],
+        "response_size": response.shape[-1],
     }
 
 
 def _count(module) -> int:
     return sum(p.numel() for p in module.parameters()) if module is not None else 0
-
-
-def _response(model, kernels, crops) -> torch.Tensor:
-    """Response map (..., H, W)."""
-    if isinstance(model, SiamRPN):
-        return model.search(kernels, crops)[0][0]
-    return model.detect(kernels, crops)
 
 
 HEADER = (
@@ -252,13 +249,8 @@ def table_row(result: Dict) -> List[str]:
     ]
 
 
-def markdown(rows: List[List[str]]) -> str:
-    """Table with HEADER above."""
-    lines = [HEADER, ["---"] * len(HEADER), *rows]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
-
-
-def parse_args(argv=None):
+@one_line_errors()
+def main(argv=None) -> int:
     parser = make_parser(__doc__)
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument(
@@ -267,12 +259,7 @@ def parse_args(argv=None):
     which.add_argument("--all", action="store_true", help="every config but the Base-*.yaml")
     parser.add_argument("--json", metavar="FILE", help="also write a list of one object per config")
     parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="overrides for all configs")
-    return parser.parse_args(argv)
-
-
-@one_line_errors()
-def main(argv=None) -> int:
-    args = parse_args(argv)
+    args = parser.parse_args(argv)
     logging.getLogger("fvcore").setLevel(logging.ERROR)
     names = args.config_file or [n for n in list_configs() if not n.startswith("Base-")]
     results, failed = [], False
@@ -283,7 +270,8 @@ def main(argv=None) -> int:
             print_error(f"{name}: {error}")
             failed = True
     if results:
-        print(markdown([table_row(r) for r in results]))
+        for cells in (HEADER, ["---"] * len(HEADER), *map(table_row, results)):
+            print("| " + " | ".join(cells) + " |")
     if args.json:
         write_text(args.json, json.dumps(results, indent=2) + "\n")
     return int(failed)

@@ -77,24 +77,18 @@ class InstallError(Exception):
 def run_pip(*args):
     """Run pip of this interpreter. Returns (return code, output)."""
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *map(str, args)]
-    result = subprocess.run(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        errors="replace",
-    )
+    output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    result = subprocess.run(command, **output, encoding="utf-8", errors="replace")
     return result.returncode, result.stdout
 
 
-def pip(what, *args):
+def pip(*args):
     """Run pip; on failure raise InstallError with pip's last error line."""
     code, output = run_pip(*args)
     if code != 0:
         lines = output.strip().splitlines() or ["no output"]
-        errors = [line for line in lines if line.startswith("ERROR")]
-        reason = (errors or lines)[-1].strip()
-        raise InstallError(f"{what} failed: {reason} (to see all: pip {' '.join(map(str, args))})")
+        reason = [line for line in lines if line.startswith("ERROR")] or lines
+        raise InstallError(f"pip {' '.join(map(str, args))} failed: {reason[-1].strip()}")
 
 
 def download(directory, sha256=SHA256):
@@ -124,10 +118,7 @@ def download(directory, sha256=SHA256):
 def unpack(archive, directory):
     """Unpack the source archive and return the path of its only top folder."""
     with tarfile.open(archive) as tar:
-        if sys.version_info >= (3, 12):
-            tar.extractall(directory, filter="data")
-        else:
-            tar.extractall(directory)
+        tar.extractall(directory, **({"filter": "data"} if sys.version_info >= (3, 12) else {}))
     return next(path for path in Path(directory).iterdir() if path.is_dir())
 
 
@@ -165,13 +156,6 @@ def patch(source):
     Path(source, "detectron2", "_C.py").write_text(C_STUB, encoding="utf-8")
 
 
-def build(source, wheel_dir):
-    """Build the wheel of the patched source tree into `wheel_dir` and return its path."""
-    options = ["--no-deps", "--no-build-isolation", "-w", wheel_dir]
-    pip("building the wheel", "wheel", *options, source)
-    return next(Path(wheel_dir).glob("detectron2-0.6-*.whl"))
-
-
 def importable(module):
     try:
         importlib.import_module(module)
@@ -184,24 +168,18 @@ def install(wheel_dir=None):
     """Download, patch, build and install; the wheel is kept in `wheel_dir` if given."""
     if not importable("torch"):
         raise InstallError("detectron2 needs torch: first `pip install torch torchvision`")
-    print(f"[1/5] installing what the build needs: {', '.join(BUILD_REQUIREMENTS)}", flush=True)
-    pip("installing the build requirements", "install", *BUILD_REQUIREMENTS)
+    print(f"[1/4] installing what the build needs: {', '.join(BUILD_REQUIREMENTS)}", flush=True)
+    pip("install", *BUILD_REQUIREMENTS)
     with tempfile.TemporaryDirectory() as scratch:
-        directories = [Path(scratch, name) for name in ("download", "source", "wheel")]
-        for directory in directories:
-            directory.mkdir()
-        downloads, sources, wheels = directories
-        print(f"[2/5] downloading {SDIST}", flush=True)
-        archive = download(downloads)
-        print(f"      got {archive.name}, SHA-256 {SHA256}", flush=True)
-        source = unpack(archive, sources)
-        print("[3/5] patching: Python only, Pillow >= 10, numpy >= 1.24, unused pins", flush=True)
+        print(f"[2/4] downloading {SDIST}, SHA-256 {SHA256}", flush=True)
+        source = unpack(download(scratch), Path(scratch, "source"))
+        print("[3/4] patching it (Python only, today's Pillow and numpy) and building", flush=True)
         patch(source)
-        print("[4/5] building the wheel", flush=True)
-        wheel = build(source, wheel_dir or wheels)
-        print(f"      built {wheel if wheel_dir else wheel.name}", flush=True)
-        print("[5/5] installing the wheel and its dependencies", flush=True)
-        pip("installing the wheel", "install", wheel)
+        wheels = Path(wheel_dir or Path(scratch, "wheel"))
+        pip("wheel", "--no-deps", "--no-build-isolation", "-w", wheels, source)
+        wheel = next(wheels.glob("detectron2-0.6-*.whl"))
+        print(f"[4/4] installing {wheel if wheel_dir else wheel.name}", flush=True)
+        pip("install", wheel)
 
 
 def main():

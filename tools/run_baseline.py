@@ -25,7 +25,6 @@ from github.com/HonglinChu/SiamTrackers, need onnxruntime.
 Exit code: 0 all is done, 1 a tracker failed in some sequence, 2 nothing could be run.
 """
 
-import argparse
 import functools
 import importlib.metadata
 import json
@@ -52,6 +51,7 @@ from sot.tracking.opencv import (
     file_digests,
     make_opencv_tracker,
 )
+from sot.utils.command_line import make_parser, one_line_errors
 
 NANOTRACK = "NanoTrackV3"
 NAMES = [*MODEL_FILES, NANOTRACK]
@@ -134,9 +134,7 @@ def table(measures: dict, dataset: str, protocol: str) -> str:
 
 
 def parse_args(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("--dataset", required=True, help="registered name, or folder:PATH")
     parser.add_argument(
         "--trackers", nargs="+", required=True, choices=NAMES, metavar="TRACKER",
@@ -168,24 +166,21 @@ def parse_args(argv=None):
     return args
 
 
+@one_line_errors(NOTHING)
 def main(argv=None) -> int:
     args = parse_args(argv)
     setup_logger(name="sot")
     output, measures = Path(args.output).expanduser(), {}
     configs = {Path(config).stem: config for config in args.config_file}
-    try:
-        slug = resolve(args.dataset).slug
-        folders = {name: output / name / slug for name in args.trackers}
-        folders.update({name: output / name / "inference" / slug for name in configs})
-        trackers = {name: make_tracker(name, args.model[name]) for name in args.trackers}
-        chosen = args.dataset, args.protocol
-        for name, (tracker, identity) in trackers.items():
-            measures[name] = run(tracker, identity, *chosen, output / name)
-        for name, config in configs.items():
-            measures[name] = run_config(config, *chosen, output / name)
-    except (OSError, ValueError, ImportError) as e:
-        print(f"error: {e}", file=sys.stderr)
-        return NOTHING
+    slug = resolve(args.dataset).slug
+    folders = {name: output / name / slug for name in args.trackers}
+    folders.update({name: output / name / "inference" / slug for name in configs})
+    trackers = {name: make_tracker(name, args.model[name]) for name in args.trackers}
+    chosen = args.dataset, args.protocol
+    for name, (tracker, identity) in trackers.items():
+        measures[name] = run(tracker, identity, *chosen, output / name)
+    for name, config in configs.items():
+        measures[name] = run_config(config, *chosen, output / name)
     print(table(measures, *chosen))
     if args.report:
         comparison = compare(args.dataset, folders, protocol=args.protocol)

@@ -14,7 +14,6 @@ reads too: WORKSPACE/results/sot.
 The tracker is given bounding boxes, and answers with boxes and their confidence.
 """
 
-import argparse
 import configparser
 import os
 import re
@@ -24,6 +23,8 @@ from pathlib import Path
 import sot  # isort: skip  (first, since it silences a warning of detectron2's import)
 from sot.config import find_config
 from sot.data.frames import ImageFrames
+from sot.utils.command_line import add_config_options, make_parser, one_line_errors
+from sot.utils.files import atomic_write
 
 DONE, FAILED = 0, 1  # exit codes
 
@@ -90,38 +91,33 @@ def write_ini(path: Path, name: str, arguments: list) -> None:
     }
     ini[name] = {key: value.replace("%", "%%") for key, value in entry.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w") as f:
+    with atomic_write(path, "w") as f:
         ini.write(f)
 
 
 def parse_args(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--config-file", required=True, help="config of the tracker, path or name")
+    parser = make_parser(__doc__)
+    add_config_options(parser, required=True)
     parser.add_argument("--write-ini", metavar="FILE", help="add the tracker to this file and stop")
     parser.add_argument("--name", default="sot", help="of the tracker in the toolkit (sot)")
-    parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="changes to the config")
     return parser.parse_args(argv)
 
 
+@one_line_errors(FAILED)
 def main(argv=None) -> int:
     args = parse_args(argv)
+    if args.write_ini:
+        path = Path(args.write_ini).expanduser()
+        config = str(Path(find_config(args.config_file)).resolve())
+        write_ini(path, args.name, ["--config-file", config, *args.opts])
+        print(f"{args.name} is in {path}")
+        return DONE
+    # before the toolkit is told that we are there, as it measures times from then on
+    tracker = sot.build_tracker(args.config_file, opts=args.opts)
     try:
-        if args.write_ini:
-            path = Path(args.write_ini).expanduser()
-            config = str(Path(find_config(args.config_file)).resolve())
-            write_ini(path, args.name, ["--config-file", config, *args.opts])
-            print(f"{args.name} is in {path}")
-        else:
-            # before the toolkit is told that we are there, as it measures times from then on
-            serve(sot.build_tracker(args.config_file, opts=args.opts), args.name)
+        serve(tracker, args.name)
     except ImportError as e:
-        print(f"error: {e}: install the package vot-trax (4 or later)", file=sys.stderr)
-        return FAILED
-    except (OSError, ValueError) as e:
-        print(f"error: {e}", file=sys.stderr)
-        return FAILED
+        raise ImportError(f"{e}: install the package vot-trax (4 or later)") from e
     return DONE
 
 

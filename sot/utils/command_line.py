@@ -39,14 +39,15 @@ def print_error(error) -> None:
 
 def one_line_errors(code: int = 1) -> Callable:
     """Decorator of a program's ``main``, which returns its exit code: bad input (OSError or
-    ValueError) is one line, and the code is ``code``; after Ctrl-C it is 130."""
+    ValueError) or a package that is not there is one line, and the code is ``code``; after Ctrl-C
+    it is 130."""
 
     def decorate(main):
         @functools.wraps(main)
         def wrapper(*args, **kwargs):
             try:
                 return main(*args, **kwargs)
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, ImportError) as error:
                 print_error(error)
                 return code
             except KeyboardInterrupt:
