@@ -20,7 +20,7 @@ TARGET, OTHER, POSITIVE, NEGATIVE = "#1fa84a", "#e02020", "#ffd400", "#ff5fa2"
 DPI = 100
 GAP, TEXT_HEIGHT, LEGEND_HEIGHT = 10, 128, 44  # of the contact sheet, pixels
 LEGEND_WIDTH = 760
-FONT = ImageFont.truetype(f"{get_data_path()}/fonts/ttf/DejaVuSans.ttf", 11)
+FONT = ImageFont.truetype(f"{get_data_path()}/fonts/ttf/DejaVuSans.ttf", 10)
 
 
 @dataclass
