@@ -2,8 +2,8 @@
 
 A track is one object in one video: ``name`` (str), ``frames`` (see sot.data.frames), ``boxes``
 ((T, 4) float32, XYXY in frame pixels, continuous, 0-based) and ``visible`` ((T,) bool: the target
-can be seen). The box of an invisible frame is NaN, or the annotated one where a data set annotates
-those frames too. Some data sets add arrays with T rows, such as ``polygons`` (T, 8) or ``cover``
+can be seen). The box of an invisible frame is NaN, or the annotated one where a dataset annotates
+those frames too. Some datasets add arrays with T rows, such as ``polygons`` (T, 8) or ``cover``
 (T,). An object in a photograph is a track of one frame.
 """
 

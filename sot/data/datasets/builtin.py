@@ -23,7 +23,7 @@ __all__ = ["BUILTIN", "Builtin", "builtin_sources", "datasets_root", "register_b
 
 @dataclass(frozen=True)
 class Builtin:
-    """How a data set is read.
+    """How a dataset is read.
 
     Attributes:
         reader: the module, with TREE and PIXEL_ORIGIN.

@@ -308,7 +308,7 @@ def composite_tracks(
 
     Args:
         backgrounds: tracks, whose frames are used in turn, too.
-        name: of the data set, for messages.
+        name: of the dataset, for messages.
 
     Raises:
         ValueError: an object has no other background than its own photograph.

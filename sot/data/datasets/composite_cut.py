@@ -128,7 +128,7 @@ def choose_cut_outs(photographs: Iterable[Dict], limit: int, name: str) -> List[
     Args:
         photographs: tracks with the fields of :func:`cut_out_fields`.
         limit: the most to take; from more, they are drawn at random.
-        name: of the data set, for messages.
+        name: of the dataset, for messages.
 
     Raises:
         ValueError: there is nothing to cut out.

@@ -1,4 +1,4 @@
-"""What the readers of data sets with one folder per sequence share."""
+"""What the readers of datasets with one folder per sequence share."""
 
 from pathlib import Path
 from typing import List

@@ -57,7 +57,7 @@ def trackingnet_sources(root: Path, split: str) -> List[Source]:
         if not annotations.is_dir():
             raise FileNotFoundError(
                 f"annotations {annotations} do not exist; trackingnet_train_0 ... "
-                f"trackingnet_train_{NUM_CHUNKS - 1} are the data sets of single chunks"
+                f"trackingnet_train_{NUM_CHUNKS - 1} are the datasets of single chunks"
             )
         for file in sorted(os.listdir(annotations)):
             name, suffix = os.path.splitext(file)
