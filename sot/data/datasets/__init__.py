@@ -1,7 +1,7 @@
 """Datasets as lists of tracks.
 
 A track is one object in one video: ``name`` (str), ``frames`` (see sot.data.frames), ``boxes``
-((T, 4) float32, XYXY in frame pixels, continuous, 0-based) and ``visible`` ((T,) bool: the target
+((T, 4) float64, XYXY in frame pixels, continuous, 0-based) and ``visible`` ((T,) bool: the target
 can be seen). The box of an invisible frame is NaN, or the annotated one where a dataset annotates
 those frames too. Some datasets add arrays with T rows, such as ``polygons`` (T, 8) or ``cover``
 (T,). An object in a photograph is a track of one frame.
