@@ -53,7 +53,7 @@ def build_network(cfg: CfgNode) -> torch.nn.Module:
         raise ValueError(f"no network can be built of these values of MODEL: {reason}") from error
     size, training = cfg.INPUT.TEMPLATE_SIZE, model.training
     try:
-        with torch.inference_mode():
+        with torch.no_grad():
             model.eval().template(torch.zeros(1, 3, size, size, device=cfg.MODEL.DEVICE))
     except RuntimeError as error:
         raise ValueError(

@@ -205,7 +205,7 @@ def _plot_centers(axes, boxes, size: int, shift: float) -> None:
 
 
 def _plot_sizes(axes, boxes, anchors, size: int) -> None:
-    width, height = (boxes[:, 2:] - boxes[:, :2]).T
+    width, height = sides_of(boxes).T
     axes.plot(width, height, ".", markersize=3, alpha=0.5, color=TARGET, label="target")
     if anchor_noun(anchors) == "anchor":
         shapes, _ = _shapes(anchors)
@@ -217,7 +217,7 @@ def _plot_sizes(axes, boxes, anchors, size: int) -> None:
 
 def _shapes(anchors: np.ndarray):
     """(S, 2) the widths and heights that there are, and (R,) which of them each anchor has."""
-    sizes = (anchors[:, 2:] - anchors[:, :2]).round(1)
+    sizes = sides_of(anchors).round(1)
     shapes, which = np.unique(sizes, axis=0, return_inverse=True)
     return shapes, which.reshape(-1)
 

@@ -29,6 +29,7 @@ from detectron2.structures import Boxes, Instances, pairwise_iou
 from pair_plots import PairView, anchor_noun, draw_pairs, draw_positions
 from tqdm import tqdm
 
+from sot.boxes import sides_of
 from sot.data import SiameseDatasetMapper, build_siamese_train_loader
 from sot.modeling.anchor_generator import response_centers
 from sot.utils.command_line import add_config_options, make_parser, one_line_errors
@@ -168,7 +169,7 @@ def visualize(cfg, output, num_pairs: int, num_positions: int) -> str:
 def summary(views, anchors) -> str:
     """The numbers behind positions.png in a few lines."""
     boxes = np.stack([v.box for v in views])
-    width, height = np.median(boxes[:, 2:] - boxes[:, :2], axis=0)
+    width, height = np.median(sides_of(boxes), axis=0)
     positive = [v for v in views if not v.negative]
     lines = [
         f"{len(views)} pairs, {100 * (1 - len(positive) / len(views)):.1f} % negative",

@@ -12,6 +12,7 @@ from detectron2.utils.logger import setup_logger
 from fvcore.nn.precise_bn import get_bn_modules
 from torch import nn
 
+from ..api import build_network
 from ..checkpoint import SOTCheckpointer
 from ..data import build_siamese_test_loader, build_siamese_train_loader
 from ..evaluation import SOTEvaluator, task_prefixes, tracker_fingerprint
@@ -179,6 +180,12 @@ class Trainer(DefaultTrainer):
     def resume_or_load(self, resume=True):
         super().resume_or_load(resume)
         self.data_loader.skip_to(self.start_iter)
+
+    @classmethod
+    def build_model(cls, cfg):
+        model = build_network(cfg)
+        logging.getLogger(__name__).info(f"Model:\n{model}")
+        return model
 
     @classmethod
     def build_optimizer(cls, cfg, model):

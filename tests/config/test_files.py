@@ -3,6 +3,7 @@ import pytest
 from sot.api import build_model, build_network
 from sot.config import list_configs, load_config
 from sot.config.keys import REMOVED_KEYS
+from sot.engine import Trainer
 
 CONFIG = "SiamRPN/siamrpn_compact.yaml"
 
@@ -137,9 +138,10 @@ class TestNetworks:
             (["MODEL.RPN.IN_FEATURES", ["conv9"]], "no network can be built .*conv9"),
         ],
     )
-    def test_values_that_give_no_network_are_one_error(self, opts, match):
+    @pytest.mark.parametrize("build", [build_network, Trainer.build_model])
+    def test_values_that_give_no_network_are_one_error(self, opts, match, build):
         with pytest.raises(ValueError, match=match):
-            build_network(load_config("SiamRPN/siamrpn_alex.yaml", [*opts, "MODEL.DEVICE", "cpu"]))
+            build(load_config("SiamRPN/siamrpn_alex.yaml", [*opts, "MODEL.DEVICE", "cpu"]))
 
     def test_training_mode_is_kept(self):
         assert build_network(load_config(CONFIG, ["MODEL.DEVICE", "cpu"])).training

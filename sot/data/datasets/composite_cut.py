@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from ...boxes import center_of, sides_of
 from ..frames import FrameError, ImageFrames, read_frame
 from ..transforms import SubwindowTransform
 from .cache import Source, cached_tracks
@@ -98,7 +99,7 @@ def premultiply(color: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 def find_outline(photograph: ImageFrames, box: np.ndarray) -> Optional[np.ndarray]:
     """(N, 2) pixels: what GrabCut (Rother et al. 2004) finds in the box XYXY, its middle taken for
     certain; None if that is not most of the box, or the photograph cannot be read."""
-    center, sides = (box[:2] + box[2:]) / 2, box[2:] - box[:2]
+    center, sides = center_of(box), sides_of(box)
     try:
         image, reduction = read_frame(photograph, 0, max(1.0, max(sides) / 40))
     except FrameError:  # to be reported when it is needed
@@ -160,7 +161,7 @@ def load_cut_outs(photographs: Photographs, limit: int, name: str) -> TrackList:
 
 
 def _can_be_cut(box: np.ndarray) -> bool:
-    short, long = sorted(box[2:] - box[:2])
+    short, long = sorted(sides_of(box))
     return short >= MIN_SIDE and long <= MAX_ASPECT * short
 
 
