@@ -35,6 +35,7 @@ setup(
     packages=[*find_packages(include=["sot", "sot.*"]), "sot.configs", "sot.weights"],
     package_dir={"sot.configs": "configs", "sot.weights": "weights"},
     package_data={
+        "sot.data.datasets": ["lists/*.txt"],
         "sot.configs": ["*.yaml", "*/*.yaml"],
         "sot.weights": ["*.pth"],
         "sot.evaluation.report": ["*.html.j2", "*.csv"],

@@ -4,7 +4,6 @@ An index is a cache: it holds plain arrays and JSON (nothing that could run code
 a folder of the user's own, and is made anew when anything about it is in doubt.
 """
 
-import hashlib
 import json
 import logging
 import os
@@ -24,6 +23,7 @@ from iopath.common.file_io import file_lock
 from portalocker import LockException
 from tqdm import tqdm
 
+from ...utils.fingerprint import fingerprint
 from ..frames import FrameError, VideoFrames
 from .tracks import TrackList
 
@@ -111,17 +111,14 @@ def cache_folder() -> Path:
 
 def _key(name: str, sources: List[Source], strict: bool) -> Tuple[str, str]:
     """What tells apart datasets, and the states of one: a prefix and the rest of a file name."""
-    where, state = hashlib.sha256(), hashlib.sha256(f"{VERSION} {strict}\n".encode())
-    for source in sources:
-        for file in source.files:
-            where.update(os.fsencode(file))
-            try:
-                stat = os.stat(file)
-                state.update(os.fsencode(f"{file} {stat.st_mtime_ns} {stat.st_size}\n"))
-            except OSError:
-                state.update(os.fsencode(f"{file} is missing\n"))
+    files = [file for source in sources for file in source.files]
+    stamps = []
+    for file in files:
+        stat = os.stat(file) if os.path.exists(file) else None
+        stamps.append(stat and [stat.st_mtime_ns, stat.st_size])
     slug = "".join(c if c.isalnum() else "_" for c in name)[-60:]
-    return f"{slug}-{where.hexdigest()[:8]}-", state.hexdigest()[:16]
+    state = fingerprint(VERSION, strict, files, stamps)
+    return f"{slug}-{fingerprint(files)[:8]}-", state[:16]
 
 
 def _load(folder: Path, left_out: List) -> Optional[TrackList]:

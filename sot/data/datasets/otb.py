@@ -7,6 +7,7 @@ from typing import Dict, List, Tuple
 from ..frames import FrameError, ImageFrames, list_images
 from .box_files import read_boxes
 from .cache import Source
+from .sequences import official_list
 from .tracks import make_track
 
 __all__ = ["otb_sources", "parse_ranges", "read_range"]
@@ -43,33 +44,9 @@ def parse_ranges(text: str) -> Dict[str, Tuple[int, int]]:
 # Football1, Freeman3, Freeman4, Diving, BlurCar1, BlurCar3 and BlurCar4. Tiger1 is annotated from
 # frame 1 on, but starts at 6: the benchmark's list of frames unfit to start from (initOmit) begins
 # with 1-5. A "-1" or "-2" after the folder's name is the object.
-OTB2015 = parse_ranges("""
-    Basketball 1-725, Biker 1-142, Bird1 1-408, Bird2 1-99, BlurBody 1-334, BlurCar1 247-988,
-    BlurCar2 1-585, BlurCar3 3-359, BlurCar4 18-397, BlurFace 1-493, BlurOwl 1-631, Board 1-698,
-    Bolt 1-350, Bolt2 1-293, Box 1-1161, Boy 1-602, Car1 1-1020, Car2 1-913, Car24 1-3059,
-    Car4 1-659, CarDark 1-393, CarScale 1-252, ClifBar 1-472, Coke 1-291, Couple 1-140,
-    Coupon 1-327, Crossing 1-120, Crowds 1-347, Dancer 1-225, Dancer2 1-150, David 300-770,
-    David2 1-537, David3 1-252, Deer 1-71, Diving 1-215, Dog 1-127, Dog1 1-1350, Doll 1-3872,
-    DragonBaby 1-113, Dudek 1-1145, FaceOcc1 1-892, FaceOcc2 1-812, Fish 1-476, FleetFace 1-707,
-    Football 1-362, Football1 1-74, Freeman1 1-326, Freeman3 1-460, Freeman4 1-283, Girl 1-500,
-    Girl2 1-1500, Gym 1-767, Human2 1-1128, Human3 1-1698, Human4-2 1-667, Human5 1-713,
-    Human6 1-792, Human7 1-250, Human8 1-128, Human9 1-305, Ironman 1-166, Jogging-1 1-307,
-    Jogging-2 1-307, Jump 1-122, Jumping 1-313, KiteSurf 1-84, Lemming 1-1336, Liquor 1-1741,
-    Man 1-134, Matrix 1-100, Mhyang 1-1490, MotorRolling 1-164, MountainBike 1-228, Panda 1-1000,
-    RedTeam 1-1918, Rubik 1-1997, Shaking 1-365, Singer1 1-351, Singer2 1-366, Skater 1-160,
-    Skater2 1-435, Skating1 1-400, Skating2-1 1-473, Skating2-2 1-473, Skiing 1-81, Soccer 1-392,
-    Subway 1-175, Surfer 1-376, Suv 1-945, Sylvester 1-1345, Tiger1 6-354, Tiger2 1-365,
-    Toy 1-271, Trans 1-124, Trellis 1-569, Twinnings 1-472, Vase 1-271, Walking 1-412,
-    Walking2 1-500, Woman 1-597
-""")
+OTB2015 = parse_ranges(official_list("otb2015"))
 
-OTB2013 = """
-    Basketball Bolt Boy Car4 CarDark CarScale Coke Couple Crossing David David2 David3 Deer Dog1
-    Doll Dudek FaceOcc1 FaceOcc2 Fish FleetFace Football Football1 Freeman1 Freeman3 Freeman4 Girl
-    Ironman Jogging-1 Jogging-2 Jumping Lemming Liquor Matrix Mhyang MotorRolling MountainBike
-    Shaking Singer1 Singer2 Skating1 Skiing Soccer Subway Suv Sylvester Tiger1 Tiger2 Trellis
-    Walking Walking2 Woman
-""".split()
+OTB2013 = official_list("otb2013").split()
 
 SPLITS = {"2013": OTB2013, "2015": list(OTB2015)}
 

@@ -7,7 +7,12 @@ import numpy as np
 
 from .box_files import read_table
 
-__all__ = ["extend_first_box", "read_labels", "read_names"]
+__all__ = ["extend_first_box", "official_list", "read_labels", "read_names"]
+
+
+def official_list(name: str) -> str:
+    """The text of lists/NAME.txt: which sequences, and which of their frames, a benchmark has."""
+    return (Path(__file__).parent / "lists" / f"{name}.txt").read_text()
 
 
 def read_names(path) -> List[str]:
