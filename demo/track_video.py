@@ -179,7 +179,8 @@ def run(args, stop):
         frames = itertools.islice(source, args.max_frames)
         first = next(frames, None)
         if first is None:
-            raise ValueError(f"no frame of {source.name} can be read {source.problem}")
+            problem = f": it {source.problem}" if source.problem else ""
+            raise ValueError(f"no frame of {source.name} can be read{problem}")
         if first.image is None:
             raise ValueError(f"nothing to start from, {first.name} cannot be read: {first.error}")
         truth = read_truth(args.gt, first.image.shape[1::-1])

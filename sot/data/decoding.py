@@ -42,7 +42,7 @@ class Video:
 
     Attributes:
         fps: Fraction, pictures per second, on average where that varies.
-        aspect: Fraction, width / height of a pixel as the stream is stored.
+        aspect: Fraction, width / height of a pixel; upright once the first picture is read.
         problem: once all pictures are read, how the video ended if not in order, else "".
         left_out: number of pictures before the first that decodes.
     """
@@ -108,6 +108,8 @@ class Video:
             if frame is None and not begun:
                 self.left_out += 1
                 continue
+            if not begun and round(frame.rotation / 90) % 2:
+                self.aspect = 1 / self.aspect
             begun = True
             yield Picture(frame, clock.time(stamp), reason if frame is None else "")
         self.problem = self.problem or self._cut_off()

@@ -197,11 +197,11 @@ class VideoSource:
     def __init__(self, url: str):
         self.name, self.files = public_name(url), [] if "://" in url or url == "-" else [url]
         self.video = Video(url, self.name)
-        self.fps, self.aspect, self.total = (
-            self.video.fps,
-            self.video.aspect,
-            self.video.num_announced,
-        )
+        self.fps, self.total = self.video.fps, self.video.num_announced
+
+    @property
+    def aspect(self) -> Fraction:
+        return self.video.aspect
 
     @property
     def problem(self) -> str:
@@ -261,13 +261,16 @@ class LiveSource:
             endless: the source has a pace of its own and no end but by a fault; else a pipe.
         """
         self.source, self.endless, self.problem = source, endless, ""
-        self.name, self.fps, self.aspect = source.name, source.fps, source.aspect
-        self.files = source.files
+        self.name, self.fps, self.files = source.name, source.fps, source.files
         self._keeps_pace = endless or None  # None: not known yet
         self._frames, self._ended = collections.deque(), False
         self._stop, self._closing = stop or threading.Event(), False
         self._news = threading.Condition()
         self._thread = threading.Thread(target=self._fetch, daemon=True)
+
+    @property
+    def aspect(self) -> Fraction:
+        return self.source.aspect
 
     def __iter__(self) -> Iterator[Frame]:
         self._thread.start()

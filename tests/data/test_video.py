@@ -6,8 +6,9 @@ import av
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
-from sot.data.video import Frame, LiveSource, open_source
+from sot.data.video import Frame, LiveSource, open_source, public_name
 
 SIZE = (48, 64)  # height, width
 
@@ -121,7 +122,10 @@ class TestVideo:
         path = tmp_path / "phone.mp4"
         write_video(path, [image] * 3)
         rotate_clockwise(path, degrees)
-        frame = next(iter(open_source(str(path)))).image
+        source = open_source(str(path))
+        source.video.aspect = Fraction(4, 3)
+        frame = next(iter(source)).image
+        assert source.aspect == (Fraction(4, 3) if degrees == 180 else Fraction(3, 4))
         assert frame.shape == ((64, 48, 3) if degrees != 180 else (48, 64, 3))
         bright = [c for c in [(0, 0), (0, -1), (-1, -1), (-1, 0)] if frame[c].mean() > 200]
         assert bright == [corner]
@@ -190,6 +194,34 @@ class TestImages:
         (frame,) = open_source(str(tmp_path / "1.png"))
         assert frame.image.shape == (48, 64, 3) and frame.image.dtype == np.uint8
         assert frame.image[3, 3] == pytest.approx(read, abs=1)
+
+
+class TestOtherInputs:
+    def test_printf_pattern_and_file_address(self, tmp_path):
+        for number in (1, 2, 10):
+            cv2.imwrite(str(tmp_path / f"a {number:04d}.png"), picture(number))
+        cv2.imwrite(str(tmp_path / "a x.png"), picture(5))
+        assert levels(open_source(str(tmp_path / "a %04d.png"))) == [1, 2, 10]
+        assert levels(open_source(f"file://{tmp_path}/a%200002.png")) == [2]
+
+    def test_animation(self, tmp_path):
+        pages = [Image.fromarray(picture(n)) for n in (3, 1, 2)]
+        pages[0].save(tmp_path / "a.webp", save_all=True, append_images=pages[1:], lossless=True)
+        frames = list(open_source(str(tmp_path / "a.webp")))
+        assert levels(frames) == [3, 1, 2]
+        assert [f.index for f in frames] == [0, 1, 2] and frames[1].time > 0
+
+    @pytest.mark.parametrize(
+        "src, shown",
+        [
+            ("rtsp://me:secret@host/a", "rtsp://***@host/a"),
+            ("rtsp://me:sec/ret@host/a", "rtsp://***@host/a"),
+            ("http://host/a?b=1&token=secret&c=2", "http://host/a?b=1&token=***&c=2"),
+            ("http://host/a?b=1", "http://host/a?b=1"),
+        ],
+    )
+    def test_public_name(self, src, shown):
+        assert public_name(src) == shown
 
 
 class TestErrors:
