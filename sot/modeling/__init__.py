@@ -10,7 +10,7 @@ positive; ``deltas`` are the four anchor deltas (dx, dy, dw, dh) of detectron2's
 """
 
 from .anchor_generator import CenteredAnchorGenerator
-from .backbone import AlexNet, CompactCIRNet, MobileNetV2
+from .backbone import AlexNet, CompactCIRNet, InvertedResidualNet
 from .fuse import fuse_for_inference
 from .meta_arch import SiameseNetwork, SiamFC, SiamRPN
 from .rpn_heads import DepthwiseRPNHead, MultiLevelRPNHead, UpChannelRPNHead
@@ -22,7 +22,7 @@ __all__ = [
     "CenteredAnchorGenerator",
     "CompactCIRNet",
     "DepthwiseRPNHead",
-    "MobileNetV2",
+    "InvertedResidualNet",
     "MultiLevelRPNHead",
     "SiamFC",
     "SiamRPN",

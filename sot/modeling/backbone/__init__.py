@@ -1,7 +1,7 @@
 from .alexnet import AlexNet
 from .cir import make_cir_network
 from .compact import CompactCIRNet
-from .mobilenet import EfficientNetLite, MobileNetV2
+from .mobilenet import InvertedResidualNet
 from .neck import AdjustNeck, build_neck
 from .resnet import AtrousBasicBlock, AtrousBottleneckBlock, UnpaddedStem
 
@@ -11,8 +11,7 @@ __all__ = [
     "AtrousBasicBlock",
     "AtrousBottleneckBlock",
     "CompactCIRNet",
-    "EfficientNetLite",
-    "MobileNetV2",
+    "InvertedResidualNet",
     "UnpaddedStem",
     "build_neck",
     "make_cir_network",

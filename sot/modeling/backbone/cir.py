@@ -58,36 +58,44 @@ class CIRStem(CNNBlockBase):
 
 
 class _CropInsideUnit(CNNBlockBase):
-    """What the units have in common: one pixel less on each side, the end without a ReLU, and
-    downsampling by pooling (CIR-D, Sec. 4.1): a strided convolution would leave out values
-    before they are compared.
+    """Bottleneck of 1x1, 3x3 and 1x1 convolution whose border is cropped (Sec. 4.1, Fig. 3), the
+    end without a ReLU, and downsampling by pooling (CIR-D): a strided convolution would leave out
+    values before they are compared.
+
+    The 3x3 convolution is not padded and what is added is cropped before the addition: the same
+    numbers as padding and cropping afterwards, for less work, and the batch statistics in training
+    are of the values that are kept. Layers are named as in detectron2's BottleneckBlock.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, *, stride: int, relu: bool):
+    def __init__(
+        self, in_channels, out_channels, *, channels, num_groups=1, stride=1, relu=True, norm
+    ):
         """
         Args:
             in_channels, out_channels: of the unit.
+            channels: of the three convolutions.
+            num_groups: cardinality of the 3x3 convolution.
             stride: 1, or 2 for 2x2 max pooling at the end.
             relu: whether the unit ends in a ReLU. The last one of a network does not: the
                 correlation needs both signs.
+            norm: a name of detectron2.layers.get_norm.
         """
         super().__init__(in_channels, out_channels, stride)
         self.relu = relu
+        first, second, third = channels
+        self.conv1 = _conv(in_channels, first, 1, norm)
+        self.conv2 = _conv(first, second, 3, norm, groups=num_groups)
+        self.conv3 = _conv(second, third, 1, norm, activation=None)
 
     def forward(self, x):
         """(N, C, H, W) -> (N, C', H - 2, W - 2), or half of that with stride 2."""
-        x = self.transform(x)
+        x = self.join(self.conv3(self.conv2(self.conv1(x))), _crop(x))
         x = F.relu(x) if self.relu else x
         return F.max_pool2d(x, 2) if self.stride == 2 else x
 
 
 class CIRUnit(_CropInsideUnit):
-    """Bottleneck with the border cropped after the addition (Sec. 4.1, Fig. 3).
-
-    The 3x3 convolution is not padded and the shortcut is cropped before the addition: the same
-    numbers as padding and cropping afterwards, for less work, and the batch statistics in
-    training are of the values that are kept. Layers are named as in detectron2's BottleneckBlock.
-    """
+    """Residual unit of CIResNet and CIResNeXt."""
 
     def __init__(
         self,
@@ -96,26 +104,19 @@ class CIRUnit(_CropInsideUnit):
         *,
         bottleneck_channels: int,
         widening: int = 1,
-        num_groups: int = 1,
         norm_after: bool = False,
-        stride: int = 1,
-        relu: bool = True,
         norm: str,
+        **kwargs,
     ):
         """
         Args:
-            in_channels, out_channels, stride, relu: see _CropInsideUnit.
+            in_channels, out_channels, norm, kwargs: see _CropInsideUnit.
             bottleneck_channels: of the first 1x1 convolution.
             widening: channels of the 3x3 convolution in multiples of them.
-            num_groups: cardinality of the 3x3 convolution.
             norm_after: normalise the sum; the shortcut then has no norm of its own.
-            norm: a name of detectron2.layers.get_norm.
         """
-        super().__init__(in_channels, out_channels, stride=stride, relu=relu)
-        wide = bottleneck_channels * widening
-        self.conv1 = _conv(in_channels, bottleneck_channels, 1, norm)
-        self.conv2 = _conv(bottleneck_channels, wide, 3, norm, groups=num_groups)
-        self.conv3 = _conv(wide, out_channels, 1, norm, activation=None)
+        channels = bottleneck_channels, bottleneck_channels * widening, out_channels
+        super().__init__(in_channels, out_channels, channels=channels, norm=norm, **kwargs)
         self.shortcut = self.norm = None
         if in_channels != out_channels:
             shortcut_norm = "" if norm_after else norm
@@ -123,9 +124,8 @@ class CIRUnit(_CropInsideUnit):
         if norm_after:
             self.norm = get_norm(norm, out_channels)
 
-    def transform(self, x):
-        shortcut = _crop(x) if self.shortcut is None else self.shortcut(_crop(x))
-        x = self.conv3(self.conv2(self.conv1(x))) + shortcut
+    def join(self, x, cropped):
+        x = x + (cropped if self.shortcut is None else self.shortcut(cropped))
         return x if self.norm is None else self.norm(x)
 
 
@@ -133,32 +133,21 @@ class CIInceptionUnit(_CropInsideUnit):
     """Bottleneck and 1x1 branch, concatenated and cropped; no addition, as in the public code."""
 
     def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        *,
-        bottleneck_channels: int,
-        stride: int = 1,
-        relu: bool = True,
-        norm: str,
+        self, in_channels: int, out_channels: int, *, bottleneck_channels: int, norm: str, **kwargs
     ):
         """
         Args:
-            in_channels, out_channels, stride, relu: see _CropInsideUnit. The 1x1 branch has the
+            in_channels, out_channels, norm, kwargs: see _CropInsideUnit. The 1x1 branch has the
                 channels of the bottleneck, the other one the rest.
             bottleneck_channels: of the 1x1 and 3x3 convolutions before the last 1x1.
-            norm: a name of detectron2.layers.get_norm.
         """
-        super().__init__(in_channels, out_channels, stride=stride, relu=relu)
         mid = bottleneck_channels
-        self.conv1 = _conv(in_channels, mid, 1, norm)
-        self.conv2 = _conv(mid, mid, 3, norm)
-        self.conv3 = _conv(mid, out_channels - mid, 1, norm, activation=None)
+        channels = mid, mid, out_channels - mid
+        super().__init__(in_channels, out_channels, channels=channels, norm=norm, **kwargs)
         self.branch1x1 = _conv(in_channels, mid, 1, norm, activation=None)
 
-    def transform(self, x):
-        branch3x3 = self.conv3(self.conv2(self.conv1(x)))
-        return torch.cat([branch3x3, self.branch1x1(_crop(x))], dim=1)
+    def join(self, x, cropped):
+        return torch.cat([x, self.branch1x1(cropped)], dim=1)
 
 
 _RESNET_22 = {

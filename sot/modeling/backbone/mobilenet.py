@@ -12,9 +12,8 @@ from ..fuse import FrozenLayers
 from ..layers import conv_norm
 
 __all__ = [
-    "EfficientNetLite",
     "InvertedResidual",
-    "MobileNetV2",
+    "InvertedResidualNet",
     "build_efficientnet_lite_backbone",
     "build_mobilenet_backbone",
 ]
@@ -174,30 +173,20 @@ class InvertedResidualNet(Backbone):
         return outputs
 
 
-class MobileNetV2(InvertedResidualNet):
-    """MobileNetV2 as in the networks published with PySOT: channels times a width, rounded down;
-    an expansion convolution in layer 1 too; stride 8 from layer 3 on.
+@BACKBONE_REGISTRY.register()
+def build_mobilenet_backbone(cfg, input_shape: ShapeSpec) -> InvertedResidualNet:
+    """MobileNetV2 as in the networks published with PySOT: channels times MODEL.MOBILENET.WIDTH,
+    rounded down; an expansion convolution in layer 1 too; stride 8 from layer 3 on.
 
     Feature sizes of layers 3 to 7: 15x15 for 127, 31x31 for 255.
     """
-
-    def __init__(
-        self,
-        width: float = 1.4,
-        out_features: Sequence[str] = ("layer3", "layer5", "layer7"),
-        norm: str = "BN",
-        freeze_at: int = 0,
-    ):
-        """
-        Args:
-            width: factor on the channels of all layers.
-            out_features, norm, freeze_at: see InvertedResidualNet.
-        """
-        layers = [row._replace(channels=int(row.channels * width)) for row in MOBILENET_V2]
-        super().__init__(layers, int(32 * width), out_features, norm, freeze_at)
+    width = cfg.MODEL.MOBILENET.WIDTH
+    layers = [row._replace(channels=int(row.channels * width)) for row in MOBILENET_V2]
+    return _build(cfg, layers, int(32 * width))
 
 
-class EfficientNetLite(InvertedResidualNet):
+@BACKBONE_REGISTRY.register()
+def build_efficientnet_lite_backbone(cfg, input_shape: ShapeSpec) -> InvertedResidualNet:
     """EfficientNet-Lite0 (Tan and Le 2019, and its mobile variant). Strides of layers 3, 4 and 6:
     8, 16 and 32.
 
@@ -205,26 +194,10 @@ class EfficientNetLite(InvertedResidualNet):
     centres where those of InvertedResidual are at odd ones, so its weights see here what they saw.
     Feature sizes of layer 4: 7x7 for 127, 15x15 for 255.
     """
-
-    def __init__(
-        self, out_features: Sequence[str] = ("layer4",), norm: str = "BN", freeze_at: int = 0
-    ):
-        """Arguments: see InvertedResidualNet."""
-        super().__init__(EFFICIENTNET_LITE0, 32, out_features, norm, freeze_at, expand_first=False)
+    return _build(cfg, EFFICIENTNET_LITE0, 32, expand_first=False)
 
 
-@BACKBONE_REGISTRY.register()
-def build_mobilenet_backbone(cfg, input_shape: ShapeSpec) -> MobileNetV2:
-    return MobileNetV2(
-        cfg.MODEL.MOBILENET.WIDTH,
-        cfg.MODEL.MOBILENET.OUT_FEATURES,
-        cfg.MODEL.SIAMESE.NORM,
-        cfg.MODEL.BACKBONE.FREEZE_AT,
-    )
-
-
-@BACKBONE_REGISTRY.register()
-def build_efficientnet_lite_backbone(cfg, input_shape: ShapeSpec) -> EfficientNetLite:
-    return EfficientNetLite(
-        cfg.MODEL.MOBILENET.OUT_FEATURES, cfg.MODEL.SIAMESE.NORM, cfg.MODEL.BACKBONE.FREEZE_AT
-    )
+def _build(cfg, layers: Sequence[Layer], stem_channels: int, **kwargs) -> InvertedResidualNet:
+    outputs, freeze_at = cfg.MODEL.MOBILENET.OUT_FEATURES, cfg.MODEL.BACKBONE.FREEZE_AT
+    norm = cfg.MODEL.SIAMESE.NORM
+    return InvertedResidualNet(layers, stem_channels, outputs, norm, freeze_at, **kwargs)
