@@ -39,6 +39,7 @@ from sot.engine.checkpoints import check_output_dir
 from sot.engine.distributed import launch, one_line_errors, same_on_all_ranks
 from sot.evaluation import task_prefixes
 from sot.evaluation.protocols import get_protocol
+from sot.utils.cpu import keep_freed_memory
 from sot.utils.files import atomic_write
 
 
@@ -140,6 +141,7 @@ def full_disk_names(folder):
 
 def main(cfg, args):
     """In each process."""
+    keep_freed_memory()
     logging.raiseExceptions = False  # else a full disk makes each line of the log a traceback
     with one_line_errors(), full_disk_names(cfg.OUTPUT_DIR):
         run(cfg, args)

@@ -46,6 +46,7 @@ from benchmark_tasks.train import benchmark_train
 from sot.config import load_config
 from sot.tracking.opencv import MODEL_FILES
 from sot.utils.command_line import add_config_options, make_parser, one_line_errors
+from sot.utils.cpu import keep_freed_memory
 
 TASKS = {"data": benchmark_data, "track": benchmark_track, "train": benchmark_train}
 
@@ -113,6 +114,7 @@ def _positive(text: str) -> int:
 @one_line_errors()
 def main() -> int:
     args = parse_args()
+    keep_freed_memory()
     whole = args.task in ("track", "train")  # and not the work of one core
     if args.threads or not whole:
         torch.set_num_threads(args.threads or 1)

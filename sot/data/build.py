@@ -17,6 +17,7 @@ from detectron2.structures import Instances
 from detectron2.utils import comm
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from ..utils.cpu import keep_freed_memory
 from .catalog import resolve
 from .dataset_mapper import SiameseDatasetMapper
 from .pair_dataset import PairDataset
@@ -131,6 +132,7 @@ def _unstack(stacked: Dict) -> List[Dict]:
 def _prepare_worker(exiting, _worker_id):
     # workers are the parallelism; OpenCV's own threads would only get in each other's way
     cv2.setNumThreads(0)
+    keep_freed_memory()
     # Terminals and clusters send their signals to all processes, but the trainer needs batches
     # until it stops, and ends the workers itself: the last ones, as it exits, by SIGTERM.
     for name in ("SIGINT", "SIGHUP"):

@@ -21,12 +21,6 @@ IMAGE_SUFFIXES = tuple(
 SMALL_JPEG = 500_000  # bytes, in which there is no room for too many pixels
 
 
-# glibc gives the memory of a large image back to the system as soon as it is freed, and to get it
-# again page by page takes as long as to decode the next one. Freeing a block of this size makes it
-# keep up to twice as much; other systems are not touched by it.
-np.empty(16 << 20, dtype=np.uint8)
-
-
 def read_image(path) -> np.ndarray:
     """Image file -> (H, W, 3) uint8 BGR; gray, 4-channel and 16-bit files are converted, and
     photographs turned upright by their EXIF tag, as detectron2 does.

@@ -169,10 +169,5 @@ def _changes(file: str, cfg: CfgNode) -> List[str]:
             f"{file} is damaged: whether the run was begun with another config is not known"
         )
         return []
-    before = dict(flat(content))
-    now = dict(flat(yaml.safe_load(cfg.dump())))
-    return [
-        f"{key}: {before[key]} -> {value}"
-        for key, value in now.items()
-        if key in before and before[key] != value
-    ]
+    before, now = dict(flat(content)), dict(flat(yaml.safe_load(cfg.dump())))
+    return [f"{k}: {before[k]} -> {v}" for k, v in now.items() if before.get(k, v) != v]

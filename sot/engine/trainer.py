@@ -58,7 +58,8 @@ class Trainer(DefaultTrainer):
             dtype = amp_dtype(cfg)
         if torch.device(cfg.MODEL.DEVICE).type == "cpu":
             keep_freed_memory()
-        model = self.build_model(cfg)
+        with same_on_all_ranks():
+            model = self.build_model(cfg)
         if teacher:
             sizes = cfg.INPUT.TEMPLATE_SIZE, cfg.INPUT.SEARCH_SIZE_TRAIN
             positions = search_positions(model, *sizes).cpu()
