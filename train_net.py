@@ -41,6 +41,7 @@ from sot.evaluation import task_prefixes
 from sot.evaluation.protocols import get_protocol
 from sot.utils.cpu import keep_freed_memory
 from sot.utils.files import atomic_write
+from sot.utils.locks import FolderLock
 
 
 def load_config(args):
@@ -139,11 +140,23 @@ def full_disk_names(folder):
         raise
 
 
+@contextlib.contextmanager
+def alone_in(folder):
+    """For a ``with`` block: refuses a folder in which another run is. Names its process."""
+    with contextlib.ExitStack() as stack:
+        with same_on_all_ranks():
+            if comm.is_main_process():
+                os.makedirs(folder, exist_ok=True)
+                stack.enter_context(FolderLock(folder))
+        yield
+
+
 def main(cfg, args):
     """In each process."""
     keep_freed_memory()
     logging.raiseExceptions = False  # else a full disk makes each line of the log a traceback
-    with one_line_errors(), full_disk_names(cfg.OUTPUT_DIR):
+    folder = cfg.OUTPUT_DIR
+    with one_line_errors(), full_disk_names(folder), alone_in(folder):
         run(cfg, args)
 
 

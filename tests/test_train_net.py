@@ -1,6 +1,7 @@
 """train_net.py from the outside and its Trainer from the inside, on data made here."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from sot.data import get_tracks
 from sot.engine import Trainer
 from sot.evaluation import OnePass
 from sot.evaluation.protocols import PROTOCOLS
+from sot.utils.locks import FolderLock
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = "quick_schedules/siamrpn_compact_instant_test.yaml"
@@ -259,6 +261,14 @@ def test_start_that_is_refused_leaves_the_earlier_config(tmp_path):
     assert done.returncode == 1 and "gone.pth" in done.stderr
     assert (tmp_path / "config.yaml").read_text() == "MODEL: {}\n"
     assert not list(tmp_path.glob("config.yaml.*"))
+
+
+def test_folder_of_another_run_is_refused(tmp_path):
+    with FolderLock(tmp_path):
+        done = command("--config-file", CONFIG, "OUTPUT_DIR", tmp_path)
+        assert [file.name for file in tmp_path.iterdir()] == [".lock"]
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert f"error: {tmp_path} is in use by process {os.getpid()} on " in done.stderr
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux")
