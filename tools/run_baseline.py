@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """
-Run trackers of OpenCV and NanoTrack over a data set, to compare with; and ours beside them, with a
-report.
+Run trackers of OpenCV and NanoTrack V3 over a data set, and this project's trackers beside them,
+and compare them in a report.
 
     python tools/run_baseline.py --dataset otb2015 --trackers MIL KCF CSRT MOSSE --output output
     python tools/run_baseline.py --dataset folder:DIR --trackers MIL KCF CSRT --output output \\
@@ -9,20 +9,20 @@ report.
     python tools/run_baseline.py --dataset folder:DIR --trackers ViT --output output \\
         --model ViT.net=object_tracking_vittrack_2023sep.onnx
 
-Each is run as the protocol of the data set says: one pass, in which it is started on the first box
-of a sequence and then never helped, or for VOT with restarts. `--protocol` chooses another one. The
-result files in OUTPUT/TRACKER/DATASET are those that `train_net.py --eval-only` writes; `--report`,
-or `tools/plot_results.py` later, compares them. What is finished is not run again. If a tracker
-fails in a sequence, also by taking its process down, that sequence has no result and the others go
-on. Where a tracker says that it lost the target its last box stands; such
-frames take it no time (MOSSE, KCF), and are in the frames per second.
+Each tracker is run as the protocol of the data set says: in one pass, started on the first box of
+a sequence and never helped, or for VOT2016, 2018 and 2019 with restarts. `--protocol` chooses
+another one. The result files in OUTPUT/TRACKER/DATASET are those that `train_net.py --eval-only`
+writes; `--report`, or `tools/plot_results.py` later, compares them. Sequences that have a result
+are not run again. If a tracker fails in a sequence, even if its process ends, that sequence has no
+result and the others go on. Where a tracker says that it lost the target, its last box is kept;
+MOSSE and KCF take almost no time for such frames, which count in the frames per second.
 
 MIL is in every OpenCV, KCF, CSRT and MOSSE in the package opencv-contrib-python-headless. Model
 files (--model TRACKER.FIELD=FILE): Nano.backbone, Nano.neckhead, ViT.net, DaSiamRPN.model,
 DaSiamRPN.kernel_cls1 and DaSiamRPN.kernel_r1; NanoTrackV3.backbone and NanoTrackV3.head, ONNX files
 from github.com/HonglinChu/SiamTrackers, need onnxruntime.
 
-Exit code: 0 all is done, 1 a tracker failed in some sequence, 2 nothing could be run.
+Exit code: 0 if all is done, 1 if a tracker failed in some sequence, 2 if an error ended the run.
 """
 
 import functools
@@ -62,7 +62,7 @@ def make_tracker(name: str, models: dict):
     """The tracker of a name, and what tells it from those with other files or of another version.
 
     Raises:
-        ValueError, FileNotFoundError, ImportError: it cannot be made; see make_opencv_tracker and
+        ValueError, FileNotFoundError: it cannot be made; see make_opencv_tracker and
             NanoTrack.
     """
     if name != NANOTRACK:

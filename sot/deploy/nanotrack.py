@@ -41,9 +41,9 @@ class NanoTrack:
             num_threads: threads of onnxruntime.
 
         Raises:
-            ImportError: onnxruntime is not installed.
             FileNotFoundError: a file is missing.
-            ValueError: a file that onnxruntime cannot read, or the network of another tracker.
+            ValueError: onnxruntime is not installed, or cannot read a file; or it is the network
+                of another tracker.
         """
         self.files, self.num_threads = (str(backbone), str(head)), num_threads
         self._backbone, self._head = (_open(file, num_threads) for file in self.files)
@@ -97,7 +97,7 @@ class NanoTrack:
 
 def _open(file: str, num_threads: int):
     if importlib.util.find_spec("onnxruntime") is None:
-        raise ImportError(f"{file} needs onnxruntime: pip install onnxruntime")
+        raise ValueError(f"{file} needs onnxruntime: pip install onnxruntime")
     if not Path(file).is_file():
         raise FileNotFoundError(f"model file {file} does not exist")
     import onnxruntime

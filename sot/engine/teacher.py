@@ -111,9 +111,9 @@ def build_teacher(cfg: CfgNode) -> Optional[Teacher]:
     """The teacher of MODEL.DISTILL.TEACHER, on the CPU; None if it names none.
 
     Raises:
-        ImportError, FileNotFoundError: onnxruntime or a file is missing.
-        ValueError: files of another network; or a teacher, or a network to be taught, that this
-            does not work for.
+        FileNotFoundError: a file is missing.
+        ValueError: onnxruntime is not installed; files of another network; or a teacher, or a
+            network to be taught, that this does not work for.
     """
     names = list(cfg.MODEL.DISTILL.TEACHER)
     if not names:
