@@ -8,7 +8,7 @@ What counts is up to each benchmark, see `sot.evaluation.protocols`. A predictio
 failure here: IoU 0 and an infinite distance.
 
 Sources: [OTB] Wu, Lim, Yang: Object Tracking Benchmark, PAMI 2015, and its MATLAB toolkit;
-[GOT] Huang, Zhao, Huang: GOT-10k, PAMI 2019; [TN] Mueller et al.: TrackingNet, ECCV 2018.
+[TN] Mueller et al.: TrackingNet, ECCV 2018.
 """
 
 from typing import Optional
@@ -26,9 +26,7 @@ __all__ = [
     "iou_xyxy",
     "mean_area",
     "normalized_center_error",
-    "precision",
     "precision_curve",
-    "success_auc",
     "success_curve",
     "trapezoid_area",
 ]
@@ -134,22 +132,6 @@ def trapezoid_area(curve: np.ndarray) -> float:
     return float((curve[1:] + curve[:-1]).sum() / (2 * (len(curve) - 1)))
 
 
-def success_auc(pred: np.ndarray, gt: np.ndarray) -> float:
-    """
-    Area under the success curve, as the mean over its 21 points [OTB].
-
-    An IoU of 1 is not above the threshold of 1, so that perfect boxes score 20/21 = 0.952.
-    """
-    return mean_area(success_curve(_present_ious(pred, gt)))
-
-
-def precision(pred: np.ndarray, gt: np.ndarray, threshold: float = 20) -> float:
-    """Fraction of frames whose centre is at most `threshold` pixels off the true one [OTB]."""
-    pred, gt = _as_pair(pred, gt)
-    present = is_present(gt)
-    return float(precision_curve(center_error(pred[present], gt[present]), [threshold])[0])
-
-
 def frames_per_second(times: Optional[np.ndarray]) -> Optional[float]:
     """1 / median of the times (T,) in seconds; the first, of the start, is left out, as are those
     that are not positive: a frame that was not tracked (it could not be read, or was passed over
@@ -159,12 +141,6 @@ def frames_per_second(times: Optional[np.ndarray]) -> Optional[float]:
     times = np.asarray(times, dtype=np.float64)[1:]
     times = times[np.isfinite(times) & (times > 0)]
     return float(1 / np.median(times)) if len(times) else None
-
-
-def _present_ious(pred, gt) -> np.ndarray:
-    pred, gt = _as_pair(pred, gt)
-    present = is_present(gt)
-    return iou_xyxy(pred[present], gt[present])
 
 
 def _as_boxes(boxes) -> np.ndarray:

@@ -4,6 +4,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from sot.data.datasets.tracks import make_track
 from sot.evaluation.measures.vot import BOX, FAILED, PASSED_OVER, STARTED
+from sot.evaluation.protocols import PROTOCOLS
 from sot.evaluation.results.layouts import further_runs
 from sot.evaluation.results.reader import read_result_table, read_results
 
@@ -95,6 +96,27 @@ class TestLayouts:
         result = read_results(tmp_path, [track()], [])["a"]
         np.testing.assert_array_equal(result.runs[0].scores, [np.nan, np.nan, 0.25])
         np.testing.assert_array_equal(result.times, [0.1, np.nan, 0.3])
+
+    def test_polygons_of_one_pass_are_scored_as_polygons(self, tmp_path):
+        diamond = [20, 10, 30, 20, 20, 30, 10, 20]
+        write(tmp_path / "unsupervised" / "a" / "a_001.txt", [[1], *[diamond] * 11])
+        truth = np.tile(np.array(diamond, float), (12, 1))
+        given = {
+            **track(xywh=[[10, 10, 20, 20]] * 12),
+            "polygons": truth,
+            "frames": [np.zeros((60, 80, 3), np.uint8)],
+        }
+        result = read_results(tmp_path, [given], [])["a"]
+        scores = PROTOCOLS["vot_unsupervised"].score_result(result, given)
+        assert scores == {"average_overlap": 1, "frames": 12, "frames_scored": 2}
+
+    def test_failures_at_once_after_every_start_are_scored(self, tmp_path):
+        rows = [[1], [2], [0], [0], [0], [0], [1], [2]]
+        write(tmp_path / "baseline" / "a" / "a_001.txt", rows)
+        given = {**track(xywh=[[10, 10, 20, 20]] * 8), "frames": [np.zeros((60, 80, 3), np.uint8)]}
+        result = read_results(tmp_path, [given], [])["a"]
+        scores = PROTOCOLS["vot2018"].score_result(result, given, result.restarted)
+        assert (scores["failures"], scores["accuracy"], scores["frames_scored"]) == (2, 0, 0)
 
     def test_baseline_without_a_failure_is_of_restarts_all_the_same(self, tmp_path):
         for folder in ("baseline", "unsupervised"):
