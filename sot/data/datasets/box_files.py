@@ -50,12 +50,12 @@ def read_text(path) -> str:
         return data.decode("latin-1")
 
 
-def split_line(line: str) -> List[str]:
-    """The words of a line, separated by semicolons, tabs, commas or spaces and in quotes or not; a
-    comma inside a number becomes its decimal point. [] for a blank line."""
+def split_line(line: str, separator: str = "") -> List[str]:
+    """The words of a line, separated by ``separator``, or by semicolons, tabs, commas or spaces, and
+    in quotes or not; a comma inside a number becomes its decimal point. [] for a blank line."""
     line = line.strip(" \t\r\n").rstrip(",;")
     bare = re.sub('"[^"]*"', "", line)
-    separator = next((s for s in ";\t," if s in bare), " ")
+    separator = separator or next((s for s in ";\t," if s in bare), " ")
     if separator == " " and '"' not in line:
         words = line.split()
     else:
@@ -68,7 +68,9 @@ def _read_lines(path) -> List[List[str]]:
     """The words of each line; blank lines at the end of the file are left out."""
     text = read_text(path)
     if any(sign in text for sign in ";\t\"'"):
-        lines = [split_line(line) for line in re.split("\r*\n|\r", text)]
+        # a first line of names separated by commas decides: other columns may hold any sign
+        separator = "," if re.match(r"\s*[a-zA-Z]\w*,[^;\t]*$", text, re.MULTILINE) else ""
+        lines = [split_line(line, separator) for line in re.split("\r*\n|\r", text)]
     else:  # the usual files, in a fraction of the time
         lines = [line.strip().rstrip(",") for line in text.splitlines()]
         lines = [line.split("," if "," in line else None) if line else [] for line in lines]
@@ -152,7 +154,7 @@ def read_boxes(path, size: Optional[Tuple[int, int]] = None) -> np.ndarray:
     if not lines:
         return np.zeros((0, 4))
     named, layout = layout is not None, layout or _layout_of_numbers(path, lines)
-    table = _read_columns(path, lines, layout)
+    table = _read_columns(path, lines, layout, named)
     if layout.fractions:
         if size is None:
             raise ValueError(f"{path}: fractions of the frame, whose size is not known here")
@@ -246,11 +248,13 @@ def _layout_of_numbers(path, lines) -> Layout:
     raise ValueError(f"{path} line {number}: {expected} {_shorten(words)}; {NAME_THEM}")
 
 
-def _read_columns(path, lines, layout: Layout) -> np.ndarray:
+def _read_columns(path, lines, layout: Layout, named: bool) -> np.ndarray:
     """(T, 4 or 8) the numbers of the boxes, NaN for blank lines."""
     width, rows, targets = len(lines[0][1]), [], set()
+    last = max([*layout.columns, layout.frame or 0, layout.target or 0])
     for number, words in lines:
-        if words and len(words) != width:
+        # with names, what is missing at the end of a line may be empty
+        if words and len(words) != width and (not named or len(words) <= last):
             problem = f"expected {width} columns as before but found {_shorten(words)}"
             raise ValueError(f"{path} line {number}: {problem}")
         cells = (

@@ -134,6 +134,17 @@ def test_boxes_that_a_name_vouches_for_and_boxes_at_the_border(tmp_path):
         assert read_boxes(write(tmp_path / "b.txt", lines(rows)), (240, 136)).tolist() == rows
 
 
+def test_other_columns_may_hold_anything_or_nothing(tmp_path):
+    text = (
+        "frame,target,x,y,w,h,score,status,time,name\n"
+        "0,0,1,2,3,4,0.9,tracked,0.00,a;b.jpg\n"
+        '1,0,5,6,7,8,0.9,tracked,0.04,"it\'s, a\tname.jpg"\n'
+        "2,0,5,6,7,9,0.9,skipped,,\n"
+    )
+    boxes = read_boxes(write(tmp_path / "boxes.csv", text), (30, 20))
+    assert boxes.tolist() == [[1, 2, 3, 4], [5, 6, 7, 8], [5, 6, 7, 9]]
+
+
 def test_several_targets(tmp_path):
     text = "frame,target,x,y,w,h\n0,0,1,2,3,4\n0,1,1,2,3,4\n"
     with pytest.raises(ValueError, match=r"boxes of 2 targets \(0, 1\)"):
