@@ -51,8 +51,8 @@ def read_text(path) -> str:
 
 
 def split_line(line: str, separator: str = "") -> List[str]:
-    """The words of a line, separated by ``separator``, or by semicolons, tabs, commas or spaces, and
-    in quotes or not; a comma inside a number becomes its decimal point. [] for a blank line."""
+    """The words of a line, separated by ``separator``, or by semicolons, tabs, commas or spaces,
+    and in quotes or not; a comma inside a number becomes its decimal point. [] for a blank line."""
     line = line.strip(" \t\r\n").rstrip(",;")
     bare = re.sub('"[^"]*"', "", line)
     separator = separator or next((s for s in ";\t," if s in bare), " ")
