@@ -97,7 +97,7 @@ def test_track(benchmark, monkeypatch, capsys):
     for result in (one, three):
         assert result["tracker"] == "SiamRPN" and result["threads"] == {"opencv": 1, "torch": 1}
         assert result["parameters"] > 10_000 and result["weights_mb"] is None
-        assert list(result["share"]) == ["crop", "network", "decode"]
+        assert list(result["share"]) == ["crop", "network", "online", "decode"]
         assert all(v > 0 for v in result["share"].values())
         assert sum(result["share"].values()) == pytest.approx(1, abs=0.002)
     for result in (one, three, mil):

@@ -15,6 +15,7 @@ from sot.data.datasets.synthetic import SyntheticFrames
 from sot.modeling import SiameseNetwork, SiameseRPN
 from sot.modeling.meta_arch import siamfc
 from sot.tracking import SiameseTracker, build_siamese_tracker
+from sot.tracking.online import OnlineLearner
 from sot.tracking.opencv import OpenCVTracker, make_opencv_tracker
 
 from .timing import seconds_of, timed
@@ -23,10 +24,12 @@ CLIP_SIZE = (480, 640)  # of the made clip
 # What is not listed is decoding: from the network's outputs to boxes, and the choice among them.
 PARTS = (
     ("crop", SubwindowTransform, "apply_image"),
-    ("crop", SiameseTracker, "_tensor"),
+    ("crop", SiameseTracker, "_load"),
     ("network", SiameseNetwork, "features"),
     ("network", SiameseRPN, "predict"),
     ("network", siamfc, "xcorr"),
+    ("online", OnlineLearner, "respond"),
+    ("online", OnlineLearner, "learn"),
 )
 
 
@@ -102,7 +105,7 @@ def describe(seconds: np.ndarray) -> dict:
 def shares(step, start, images) -> dict:
     """Of the time of the steps, by part; in a pass of its own, as looking at the clock takes time,
     and on a GPU waiting for it."""
-    spent, state = {"crop": 0.0, "network": 0.0}, start()
+    spent, state = dict.fromkeys((part for part, *_ in PARTS), 0.0), start()
     with timed(PARTS, spent, _clock):
         total = follow(step, state, images).sum()
     spent["decode"] = total - sum(spent.values())
