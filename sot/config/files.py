@@ -169,7 +169,9 @@ def _set(cfg: CN, key: str, value, source) -> None:
     elif isinstance(default, (list, tuple)) and isinstance(new, (list, tuple)):
         new = type(default)(new)
     if default is not None and new is not None and type(new) is not type(default):
-        _refuse(source, f"{key} must be {KINDS[type(default)]}, as {default!r}, it is {value!r}")
+        hint = "; one entry needs a comma, as ('NAME',)" if isinstance(default, tuple) else ""
+        wanted = f"{KINDS[type(default)]}, as {default!r}"
+        _refuse(source, f"{key} must be {wanted}, it is {value!r}{hint}")
     if isinstance(new, str) and new.startswith("~"):
         new = os.path.expanduser(new)
     setattr(node, name, new)

@@ -77,7 +77,7 @@ def test_bytes_that_are_no_text_are_named(tmp_path):
         ("MODEL: {BACKBONE: {NAME: {A: 1}}}", "no key MODEL.BACKBONE.NAME.A"),
         ("MODEL: 5", "MODEL is a section: give a value to one of its keys, "),
         ("OUTPUT_DIR: ~", "OUTPUT_DIR is empty"),
-        ("DATASETS: {TRAIN: vot2018}", r"DATASETS.TRAIN must be a list, as \(\), it is 'vot2018'"),
+        ("DATASETS: {TRAIN: vot2018}", r"TRAIN must be a list, as \(\), it is 'vot2018'; .*comma"),
         ("5: 6", "no key 5"),
     ],
 )
