@@ -22,7 +22,7 @@ __all__ = ["OnePass", "Restarts", "Step", "follow", "read_frames", "tracker_fing
 
 # To be raised whenever the same weights and settings give other boxes than before. Evaluations that
 # were interrupted then begin anew.
-TRACKING_VERSION = 1
+TRACKING_VERSION = 2
 
 logger = logging.getLogger(__name__)
 
