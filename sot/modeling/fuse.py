@@ -118,8 +118,8 @@ class FrozenLayers:
     weights have been loaded. Copies and pickles of this object are without it.
     """
 
-    # Images that pass at a time: nothing is kept for a backward pass, and a few images' large maps
-    # stay in the processor's cache.
+    # Images that pass at a time: nothing is kept for a backward pass, and the large maps of a few
+    # images take little memory (and as much time as those of all).
     CHUNK = 4
 
     def __init__(self):

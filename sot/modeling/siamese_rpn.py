@@ -46,7 +46,6 @@ class SiameseRPN(RPN):
             )
         weights = torch.tensor(self.box2box_transform.weights)
         self.register_buffer("delta_weights", weights, persistent=False)
-        self._anchors = {}  # by size of response and crop
 
     @classmethod
     def from_config(cls, cfg, input_shape):
@@ -89,7 +88,7 @@ class SiameseRPN(RPN):
             dict[str, Tensor]: losses; empty without ``gt_instances``.
         """
         logits, deltas = self.predict(kernels, features)
-        anchors = self.anchors(logits, crop_size)
+        anchors = self.anchor_generator(logits, crop_size)
         # (N, A, H, W) -> (N, H, W, A) -> (N, H*W*A)
         logits = [x.permute(0, 2, 3, 1).flatten(1).float() for x in logits]
         # (N, A*4, H, W) -> (N, A, 4, H, W) -> (N, H, W, A, 4) -> (N, H*W*A, 4)
@@ -104,14 +103,6 @@ class SiameseRPN(RPN):
                 losses.update(self.teacher_losses(anchors, logits, deltas, gt_instances))
         boxes, logits = self._decode(anchors, deltas), cat(logits, dim=1)
         return boxes, logits, losses
-
-    def anchors(self, responses: List[torch.Tensor], crop_size: int) -> List[Boxes]:
-        """Those of the anchor generator, made once for each size and device."""
-        key = (crop_size, responses[0].device, *(r.shape[-2:] for r in responses))
-        if key not in self._anchors:
-            with torch.inference_mode(False):  # so that training can use them later
-                self._anchors[key] = self.anchor_generator(responses, crop_size)
-        return self._anchors[key]
 
     @torch.no_grad()
     def _decode(self, anchors: List[Boxes], deltas: List[torch.Tensor]) -> torch.Tensor:

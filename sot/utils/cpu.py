@@ -1,4 +1,21 @@
-"""What the processor computes with, and how its C library hands out memory."""
+"""What the processor computes with, and how its C library hands out memory.
+
+What each piece of arithmetic for CPUs gains: processor time with it over that without it, geometric
+mean and 95 % interval over 20 turns, one thread of a Xeon with AMX that was busy with other work:
+`python tests/cpu_tricks.py`. Tracking (siamrpn_lite; siamrpn_compact), sot/modeling:
+
+    fuse_for_inference         0.72 [0.70, 0.74]   0.85 [0.84, 0.86]
+      folded norms             0.79 [0.77, 0.80]   0.88 [0.87, 0.89]
+      activations in place     0.90 [0.88, 0.91]   0.96 [0.94, 0.98]
+      joined branches          0.98 [0.97, 1.00]   0.99 [0.97, 1.00]
+      channels_last            0.99 [0.97, 1.01]   0.95 [0.93, 0.96]
+      1x1 as product           1.00 [0.97, 1.03]   0.99 [0.98, 1.01]
+    SiameseRPN._decode         0.99 [0.97, 1.01]   0.99 [0.97, 1.02]
+
+Training: FrozenLayers 0.71 [0.70, 0.72] (lite); channels_last with bfloat16 0.89 [0.88, 0.90]
+(compact); keep_freed_memory 0.95 [0.92, 0.98] (lite), 0.96 [0.94, 0.97] (compact). The last two of
+tracking gain nothing here; they stay as long as boxes must not change by their rounding.
+"""
 
 import ctypes
 from pathlib import Path
