@@ -134,10 +134,10 @@ def built(request):
 def test_tracks_three_frames(built):
     name, cfg, model = built
     tracker = build_siamese_tracker(cfg, model)
-    sizes, detect = [], tracker.model.detect
+    sizes, predict = [], tracker.model.predict
 
-    def watched(kernels, crops):
-        out = detect(kernels, crops)
+    def watched(kernels, features, crop_size):
+        out = predict(kernels, features, crop_size)
         if isinstance(out, tuple):  # boxes of all anchors, scores
             assert torch.isfinite(out[0]).all()
             sizes.append(math.isqrt(out[1].shape[1] // tracker.model.num_anchors))
@@ -145,7 +145,7 @@ def test_tracks_three_frames(built):
             sizes.append(out.shape[-1])
         return out
 
-    tracker.model.detect = watched
+    tracker.model.predict = watched
     tracker.init(frame(100, 100), (100, 100, 40, 40))
     results = [tracker.update(frame(100 + 4 * i, 100)) for i in (1, 2)]
     assert sizes[0] == RESPONSES.get(name, sizes[0]) > 1
