@@ -77,6 +77,7 @@ def test_mil_follows_a_square():
         image[40:80, x : x + 40] = np.random.default_rng(1).integers(90, 255, (40, 40, 3))
         return image
 
+    cv2.setRNGSeed(0)  # MIL samples at random, and other tests may have drawn before
     boxes = [[40 + 3 * i, 40, 40, 40] for i in range(5)]
     track = make_track("square", [frame(x) for x, *_ in boxes], boxes)
     output = OnePass(OpenCVTracker(lambda: make_opencv_tracker("MIL", {}))).run(track)
