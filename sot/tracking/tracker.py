@@ -111,14 +111,14 @@ class SiameseTracker:
         """Learn a target.
 
         Args:
-            image: (H, W, 3) uint8 BGR.
+            image: (H, W, 3) uint8 BGR; or gray (H, W), or with an alpha channel, (H, W, 4).
             box: XYXY in pixels of the image.
 
         Raises:
             ValueError: not such an image; or a box that is not finite, has no positive size, or
                 lies outside the image.
         """
-        _check_image(image)
+        image = _as_bgr(image)
         box, pad_value = check_box(box, image.shape[:2]), cv2.mean(image)[:3]
         crop = self._region(box, self.template_size).cut(image, pad_value)
         kernels = tuple(self.model.template(self._load([crop])))
@@ -137,18 +137,17 @@ class SiameseTracker:
         crops are larger, in another).
 
         Args:
-            images: the frame of all targets, (H, W, 3) uint8 BGR, or a list with one for each. If
+            images: the frame of all targets, as for :meth:`start`, or a list with one for each. If
                 it has another size than the one before, the box is scaled with it.
 
         Raises:
             ValueError: not such images, or not one for each state.
         """
         if isinstance(images, np.ndarray):
-            images = [images] * len(states)
+            images = [_as_bgr(images)] * len(states)
         if len(images) != len(states):
             raise ValueError(f"{len(images)} images for {len(states)} states")
-        for image in images:
-            _check_image(image)
+        images = [_as_bgr(image) for image in images]
         states = [s.in_frame(image.shape[:2]) for s, image in zip(states, images)]
         at_once = max(1, MAX_CROPS_IN_A_PASS // len(self.scales))
         found = list(states)
@@ -305,8 +304,17 @@ def build_siamese_tracker(cfg, model) -> SiameseTracker:
     return TRACKER_REGISTRY.get(name)(cfg, fuse_for_inference(model))
 
 
-def _check_image(image) -> None:
-    if not (isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3):
-        raise ValueError("image must be an array (H, W, 3) of uint8, BGR")
-    if image.shape[2] != 3 or 0 in image.shape:
-        raise ValueError(f"image must be (H, W, 3), got shape {image.shape}")
+def _as_bgr(image) -> np.ndarray:
+    """(H, W, 3) uint8 BGR of an image that is that, gray, or has an alpha channel.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    if not (isinstance(image, np.ndarray) and image.dtype == np.uint8):
+        raise ValueError("image must be an array (H, W, 3) of uint8, BGR, or (H, W), gray")
+    gray = image.ndim == 2 or image.ndim == 3 and image.shape[2] == 1
+    if 0 in image.shape or not (gray or image.ndim == 3 and image.shape[2] in (3, 4)):
+        raise ValueError(f"image must be (H, W, 3), or gray (H, W), got shape {image.shape}")
+    if gray:
+        return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
+    return image if image.shape[2] == 3 else cv2.cvtColor(image, cv2.COLOR_BGRA2BGR)

@@ -193,7 +193,21 @@ def test_bad_boxes(box, message):
         fake().init(IMAGE, box)
 
 
-@pytest.mark.parametrize("image", [IMAGE[..., 0], IMAGE.astype(float), IMAGE[:0], "image.jpg"])
+def test_gray_images_and_alpha_channels():
+    gray, opaque = IMAGE[..., 0], np.dstack([IMAGE, np.full((200, 300), 7, np.uint8)])
+    tracker = build_tracker("SiamRPN/siamrpn_lite.yaml", device="cpu")
+    for image, bgr in (
+        (gray, np.dstack([gray] * 3)),
+        (gray[..., None], np.dstack([gray] * 3)),
+        (opaque, IMAGE),
+    ):
+        found, expected = (
+            tracker.step(i, tracker.start(i, (100, 60, 140, 100))) for i in (image, bgr)
+        )
+        assert found.box.tolist() == expected.box.tolist() and found.score == expected.score
+
+
+@pytest.mark.parametrize("image", [IMAGE[..., :2], IMAGE.astype(float), IMAGE[:0], "image.jpg"])
 def test_bad_images(image):
     with pytest.raises(ValueError, match="image must be"):
         fake().init(image, (1, 1, 5, 5))
