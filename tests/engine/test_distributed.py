@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
@@ -44,9 +45,10 @@ def options(root, output):
 def make_trainer(root, output, *opts):
     cfg = load_config(CONFIG, [*options(root, output), *opts])
     os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
-    train_loop.cpu_has_bfloat16 = lambda: True
     torch.manual_seed(comm.get_rank())  # the main rank's weights become everybody's
-    return Trainer(cfg)
+    # as on a processor with bfloat16; put back, as some of this runs in the tests' own process
+    with mock.patch.object(train_loop, "cpu_has_bfloat16", lambda: True):
+        return Trainer(cfg)
 
 
 def first_step(root, case):
