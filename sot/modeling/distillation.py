@@ -7,13 +7,13 @@ target is there, and the box that the teacher sees there, XYXY in pixels of the 
 from typing import Dict, Tuple
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from detectron2.modeling.box_regression import Box2BoxTransform
 from detectron2.structures import Boxes
 from detectron2.structures.boxes import matched_pairwise_iou
-from detectron2.utils import comm
 from fvcore.nn import giou_loss
+
+from .joint_batch import joint_sums
 
 __all__ = ["distillation_losses", "soft_targets"]
 
@@ -71,11 +71,7 @@ def distillation_losses(
     targets, used, boxes = soft_targets(anchors, teacher)
     positive, negative = targets * used, (1 - targets) * used
     learned = targets > FOREGROUND
-    # over all ranks, whose mean gradient is then that of their joint batch
-    sums, ranks = torch.stack([positive.sum(), negative.sum(), targets[learned].sum()]), 1
-    if comm.get_world_size() > 1:
-        ranks = comm.get_world_size()
-        dist.all_reduce(sums)
+    sums, ranks = joint_sums(positive.sum(), negative.sum(), targets[learned].sum())
     positive_sum, negative_sum, learned_sum = sums.clamp(min=1) / ranks
     bce = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
     found = box2box_transform.apply_deltas(

@@ -3,7 +3,6 @@
 from typing import Dict, List, Optional, Tuple
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from detectron2.config import configurable
 from detectron2.layers import cat
@@ -11,12 +10,12 @@ from detectron2.modeling.anchor_generator import build_anchor_generator
 from detectron2.modeling.matcher import Matcher
 from detectron2.modeling.proposal_generator import PROPOSAL_GENERATOR_REGISTRY, RPN
 from detectron2.structures import Boxes, Instances
-from detectron2.utils import comm
 from detectron2.utils.events import get_event_storage
 from fvcore.nn import giou_loss, smooth_l1_loss
 
 from ..boxes import center_of, from_center, sides_of
 from .distillation import distillation_losses
+from .joint_batch import joint_sums
 
 __all__ = ["SiameseRPN"]
 
@@ -140,10 +139,7 @@ class SiameseRPN(RPN):
         logits, deltas = cat(pred_objectness_logits, dim=1), cat(pred_anchor_deltas, dim=1)
         num_images, num_pos = len(labels), pos.sum(dim=1)
 
-        # over the batches of all ranks, whose mean gradient is then that of their joint batch
-        counts, num_ranks = torch.stack([num_pos.sum(), neg.sum()]), comm.get_world_size()
-        if num_ranks > 1:
-            dist.all_reduce(counts)
+        counts, num_ranks = joint_sums(num_pos.sum(), neg.sum())
         means = [count / (num_images * num_ranks) for count in counts.tolist()]
         get_event_storage().put_scalar("rpn/num_pos_anchors", means[0])
         get_event_storage().put_scalar("rpn/num_neg_anchors", means[1])

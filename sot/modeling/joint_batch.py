@@ -1,0 +1,28 @@
+"""The joint batch of several processes."""
+
+from typing import Tuple
+
+import torch
+import torch.distributed as dist
+from detectron2.utils import comm
+
+__all__ = ["joint_sums"]
+
+
+def joint_sums(*sums: torch.Tensor) -> Tuple[torch.Tensor, int]:
+    """Add up what each process has of its share of the batch. All processes must call this.
+
+    A loss that is a process's own sum, divided by the joint sum over the number of processes, has
+    as its mean over the processes, and so in its gradient, the value of the joint batch.
+
+    Args:
+        sums: scalars of this process.
+
+    Returns:
+        Tensor: (len(sums),) the sums over all processes.
+        int: number of processes.
+    """
+    total, num_ranks = torch.stack(sums), comm.get_world_size()
+    if num_ranks > 1:
+        dist.all_reduce(total)
+    return total, num_ranks
