@@ -199,6 +199,13 @@ class TestParameters:
             if key.endswith("norm"):
                 assert isinstance(module, FrozenBatchNorm2d) == key.startswith(frozen), key
 
+    def test_only_pointwise_convolutions_learn(self):
+        net = mobilenet("MOBILENET.POINTWISE_ONLY", True, "BACKBONE.FREEZE_AT", 2)
+        for key, reached in self.gradients(net).items():
+            pointwise = "expand" in key or "project" in key
+            assert reached == (pointwise and not key.startswith("layer1.")), key
+        assert TestConfig().norms(net) == {"FrozenBatchNorm2d"}
+
     def test_layers_behind_the_last_feature_are_not_built(self):
         net = resnet(50, "RESNETS.OUT_FEATURES", ["res3"])
         assert {k.split(".")[0] for k in net.state_dict()} == {"stem", "res2", "res3"}

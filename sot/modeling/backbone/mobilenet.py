@@ -105,6 +105,7 @@ class InvertedResidualNet(Backbone):
         out_features: Sequence[str],
         norm: str = "BN",
         freeze_at: int = 0,
+        pointwise_only: bool = False,
         expand_first: bool = True,
     ):
         """
@@ -114,6 +115,7 @@ class InvertedResidualNet(Backbone):
             out_features: names of layers. Layers after the last one are not built.
             norm: a name of detectron2.layers.get_norm.
             freeze_at: number of layers, from layer0 on, that keep their weights for ever.
+            pointwise_only: whether the other layers learn their 1x1 convolutions alone.
             expand_first: whether an expansion by 1 is a convolution or nothing.
 
         Raises:
@@ -155,6 +157,11 @@ class InvertedResidualNet(Backbone):
         for name in self._frozen_names:
             layer = getattr(self, name).requires_grad_(False)
             FrozenBatchNorm2d.convert_frozen_batchnorm(layer)
+        if pointwise_only:
+            FrozenBatchNorm2d.convert_frozen_batchnorm(self)
+            for module in self.modules():
+                if isinstance(module, nn.Conv2d) and module.kernel_size != (1, 1):
+                    module.requires_grad_(False)
 
     def forward(self, x):
         """{name: (N, C, h, w)} for the out_features, from (N, 3, H, W)."""
@@ -198,6 +205,13 @@ def build_efficientnet_lite_backbone(cfg, input_shape: ShapeSpec) -> InvertedRes
 
 
 def _build(cfg, layers: Sequence[Layer], stem_channels: int, **kwargs) -> InvertedResidualNet:
-    outputs, freeze_at = cfg.MODEL.MOBILENET.OUT_FEATURES, cfg.MODEL.BACKBONE.FREEZE_AT
-    norm = cfg.MODEL.SIAMESE.NORM
-    return InvertedResidualNet(layers, stem_channels, outputs, norm, freeze_at, **kwargs)
+    mobilenet = cfg.MODEL.MOBILENET
+    return InvertedResidualNet(
+        layers,
+        stem_channels,
+        mobilenet.OUT_FEATURES,
+        cfg.MODEL.SIAMESE.NORM,
+        cfg.MODEL.BACKBONE.FREEZE_AT,
+        mobilenet.POINTWISE_ONLY,
+        **kwargs,
+    )
