@@ -1,15 +1,15 @@
 """Datasets by their names, as they stand in DATASETS.TRAIN and DATASETS.TEST.
 
 A name is registered in detectron2's `DatasetCatalog`, or says what the dataset is and where, as
-``folder:PATH``; KINDS has what can stand before the colon. Everything that is to be known about a
-dataset without reading it comes from :func:`resolve`.
+``folder:PATH``: see USAGES. Everything that is to be known about a dataset without reading it comes
+from :func:`resolve`.
 """
 
 import re
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Callable, Dict, List, Optional
+from typing import Callable, List, Optional, Tuple
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from tqdm import tqdm
@@ -22,8 +22,12 @@ from .datasets.composite_cut import CutOuts, load_cut_outs
 from .datasets.folder import folder_sources, load_folder
 from .datasets.tracks import TrackList
 
-__all__ = ["KINDS", "DatasetEntry", "get_tracks", "resolve"]
-
+# what can stand before the colon of a name
+USAGES = {
+    "folder": "folder:PATH",
+    "coco": "coco:IMAGES_DIR:ANNOTATIONS_JSON",
+    "composite": "composite:IMAGES_DIR:ANNOTATIONS_JSON[+folder:VIDEOS]",
+}
 COMPOSITE_TRACKS = (10000, 64)  # number and length where a name gives none
 MIN_CUT_OUTS = 200  # that sequences of photographs choose from, where there are as many
 
@@ -42,7 +46,6 @@ class DatasetEntry:
         pixel_origin: the number of the first pixel in its own files and those of results.
         frame_range: largest distance of the frames of a training pair.
         sources: parts that can be read one by one; None if it can only be read as a whole.
-        photographs: its objects, if it consists of photographs and that is known without reading.
     """
 
     name: str
@@ -53,7 +56,6 @@ class DatasetEntry:
     pixel_origin: int = 0
     frame_range: int = 100
     sources: Optional[Callable[[], List[Source]]] = None
-    photographs: Optional[Callable[[], Photographs]] = None
 
     def tracks(self) -> TrackList:
         """
@@ -75,8 +77,8 @@ def get_tracks(name: str) -> TrackList:
 def resolve(name: str) -> DatasetEntry:
     """
     Args:
-        name: a registered one, or one of KINDS with what follows its colon. A registered dataset
-            yields track dicts, or detectron2's dicts of photographs with annotations.
+        name: a registered one, or as in USAGES. A registered dataset yields track dicts, or
+            detectron2's dicts of photographs with annotations.
 
     Raises:
         ValueError: no such dataset; the message lists what there is.
@@ -84,17 +86,17 @@ def resolve(name: str) -> DatasetEntry:
     if name in DatasetCatalog.list():
         return _registered(name)
     kind, colon, rest = name.partition(":")
-    if colon and kind in KINDS:
-        return KINDS[kind].resolve(name, rest)
+    if colon and kind in USAGES:
+        return {"folder": _folder, "coco": _coco, "composite": _composite}[kind](name, rest)
     known = [n for n in DatasetCatalog.list() if MetadataCatalog.get(n).get("frame_range")]
-    usages = ", ".join(kind.usage for kind in KINDS.values())
     raise ValueError(
-        f"no dataset {name!r}; use a registered name ({', '.join(known)}, ...), or {usages}"
+        f"no dataset {name!r}; use a registered name ({', '.join(known)}, ...), or "
+        f"{', '.join(USAGES.values())}"
     )
 
 
 def _registered(name: str) -> DatasetEntry:
-    metadata = MetadataCatalog.get(name)
+    metadata, files = MetadataCatalog.get(name), _coco_files(name)
     about = {
         key: metadata.get(key, getattr(DatasetEntry, key))
         for key in ("protocol", "pixel_origin", "frame_range")
@@ -102,12 +104,17 @@ def _registered(name: str) -> DatasetEntry:
     if name in BUILTIN:
         about["root"] = datasets_root() / BUILTIN[name].folder
         about["sources"] = partial(builtin_sources, name)
-    load = partial(_load_registered, name)
-    if metadata.get("evaluator_type") == "coco" and metadata.get("json_file"):
-        # a large file is read once and kept as an index
-        files = metadata.image_root, metadata.json_file
-        load, about["photographs"] = partial(load_coco, *files), partial(coco_photographs, *files)
+    # a large file is read once and kept as an index
+    load = partial(load_coco, *files) if files else partial(_load_registered, name)
     return DatasetEntry(name, load, _slug(name), **about)
+
+
+def _coco_files(name: str) -> Tuple[str, ...]:
+    """Folder of images and json file of a registered set in the COCO format; () of another."""
+    metadata = MetadataCatalog.get(name)
+    if metadata.get("evaluator_type") == "coco" and metadata.get("json_file"):
+        return metadata.image_root, metadata.json_file
+    return ()
 
 
 def _load_registered(name: str) -> TrackList:
@@ -128,15 +135,9 @@ def _folder(name: str, path: str) -> DatasetEntry:
 def _coco(name: str, rest: str) -> DatasetEntry:
     images, _, annotations = rest.rpartition(":")
     if not images:
-        raise ValueError(f"dataset {name!r}: expected {KINDS['coco'].usage}")
-    files = images, annotations
-    return DatasetEntry(
-        name,
-        partial(load_coco, *files),
-        _slug(f"coco_{Path(annotations).stem}"),
-        Path(images),
-        photographs=partial(coco_photographs, *files),
-    )
+        raise ValueError(f"dataset {name!r}: expected {USAGES['coco']}")
+    load = partial(load_coco, images, annotations)
+    return DatasetEntry(name, load, _slug(f"coco_{Path(annotations).stem}"), Path(images))
 
 
 def _composite(name: str, rest: str) -> DatasetEntry:
@@ -156,11 +157,12 @@ def _composite(name: str, rest: str) -> DatasetEntry:
         )
     backgrounds, photographs, plus, other = None, *source.rpartition("+")
     # other plus signs belong to paths
-    if plus and (other.startswith(tuple(f"{k}:" for k in KINDS)) or other in DatasetCatalog.list()):
+    is_kind = re.match(f"({'|'.join(USAGES)}):", other)
+    if plus and (is_kind or other in DatasetCatalog.list()):
         source, backgrounds = photographs, resolve(other)
     if source not in DatasetCatalog.list() and ":" not in source:
         raise ValueError(
-            f"dataset {name!r}: expected {KINDS['composite'].usage} or composite:NAME of a "
+            f"dataset {name!r}: expected {USAGES['composite']} or composite:NAME of a "
             "registered set of photographs"
         )
 
@@ -178,9 +180,9 @@ def _photographs(name: str, source: str) -> Photographs:
     """Of a registered dataset, or of ``IMAGES_DIR:ANNOTATIONS_JSON``; ``name`` is for messages."""
     if source not in DatasetCatalog.list():
         return coco_photographs(*source.rsplit(":", 1))
-    entry = _registered(source)
-    if entry.photographs:
-        return entry.photographs()
+    files = _coco_files(source)
+    if files:
+        return coco_photographs(*files)
     items = DatasetCatalog.get(source)
     if not len(items) or "annotations" not in items[0]:
         raise ValueError(f"dataset {name!r}: {source} holds no photographs with annotations")
@@ -190,23 +192,3 @@ def _photographs(name: str, source: str) -> Photographs:
 def _slug(name: str) -> str:
     """Letters of a name that are safe in the name of a file."""
     return re.sub(r"[^\w.#+-]+", "_", name)
-
-
-@dataclass(frozen=True)
-class Kind:
-    """What can stand before the colon of a name.
-
-    Attributes:
-        usage: for messages.
-        resolve: makes the entry from the name and what follows the colon; raises ValueError.
-    """
-
-    usage: str
-    resolve: Callable[[str, str], DatasetEntry]
-
-
-KINDS: Dict[str, Kind] = {
-    "folder": Kind("folder:PATH", _folder),
-    "coco": Kind("coco:IMAGES_DIR:ANNOTATIONS_JSON", _coco),
-    "composite": Kind("composite:IMAGES_DIR:ANNOTATIONS_JSON[+folder:VIDEOS]", _composite),
-}

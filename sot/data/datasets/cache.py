@@ -30,7 +30,7 @@ from .tracks import TrackList
 __all__ = ["READ_ERRORS", "Source", "cache_folder", "cached_tracks", "read_each", "warn_once"]
 
 # Part of the key of every index: to be raised when its files, or what a reader yields, change.
-VERSION = 3
+VERSION = 4
 # An index that takes longer than this to make, in seconds, is kept on disk.
 KEEP_AFTER = 1.0
 READ_ERRORS = (FrameError, ValueError, OSError)

@@ -20,8 +20,9 @@ __all__ = ["Photographs", "coco_photographs", "load_coco", "registered_photograp
 
 SHOWN = 5  # of a kind, in messages
 
-# makes further fields of a photograph's track from its image and annotation
-Fields = Callable[[Dict, Dict], Dict]
+# makes further fields of a photograph's track from its annotation (in detectron2's format, the box
+# XYWH), or None to leave it out
+Fields = Callable[[Dict], Optional[Dict]]
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,7 @@ class Photographs:
     Attributes:
         name: for messages.
         files: see `Source`; () if no file tells that something has changed.
-        read: makes the tracks; takes a function that makes further fields of a track from its
-            image and annotation (in detectron2's format, the box XYWH), or None.
+        read: makes the tracks; takes Fields or None.
     """
 
     name: str
@@ -206,12 +206,13 @@ def _objects(
             if not track["visible"].all():
                 left_out.add("boxes that are absent or not positive", name)
                 continue
-            if fields:
-                track.update(fields(image, {**annotation, "bbox": box}))
+            more = fields({**annotation, "bbox": box}) if fields else {}
+            if more is None:
+                continue
         except (TypeError, ValueError, AttributeError, AssertionError) as e:
             left_out.add("annotations that cannot be read", f"{name}: {e}")
             continue
-        yield track
+        yield {**track, **more}
 
 
 def _box(annotation: Dict) -> List[float]:

@@ -9,7 +9,7 @@ from detectron2.data.datasets import load_coco_json
 
 from sot.data import get_tracks
 from sot.data.datasets.composite import CompositeFrames, Layer, annotate
-from sot.data.datasets.composite_cut import CutOuts, choose_cut_outs, cut_out_fields
+from sot.data.datasets.composite_cut import CutOuts, cut_out_fields
 from sot.data.datasets.tracks import TrackList, make_track
 from sot.data.frames import ImageFrames
 
@@ -64,8 +64,8 @@ def cut_outs(folder):
         frames = ImageFrames([str(folder / "photos" / name)])
         annotation = {"bbox": [10, 20, 30, 30], "segmentation": [SQUARE]}
         track = make_track(name, frames, [annotation["bbox"]])
-        tracks.append({**track, **cut_out_fields({}, annotation)})
-    return CutOuts(TrackList.pack(choose_cut_outs(tracks, 9, "d")))
+        tracks.append({**track, **cut_out_fields(annotation)})
+    return CutOuts(TrackList.pack(tracks))
 
 
 @pytest.fixture
@@ -253,7 +253,7 @@ class TestErrors:
         none.write_text(json.dumps({**data, "annotations": []}))
         with pytest.raises(ValueError, match="all objects are of .*green.png; another photograph"):
             get_tracks(f"composite:{folder / 'photos'}:{one}")
-        with pytest.raises(ValueError, match="none.json': none of its 0 boxes"):
+        with pytest.raises(ValueError, match="none.json': none of its objects"):
             get_tracks(f"composite:{folder / 'photos'}:{none}")
 
     def test_videos_are_no_photographs(self):
