@@ -27,7 +27,8 @@ class Builtin:
 
     Attributes:
         reader: the module, with TREE and PIXEL_ORIGIN.
-        sources: its function (root, split) -> sources.
+        sources: its function (root, split) -> sources; FileNotFoundError if what tells the names
+            of the sequences is missing.
         folder: under DETECTRON2_DATASETS.
         split: for ``sources``.
         frame_range: largest distance of the frames of a training pair, as published trackers

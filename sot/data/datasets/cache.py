@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Dict, Iterable, Iterator, List, Optional, Tuple
+from typing import Callable, Dict, Iterable, Iterator, List, Optional, Tuple, Union
 
 import numpy as np
 from detectron2.utils.logger import log_first_n
@@ -47,7 +47,7 @@ class Source:
     """
 
     name: str
-    files: Tuple[str, ...]
+    files: Tuple[Union[str, Path], ...]
     read: Callable[[], Iterable[Dict]]
 
 
@@ -111,7 +111,7 @@ def cache_folder() -> Path:
 
 def _key(name: str, sources: List[Source], strict: bool) -> Tuple[str, str]:
     """What tells apart datasets, and the states of one: a prefix and the rest of a file name."""
-    files = [file for source in sources for file in source.files]
+    files = [str(file) for source in sources for file in source.files]
     stamps = []
     for file in files:
         stat = os.stat(file) if os.path.exists(file) else None

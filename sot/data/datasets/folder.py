@@ -49,9 +49,8 @@ def folder_sources(root: Path) -> List[Source]:
         truth = _truth_file(folder)
         if truth:
             # a frame that comes or goes changes the time stamp of its folder
-            files = [truth, folder, *(p for p in [folder / "img"] if p.is_dir())]
-            read = partial(_read_sequence, folder, truth)
-            sources.append(Source(folder.name, tuple(map(str, files)), read))
+            files = (truth, folder, *folder.glob("img/"))
+            sources.append(Source(folder.name, files, partial(_read_sequence, folder, truth)))
     if not sources:
         raise FileNotFoundError(
             f"no sequence in {root}: expected {root}/NAME/groundtruth_rect.txt beside img/*.jpg "

@@ -44,29 +44,16 @@ LABELS = ("absence", "cover", "cut_by_image")
 
 
 def got10k_sources(root: Path, split: str) -> List[Source]:
+    """Of "train", "val" or "test". Tracks of the first two have the fields ``cover`` ((T,) int8, 0
+    to 8) and ``cut_by_image`` ((T,) bool). The 17 training sequences with wrong boxes are left out.
     """
-    Tracks of train and val have the fields ``cover`` ((T,) int8, 0 to 8) and ``cut_by_image``
-    ((T,) bool). The 17 training sequences with wrong boxes are left out.
-
-    Args:
-        root: see TREE.
-        split: "train", "val" or "test".
-
-    Raises:
-        FileNotFoundError: no list of sequences.
-    """
-    folder = root / split
-    return [
-        _source(folder / name, split != "test")
-        for name in read_names(folder / "list.txt")
-        if name not in WRONG
-    ]
-
-
-def _source(folder: Path, labelled: bool) -> Source:
-    names = ["groundtruth.txt", *(f"{label}.label" for label in LABELS if labelled)]
-    files = (*(str(folder / name) for name in names), str(folder))
-    return Source(folder.name, files, partial(_read, folder, labelled))
+    sources, labels = [], LABELS if split != "test" else ()
+    for name in read_names(root / split / "list.txt"):
+        if name not in WRONG:
+            folder = root / split / name
+            files = folder / "groundtruth.txt", *(folder / f"{k}.label" for k in labels), folder
+            sources.append(Source(name, files, partial(_read, folder, split != "test")))
+    return sources
 
 
 def _read(folder: Path, labelled: bool) -> List[Dict]:

@@ -43,37 +43,21 @@ DET_FOLDERS = {
     "val": ["DET/val"],
 }
 
-_FIELD = re.compile(
-    rb"<(trackid|xmin|ymin|xmax|ymax|occluded|generated)>\s*([-+.\d]+)\s*</", re.ASCII
-)
+_FIELD = re.compile(rb"<(trackid|xmin|ymin|xmax|ymax|occluded|generated)>\s*([-+.\d]+)\s*</")
 
 
 def vid_sources(root: Path, split: str) -> List[Source]:
-    """Snippets of VID; each object is a track over the whole snippet.
+    """Snippets of VID, "train" (3862) or "val" (555); each object is a track over the whole one.
 
     Tracks have two more fields, (T,) bool: ``occluded``, in part, and ``generated``, the box was
     interpolated between drawn ones. Published trackers train on either.
-
-    Args:
-        root: see TREE.
-        split: "train" (3862 snippets) or "val" (555).
-
-    Raises:
-        FileNotFoundError: the folders are missing.
     """
     return _sources(root, VID_FOLDERS[split], _read_snippet)
 
 
 def det_sources(root: Path, split: str) -> List[Source]:
-    """Folders of photographs of DET; each object is a track of one frame.
-
-    Args:
-        root: see TREE.
-        split: "train" (those with boxes, not ILSVRC2013_train_extra*) or "val".
-
-    Raises:
-        FileNotFoundError: the folders are missing.
-    """
+    """Folders of photographs of DET, "train" (those with boxes, not ILSVRC2013_train_extra*) or
+    "val"; each object is a track of one frame."""
     return _sources(root, DET_FOLDERS[split], _read_photographs)
 
 
@@ -109,16 +93,11 @@ def _read_snippet(annotations: str, images: str) -> List[Dict]:
         for row in _read_objects(os.path.join(annotations, f"{name}.xml"), with_track=True):
             table = tables.setdefault(int(row[0]), np.full((len(names), 6), np.nan))
             table[t] = row[1:]
-    return [
-        make_track(
-            f"{snippet}#{track}",
-            frames,
-            table[:, :4],
-            occluded=table[:, 4] == 1,
-            generated=table[:, 5] == 1,
-        )
-        for track, table in sorted(tables.items())
-    ]
+    tracks = []
+    for number, table in sorted(tables.items()):
+        flags = {"occluded": table[:, 4] == 1, "generated": table[:, 5] == 1}
+        tracks.append(make_track(f"{snippet}#{number}", frames, table[:, :4], **flags))
+    return tracks
 
 
 def _read_photographs(annotations: str, images: str) -> Iterator[Dict]:
@@ -134,12 +113,8 @@ def _read_objects(path: str, with_track: bool = False) -> List[List[float]]:
     """Objects of an annotation file: x, y, w, h, or track, x, y, w, h, occluded, generated.
 
     An XML parser takes five times as long; VID alone has 1.3 million of these files.
-
-    Raises:
-        ValueError: not such a file, or not all of it; the message names it.
     """
-    with open(path, "rb") as file:
-        text = file.read()
+    text = Path(path).read_bytes()
     if not text.rstrip().endswith(b"</annotation>"):
         raise ValueError(f"{path} is no annotation of ILSVRC, or cut off")
     rows = []

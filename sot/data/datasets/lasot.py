@@ -32,34 +32,23 @@ PIXEL_ORIGIN = 1
 LISTS = {"train": "training_set.txt", "test": "testing_set.txt"}
 
 NUM_PER_CATEGORY = 20
-# Protocol II: the numbers of the four test sequences of each category; the others are for training
-TEST_SET = official_list("lasot_test")
 
 
 def official_names(split: str) -> List[str]:
-    """The sequences of "train" (1,120) or "test" (280)."""
+    """The sequences of "train" (1,120) or "test" (280). Protocol II: the list has the numbers of
+    the four test sequences of each category; the others are for training."""
     names = []
-    for line in TEST_SET.split(","):
-        category, *numbers = line.split()
-        held_out = {int(n) for n in numbers}
+    for line in official_list("lasot_test").split(","):
+        category, *held_out = line.split()
         for i in range(1, NUM_PER_CATEGORY + 1):
-            if (i in held_out) == (split == "test"):
+            if (str(i) in held_out) == (split == "test"):
                 names.append(f"{category}-{i}")
     return names
 
 
 def lasot_sources(root: Path, split: str) -> List[Source]:
-    """
-    Frames in which the target is fully occluded or out of view are invisible; their boxes are
-    kept, but mean little.
-
-    Args:
-        root: see TREE.
-        split: "train" or "test".
-
-    Raises:
-        FileNotFoundError: none of the sequences is there.
-    """
+    """Of "train" or "test". Frames in which the target is fully occluded or out of view are
+    invisible; their boxes are kept, but mean little."""
     listing = root / LISTS[split]
     names = read_names(listing) if listing.is_file() else official_names(split)
     folders = [_folder(root, name) for name in names]
@@ -68,18 +57,17 @@ def lasot_sources(root: Path, split: str) -> List[Source]:
             f"none of the {len(names)} sequences of LaSOT {split} is in {root}: "
             f"expected {root}/airplane/airplane-1/img, and so on"
         )
-    return [_source(folder) for folder in folders]
+    names = ("groundtruth.txt", "full_occlusion.txt", "out_of_view.txt", "img")
+    return [
+        Source(folder.name, tuple(folder / n for n in names), partial(_read, folder))
+        for folder in folders
+    ]
 
 
 def _folder(root: Path, name: str) -> Path:
     # LaSOTTesting.zip is flat; the zip files of categories, and of the whole, are not
     flat = root / name
     return flat if flat.is_dir() else root / name.rpartition("-")[0] / name
-
-
-def _source(folder: Path) -> Source:
-    names = ("groundtruth.txt", "full_occlusion.txt", "out_of_view.txt", "img")
-    return Source(folder.name, tuple(str(folder / n) for n in names), partial(_read, folder))
 
 
 def _read(folder: Path) -> List[Dict]:

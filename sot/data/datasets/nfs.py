@@ -34,16 +34,12 @@ SEQUENCES = official_list("nfs").split()
 
 
 def nfs_sources(root: Path, split: str) -> List[Source]:
-    """
-    Args:
-        root: see TREE.
-        split: frames per second, "30" or "240".
-    """
+    """With "30" or "240" frames per second."""
     sources = []
     for name in SEQUENCES:
         truth, images = root / name / split / f"{name}.txt", root / name / split / name
         read = partial(_read_sequence, name, truth, images, ANNOTATED_FPS // int(split))
-        sources.append(Source(name, (str(truth), str(images)), read))
+        sources.append(Source(name, (truth, images), read))
     return sources
 
 
@@ -54,8 +50,7 @@ def _read_sequence(name: str, truth: Path, folder: Path, step: int) -> List[Dict
     files = list_images(folder)
     # some videos end one frame before or after their annotation
     if abs(len(files) - len(table)) == 1:
-        count = min(len(files), len(table))
-        files, table = files[:count], table[:count]
+        files, table = files[: len(table)], table[: len(files)]
     # the frame numbers in the table are no use: some files count from 0 and some from 1
     boxes, lost = table[:, 1:5], table[:, 6] > 0
     boxes[:, 2:] -= boxes[:, :2]
@@ -64,14 +59,9 @@ def _read_sequence(name: str, truth: Path, folder: Path, step: int) -> List[Dict
 
 def read_vatic(path: Path) -> np.ndarray:
     """Text file in VATIC's format, ``track xmin ymin xmax ymax frame lost occluded generated
-    "label"`` a line -> (T, 9) float64, without the label.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: another line; the message gives file and line.
-    """
+    "label"`` a line -> (T, 9) float64, without the label."""
     rows = []
-    for number, line in enumerate(Path(path).read_text().splitlines(), start=1):
+    for number, line in enumerate(path.read_text().splitlines(), start=1):
         if not line.strip():
             continue
         try:

@@ -52,18 +52,14 @@ SPLITS = {"2013": OTB2013, "2015": list(OTB2015)}
 
 
 def otb_sources(root: Path, split: str) -> List[Source]:
-    """
-    Args:
-        root: see TREE.
-        split: "2013" (51 sequences) or "2015" (100).
-    """
+    """Of "2013" (51 sequences) or "2015" (100)."""
     sources = []
     for name in SPLITS[split]:
         folder, _, target = name.partition("-")
         suffix = f".{target}.txt" if target else ".txt"
         truth, images = root / folder / f"groundtruth_rect{suffix}", root / folder / "img"
         read = partial(read_range, name, truth, images, *OTB2015[name])
-        sources.append(Source(name, (str(truth), str(images)), read))
+        sources.append(Source(name, (truth, images), read))
     return sources
 
 
@@ -73,11 +69,6 @@ def read_range(name: str, truth: Path, folder: Path, first: int, last: int) -> L
     Args:
         truth: text file with boxes that count pixels from 1, for these frames or for all from
             frame 1 to ``last``.
-
-    Raises:
-        FileNotFoundError: no such file or folder.
-        FrameError: a frame is missing.
-        ValueError: another number of boxes.
     """
     boxes = read_boxes(truth)
     if not folder.is_dir():

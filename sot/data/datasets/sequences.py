@@ -16,11 +16,7 @@ def official_list(name: str) -> str:
 
 
 def read_names(path) -> List[str]:
-    """List file, one sequence name a line; blank lines and ends of line of any kind are dropped.
-
-    Raises:
-        FileNotFoundError: no such file.
-    """
+    """List file, one sequence name a line; blank lines and ends of line of any kind are dropped."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"list of sequences {path} does not exist")
@@ -29,12 +25,7 @@ def read_names(path) -> List[str]:
 
 
 def read_labels(path, length: int) -> np.ndarray:
-    """One whole number per frame, one a line or all in one line -> (length,) int8.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: another number of them, or no number; the message names the file.
-    """
+    """One whole number per frame, one a line or all in one line -> (length,) int8."""
     labels = read_table(path).ravel()
     if len(labels) != length:
         raise ValueError(f"{path}: {len(labels)} labels but {length} boxes")

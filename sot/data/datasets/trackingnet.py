@@ -1,6 +1,5 @@
 """TrackingNet (Mueller et al., ECCV 2018): 30,132 training sequences in 12 chunks, 511 for test."""
 
-import os
 from functools import partial
 from pathlib import Path
 from typing import Dict, List
@@ -43,14 +42,7 @@ CHUNKS = {
 
 
 def trackingnet_sources(root: Path, split: str) -> List[Source]:
-    """
-    Args:
-        root: see TREE.
-        split: a key of CHUNKS.
-
-    Raises:
-        FileNotFoundError: the annotations of a chunk are missing.
-    """
+    """Of a key of CHUNKS."""
     sources = []
     for chunk in (root / name for name in CHUNKS[split]):
         annotations = chunk / "anno"
@@ -59,12 +51,9 @@ def trackingnet_sources(root: Path, split: str) -> List[Source]:
                 f"annotations {annotations} do not exist; trackingnet_train_0 ... "
                 f"trackingnet_train_{NUM_CHUNKS - 1} are the datasets of single chunks"
             )
-        for file in sorted(os.listdir(annotations)):
-            name, suffix = os.path.splitext(file)
-            if suffix == ".txt":
-                files = (str(annotations / file), str(chunk / "frames" / name))
-                read = partial(_read, chunk, name, split == "test")
-                sources.append(Source(name, files, read))
+        for file in sorted(annotations.glob("*.txt")):
+            read = partial(_read, chunk, file.stem, split == "test")
+            sources.append(Source(file.stem, (file, chunk / "frames" / file.stem), read))
     return sources
 
 

@@ -25,23 +25,15 @@ data_seq/UAV123/
 PIXEL_ORIGIN = 1
 
 # Frames by number. Sequences with a number after "_" are parts of one video.
-UAV123 = parse_ranges(official_list("uav123"))
-
-UAV20L = parse_ranges(official_list("uav20l"))
-
-SPLITS = {"UAV123": UAV123, "UAV20L": UAV20L}
+SPLITS = {name: parse_ranges(official_list(name.lower())) for name in ("UAV123", "UAV20L")}
 
 
 def uav_sources(root: Path, split: str) -> List[Source]:
-    """
-    Args:
-        root: see TREE.
-        split: "UAV123" (123 sequences) or "UAV20L" (20 long ones, of the same videos).
-    """
+    """Of "UAV123" (123 sequences) or "UAV20L" (20 long ones, of the same videos)."""
     sources = []
     for name, (first, last) in SPLITS[split].items():
         truth = root / "anno" / split / f"{name}.txt"
         images = root / "data_seq" / "UAV123" / re.sub(r"_\d$", "", name)
         read = partial(read_range, name, truth, images, first, last)
-        sources.append(Source(name, (str(truth), str(images)), read))
+        sources.append(Source(name, (truth, images), read))
     return sources

@@ -6,6 +6,7 @@ from typing import Dict, List
 
 import numpy as np
 
+from ...boxes import to_xyxy
 from ..frames import ImageFrames, list_images
 from .box_files import bounding_boxes, read_table
 from .cache import Source
@@ -29,28 +30,19 @@ PIXEL_ORIGIN = 0
 
 
 def vot_sources(root: Path, split: str) -> List[Source]:
-    """
+    """Of one challenge, "shortterm" or "longterm"; ``root`` may be ``sequences/`` in a workspace of
+    the VOT toolkit.
+
     Short-term tracks have the field ``polygons``, (T, 8) float64: the corners x1, y1, ..., x4, y4
-    of the annotation, or a box XYXY and four NaN, in frame pixels; ``boxes`` are their bounding
-    boxes.
-
-    Args:
-        root: of one challenge, see TREE; ``sequences/`` in a workspace of the VOT toolkit.
-        split: "shortterm" or "longterm".
-
-    Raises:
-        FileNotFoundError: no list of sequences.
+    of the annotation, or a box XYXY and four NaN, in frame pixels; ``boxes`` are their bounds.
     """
-    return [_source(root / name, split == "shortterm") for name in read_names(root / "list.txt")]
-
-
-def _source(folder: Path, polygons: bool) -> Source:
-    color = folder / "color"
-    images = color if color.is_dir() else folder
-    truth = folder / "groundtruth.txt"
-    return Source(
-        folder.name, (str(truth), str(images)), partial(_read, folder.name, truth, images, polygons)
-    )
+    sources = []
+    for name in read_names(root / "list.txt"):
+        truth, color = root / name / "groundtruth.txt", root / name / "color"
+        images = color if color.is_dir() else root / name
+        read = partial(_read, name, truth, images, split == "shortterm")
+        sources.append(Source(name, (truth, images), read))
+    return sources
 
 
 def _read(name: str, truth: Path, images: Path, polygons: bool) -> List[Dict]:
@@ -64,5 +56,4 @@ def _corners(table: np.ndarray) -> np.ndarray:
     NaN: a box stays one, as it has other pixels than the polygon of its corners."""
     if table.shape[1] != 4:
         return table.reshape(-1, 8)
-    boxes = np.concatenate([table[:, :2], table[:, :2] + table[:, 2:]], axis=1)
-    return np.concatenate([boxes, np.full_like(boxes, np.nan)], axis=1)
+    return np.concatenate([to_xyxy(table), np.full_like(table, np.nan)], axis=1)

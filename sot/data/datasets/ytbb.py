@@ -37,24 +37,17 @@ Segment = Tuple[Tuple[str, str, str], np.ndarray, np.ndarray, np.ndarray]
 
 
 def ytbb_sources(root: Path, split: str) -> List[Source]:
-    """Each segment of a video is a track of the frames, one a second, that are on disk. Segments
-    without any, as the video is gone from YouTube, are left out and counted in the log.
-
-    Args:
-        root: see TREE.
-        split: "train" or "validation".
-
-    Raises:
-        FileNotFoundError: the table or the folder of frames is missing.
-    """
+    """Of "train" or "validation". Each segment of a video is a track of the frames, one a second,
+    that are on disk. Segments without any, as the video is gone from YouTube, are left out and
+    counted in the log."""
     folder = root / f"yt_bb_detection_{split}"
     table = folder.with_suffix(".csv")
     for path in (table, folder):
         if not path.exists():
             raise FileNotFoundError(f"there is no {path}")
-    classes = sorted(str(p) for p in folder.iterdir() if p.is_dir())
+    classes = sorted(p for p in folder.iterdir() if p.is_dir())
     read = partial(_read_segments, str(table), str(folder))
-    return [Source(folder.name, (str(table), str(folder), *classes), read)]
+    return [Source(folder.name, (table, folder, *classes), read)]
 
 
 def _read_segments(table: str, folder: str) -> Iterator[Dict]:
@@ -112,11 +105,7 @@ def _number(prefix: str, times: List[int], suffix: str):
 
 def _segments(path: str) -> Iterator[Segment]:
     """Rows of the table by class, then segment, then time: (youtube_id, class_id, object_id),
-    time in ms (T,), xmin, xmax, ymin, ymax (T, 4), present (T,) bool.
-
-    Raises:
-        ValueError: a row that is none; the message gives file and line.
-    """
+    time in ms (T,), xmin, xmax, ymin, ymax (T, 4), present (T,) bool."""
     # arrays and not lists: there are 5 million rows
     numbers, times, corners, presence = array("i"), array("i"), array("d"), array("b")
     known = {}

@@ -56,7 +56,7 @@ def test_sources_name_all_that_is_read(tmp_path):
     sources = got10k_sources(tmp_path, "train")
     assert [s.name for s in sources] == ["GOT-10k_Train_000002", "GOT-10k_Train_000001"]
     folder = tmp_path / "train" / "GOT-10k_Train_000001"
-    assert sources[1].files == (
+    assert tuple(map(str, sources[1].files)) == (
         f"{folder}/groundtruth.txt",
         f"{folder}/absence.label",
         f"{folder}/cover.label",

@@ -80,7 +80,7 @@ def test_sources_name_all_that_is_read(tmp_path):
     source = lasot_sources(tmp_path, "test")[0]
     folder = tmp_path / "airplane" / "airplane-1"
     names = ["groundtruth.txt", "full_occlusion.txt", "out_of_view.txt", "img"]
-    assert source.name == "airplane-1" and source.files == tuple(f"{folder}/{n}" for n in names)
+    assert source.name == "airplane-1" and source.files == tuple(folder / n for n in names)
 
 
 def test_frame_after_the_last_box_is_dropped_but_none_may_be_missing(tmp_path):

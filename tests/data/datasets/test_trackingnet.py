@@ -40,7 +40,7 @@ def test_sources_name_all_that_is_read(tmp_path):
     write_video(tmp_path / "TRAIN_3", "b_0", ["1,2,3,4"], 1)
     (source,) = trackingnet_sources(tmp_path, "train_3")
     chunk = tmp_path / "TRAIN_3"
-    assert source.name == "b_0" and source.files == (f"{chunk}/anno/b_0.txt", f"{chunk}/frames/b_0")
+    assert source.name == "b_0" and source.files == (chunk / "anno/b_0.txt", chunk / "frames/b_0")
 
 
 def test_chunks_of_each_split(tmp_path):

@@ -3,8 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sot.data.datasets.uav import UAV20L, UAV123, uav_sources
+from sot.data.datasets.uav import SPLITS, uav_sources
 from sot.data.frames import FrameError
+
+UAV123, UAV20L = SPLITS["UAV123"], SPLITS["UAV20L"]
 
 
 def write_video(root, name, count):

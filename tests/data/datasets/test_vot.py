@@ -55,8 +55,8 @@ def test_frames_in_color_or_right_in_the_sequence(tmp_path):
     old = write_sequence(tmp_path, "old", POLYGONS, images=".")
     cv2.imwrite(str(old / "00000002.jpg"), np.zeros((20, 30, 3), np.uint8))
     sources = vot_sources(tmp_path, "shortterm")
-    assert sources[0].files == (f"{new}/groundtruth.txt", f"{new}/color")
-    assert sources[1].files == (f"{old}/groundtruth.txt", f"{old}")
+    assert sources[0].files == (new / "groundtruth.txt", new / "color")
+    assert sources[1].files == (old / "groundtruth.txt", old)
     assert [s.name for s in sources] == ["new", "old"]
     frames = sources[1].read()[0]["frames"]
     assert len(frames) == 2 and frames[1].shape == (20, 30, 3)
