@@ -12,18 +12,6 @@ import numpy as np
 import torch
 from detectron2.structures import BoxMode
 
-__all__ = [
-    "bounding_box",
-    "center_of",
-    "check_box",
-    "find_fault",
-    "from_center",
-    "is_present",
-    "sides_of",
-    "to_xywh",
-    "to_xyxy",
-]
-
 MAX_SIDE = 1e6  # pixels; larger sides overflow in what a tracker computes from them
 
 

@@ -5,8 +5,6 @@ Everything not listed here is a detectron2 key with detectron2's meaning.
 
 from detectron2.config import CfgNode as CN
 
-__all__ = ["REMOVED_KEYS", "add_sot_config"]
-
 # Keys of earlier versions, and the values that the code has in their place.
 REMOVED_KEYS = {
     "INPUT.TEMPLATE_AUG.ROTATE": 15.0,

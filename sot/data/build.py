@@ -1,6 +1,7 @@
 """Loaders for training pairs and for test sequences."""
 
 import functools
+import itertools
 import logging
 import multiprocessing
 import os
@@ -15,14 +16,12 @@ from detectron2.data.common import DatasetFromList
 from detectron2.data.samplers import InferenceSampler
 from detectron2.structures import Instances
 from detectron2.utils import comm
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from ..utils.cpu import keep_freed_memory
 from .catalog import resolve
 from .dataset_mapper import SiameseDatasetMapper
 from .pair_dataset import PairDataset
-
-__all__ = ["PairLoader", "build_siamese_test_loader", "build_siamese_train_loader"]
 
 # A pair whose frames do not decode is replaced by the next one of the series, this many times.
 MAX_REPLACEMENTS = 100
@@ -44,19 +43,6 @@ class _MappedPairs(Dataset):
         raise RuntimeError(f"{MAX_REPLACEMENTS} pairs in a row could not be read; see the log")
 
 
-class _SeriesSampler(Sampler):
-    """start + rank, start + rank + world_size, ... without end."""
-
-    def __init__(self, start: int = 0):
-        self.start = start
-
-    def __iter__(self) -> Iterator[int]:
-        index = self.start + comm.get_rank()
-        while True:
-            yield index
-            index += comm.get_world_size()
-
-
 class PairLoader:
     """Endless iterable of training batches (lists of mapped pairs) that can start anywhere.
 
@@ -65,10 +51,7 @@ class PairLoader:
     """
 
     def __init__(self, pairs: PairDataset, mapper, total_batch_size: int, num_workers: int):
-        """
-        Raises:
-            ValueError: the batch cannot be split evenly over the ranks.
-        """
+        """ValueError if the batch cannot be split evenly over the ranks."""
         world_size = comm.get_world_size()
         if total_batch_size <= 0 or total_batch_size % world_size:
             raise ValueError(
@@ -78,7 +61,7 @@ class PairLoader:
         self.dataset = _MappedPairs(pairs, mapper)
         self.total_batch_size = total_batch_size
         self.num_workers = num_workers
-        self.sampler = _SeriesSampler()
+        self.start = 0  # number of the first pair of the first batch
 
     def wrap_mapper(self, wrap) -> None:
         """Put ``wrap(mapper)`` in place of the mapper, until the first batch was asked for."""
@@ -86,7 +69,7 @@ class PairLoader:
 
     def skip_to(self, iteration: int) -> None:
         """Make the first batch that of ``iteration``."""
-        self.sampler.start = iteration * self.total_batch_size
+        self.start = iteration * self.total_batch_size
 
     def __iter__(self) -> Iterator[List[Dict]]:
         exiting = multiprocessing.Event()
@@ -95,7 +78,7 @@ class PairLoader:
         loader = DataLoader(
             self.dataset,
             batch_size=self.total_batch_size // comm.get_world_size(),
-            sampler=self.sampler,
+            sampler=itertools.count(self.start + comm.get_rank(), comm.get_world_size()),
             num_workers=self.num_workers,
             collate_fn=_stack,
             worker_init_fn=functools.partial(_prepare_worker, exiting),
@@ -104,10 +87,6 @@ class PairLoader:
         )
         for batch in loader:
             yield _unstack(batch)
-
-
-def _as_list(batch):
-    return batch
 
 
 def _stack(items: List[Dict]) -> Dict:
@@ -168,12 +147,8 @@ def build_siamese_train_loader(cfg: CfgNode, mapper=None) -> PairLoader:
 def build_siamese_test_loader(
     cfg: CfgNode, dataset_name: str, skip: Collection[str] = ()
 ) -> DataLoader:
-    """Tracks of a dataset, one to a batch, split over the ranks without repetition.
-
-    Args:
-        cfg: config.
-        dataset_name: see `sot.data.resolve`.
-        skip: names of sequences to leave out.
+    """Tracks of a dataset but for those named in ``skip``, one to a batch, split over the ranks
+    without repetition.
 
     Raises:
         ValueError: a sequence whose first frame has no box to start from; and as of
@@ -190,5 +165,5 @@ def build_siamese_test_loader(
         DatasetFromList(tracks, copy=False, serialize=False),
         sampler=InferenceSampler(len(tracks)) if tracks else None,  # it refuses an empty set
         batch_size=1,
-        collate_fn=_as_list,
+        collate_fn=list,
     )

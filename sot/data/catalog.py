@@ -34,27 +34,16 @@ MIN_CUT_OUTS = 200  # that sequences of photographs choose from, where there are
 
 @dataclass(frozen=True)
 class DatasetEntry:
-    """What a name stands for.
-
-    Attributes:
-        name: of the dataset.
-        load: reads its tracks; raises ValueError or OSError.
-        slug: of folders and files with its results.
-        root: folder that holds it, None where it is not known.
-        protocol: by which results on it are scored, a name of sot.evaluation.protocols.PROTOCOLS;
-            "" if it asks for none.
-        pixel_origin: the number of the first pixel in its own files and those of results.
-        frame_range: largest distance of the frames of a training pair.
-        sources: parts that can be read one by one; None if it can only be read as a whole.
-    """
+    """What a name stands for."""
 
     name: str
     load: Callable[[], TrackList]
-    slug: str
-    root: Optional[Path] = None
-    protocol: str = ""
-    pixel_origin: int = 0
-    frame_range: int = 100
+    slug: str  # of folders and files with its results
+    root: Optional[Path] = None  # folder that holds it, if that is known
+    protocol: str = ""  # by which results on it are scored, one of sot.evaluation.protocols, or ""
+    pixel_origin: int = 0  # number of the first pixel in its own files and those of results
+    frame_range: int = 100  # largest distance of the frames of a training pair
+    # parts that can be read one by one; None if it can only be read as a whole
     sources: Optional[Callable[[], List[Source]]] = None
 
     def tracks(self) -> TrackList:
@@ -97,10 +86,8 @@ def resolve(name: str) -> DatasetEntry:
 
 def _registered(name: str) -> DatasetEntry:
     metadata, files = MetadataCatalog.get(name), _coco_files(name)
-    about = {
-        key: metadata.get(key, getattr(DatasetEntry, key))
-        for key in ("protocol", "pixel_origin", "frame_range")
-    }
+    known = ("protocol", "pixel_origin", "frame_range")
+    about = {key: metadata.get(key) for key in known if metadata.get(key) is not None}
     if name in BUILTIN:
         about["root"] = datasets_root() / BUILTIN[name].folder
         about["sources"] = partial(builtin_sources, name)
@@ -126,10 +113,8 @@ def _load_registered(name: str) -> TrackList:
 
 def _folder(name: str, path: str) -> DatasetEntry:
     root = Path(path).resolve()
-    sources = partial(folder_sources, root)
-    return DatasetEntry(
-        name, partial(load_folder, root), _slug(f"folder_{root.name}"), root, sources=sources
-    )
+    load, sources = partial(load_folder, root), partial(folder_sources, root)
+    return DatasetEntry(name, load, _slug(f"folder_{root.name}"), root, sources=sources)
 
 
 def _coco(name: str, rest: str) -> DatasetEntry:
@@ -141,13 +126,10 @@ def _coco(name: str, rest: str) -> DatasetEntry:
 
 
 def _composite(name: str, rest: str) -> DatasetEntry:
-    """Sequences of cut-outs over real backgrounds (see `datasets.composite`), N of T frames.
-
-    Args:
-        rest: ``[NxT:]PHOTOGRAPHS[+BACKGROUNDS]``. The objects are cut from PHOTOGRAPHS,
-            ``[coco:]IMAGES_DIR:ANNOTATIONS_JSON`` or the name of a registered dataset. BACKGROUNDS
-            is a name as of :func:`resolve`; the other photographs if not given.
-    """
+    """Sequences of cut-outs over real backgrounds (see `datasets.composite`), N of T frames:
+    ``[NxT:]PHOTOGRAPHS[+BACKGROUNDS]``. The objects are cut from PHOTOGRAPHS,
+    ``[coco:]IMAGES_DIR:ANNOTATIONS_JSON`` or the name of a registered dataset. BACKGROUNDS is a
+    name as of :func:`resolve`; the other photographs if not given."""
     *counts, source = re.fullmatch(r"(?:(\d+)x(\d+):)?(?:coco:)?(.*)", rest, re.DOTALL).groups()
     number, length = (int(v or default) for v, default in zip(counts, COMPOSITE_TRACKS))
     if not number or not length:

@@ -8,16 +8,6 @@ import cv2
 import numpy as np
 from detectron2.data.transforms import Augmentation, ColorTransform
 
-__all__ = [
-    "ColorJitter",
-    "Compression",
-    "LowResolution",
-    "MotionBlur",
-    "Occlusion",
-    "SensorNoise",
-    "gray_transform",
-]
-
 _LUMA = np.array([0.114, 0.587, 0.299])  # ITU-R BT.601, BGR
 
 
@@ -28,13 +18,10 @@ def gray_transform() -> ColorTransform:
 
 
 class ColorJitter(Augmentation):
-    """Random brightness, contrast, saturation and white balance, as one affine map of colours."""
+    """Random brightness, contrast, saturation and white balance, as one affine map of colours: the
+    first an offset of up to +-``brightness`` * 255, the others factors of 1 +- up to these."""
 
     def __init__(self, brightness=0.15, contrast=0.25, saturation=0.4, balance=0.08):
-        """
-        Args:
-            brightness: offset in units of 255, up to this; the others are factors 1 +- up to this.
-        """
         super().__init__()
         self._init(locals())
 
@@ -52,13 +39,9 @@ class ColorJitter(Augmentation):
 
 
 class MotionBlur(Augmentation):
-    """Blur along a line of random direction."""
+    """Blur along a line of random direction, of at most ``max_length`` pixels."""
 
     def __init__(self, max_length: int = 15):
-        """
-        Args:
-            max_length: of the line, in pixels.
-        """
         super().__init__()
         self._init(locals())
 
@@ -74,13 +57,10 @@ class MotionBlur(Augmentation):
 
 
 class LowResolution(Augmentation):
-    """The detail of a smaller picture: the crop is shrunk and enlarged again."""
+    """The detail of a smaller picture: the crop is shrunk, by 1 to ``max_factor``, log-uniform, and
+    enlarged again."""
 
     def __init__(self, max_factor: float = 4.0):
-        """
-        Args:
-            max_factor: the crop is shrunk by 1 to this, log-uniform.
-        """
         super().__init__()
         self._init(locals())
 
@@ -97,13 +77,9 @@ class LowResolution(Augmentation):
 
 
 class Compression(Augmentation):
-    """The blocks of a JPEG of low quality."""
+    """The blocks of a JPEG whose quality, 0..100, is uniform between the two numbers."""
 
     def __init__(self, quality: Tuple[int, int] = (10, 60)):
-        """
-        Args:
-            quality: of the JPEG, uniform from the first to the second, 0..100.
-        """
         super().__init__()
         self._init(locals())
 
@@ -118,13 +94,10 @@ class Compression(Augmentation):
 
 
 class SensorNoise(Augmentation):
-    """Gaussian noise, the same in all channels."""
+    """Gaussian noise, the same in all channels; its standard deviation is uniform from 0 to
+    ``max_sigma``, in levels of 0..255."""
 
     def __init__(self, max_sigma: float = 15.0):
-        """
-        Args:
-            max_sigma: its standard deviation is uniform from 0 to this, in levels of 0..255.
-        """
         super().__init__()
         self._init(locals())
 
@@ -143,15 +116,11 @@ class SensorNoise(Augmentation):
 
 
 class Occlusion(Augmentation):
-    """Another part of the picture covers part of the target. The box stays that of the whole
-    target, as in the annotations of tracking sequences."""
+    """Another part of the picture covers part of the target: width and height are each uniform from
+    the first number of ``extent`` to the second, in sides of the target. The box stays that of the
+    whole target, as in the annotations of tracking sequences."""
 
     def __init__(self, extent: Tuple[float, float] = (0.2, 0.6)):
-        """
-        Args:
-            extent: width and height of what covers, each uniform from the first to the second, in
-                sides of the target.
-        """
         super().__init__()
         self._init(locals())
 

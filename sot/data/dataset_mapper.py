@@ -25,8 +25,6 @@ from .corruptions import (
 from .frames import FrameError, read_frame
 from .transforms import RandomWarp, TargetCrop
 
-__all__ = ["CropAugmentations", "SiameseDatasetMapper"]
-
 
 class CropAugmentations(NamedTuple):
     """How one of the two crops of a pair is made, in this order."""
@@ -37,11 +35,7 @@ class CropAugmentations(NamedTuple):
 
     @classmethod
     def from_config(cls, cfg, key: str, size: int) -> "CropAugmentations":
-        """
-        Args:
-            key: "TEMPLATE_AUG" or "SEARCH_AUG", a block of keys under INPUT.
-            size: side of the crop.
-        """
+        """Of side ``size``, by the keys under INPUT.``key``: "TEMPLATE_AUG" or "SEARCH_AUG"."""
         aug, context = cfg.INPUT[key], cfg.INPUT.CONTEXT_AMOUNT
         return cls(
             TargetCrop(size, cfg.INPUT.TEMPLATE_SIZE, context, aug.SHIFT, aug.SCALE),
@@ -72,11 +66,7 @@ class SiameseDatasetMapper:
         gray_prob: float = 0.0,
         flip_prob: float = 0.0,
     ):
-        """
-        Args:
-            template, search: how the two crops are made.
-            gray_prob, flip_prob: probability that both crops become gray, are mirrored.
-        """
+        """gray_prob, flip_prob: probability that both crops become gray, are mirrored."""
         self.branches = template, search
         self.gray_prob = gray_prob
         self.flip_prob = flip_prob
@@ -96,16 +86,10 @@ class SiameseDatasetMapper:
         }
 
     def __call__(self, pair: Dict) -> Optional[Dict]:
-        """
-        Args:
-            pair: item of a PairDataset.
-
-        Returns:
-            dict: ``template`` (3, 127, 127) and ``search`` (3, 255, 255) uint8 BGR tensors;
-            ``instances``: Instances with ``gt_boxes`` (1, 4), XYXY in search-crop pixels, and
-            ``gt_negative`` (1,) bool; ``name``, which frames these are. None if a frame cannot
-            be read.
-        """
+        """An item of a PairDataset -> ``template`` (3, 127, 127) and ``search`` (3, 255, 255) uint8
+        BGR tensors; ``instances``: Instances with ``gt_boxes`` (1, 4), XYXY in search-crop pixels,
+        and ``gt_negative`` (1,) bool; ``name``, which frames these are. None if a frame cannot be
+        read."""
         frames = pair["template"], pair["search"]
         with numpy_seed(pair["seed"]):
             flip = np.random.uniform() < self.flip_prob

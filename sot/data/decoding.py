@@ -17,8 +17,6 @@ import av
 import numpy as np
 from av.stream import Disposition
 
-__all__ = ["FrameError", "Picture", "Video", "bgr_image", "to_uint8"]
-
 DEFAULT_FPS = Fraction(25)  # of videos that do not tell theirs
 STREAM_TIMEOUT = 10.0  # seconds without data after which a stream counts as dead
 # these tell the length of the whole file in its head, others estimate it

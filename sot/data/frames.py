@@ -23,18 +23,6 @@ from PIL import Image
 from .decoding import FrameError, Video, bgr_image
 from .image_files import list_files, list_images, read_file, read_image
 
-__all__ = [
-    "FrameError",
-    "ImageFrames",
-    "Photograph",
-    "VideoFrames",
-    "find_frames",
-    "frame_size",
-    "list_images",
-    "read_frame",
-    "read_image",
-]
-
 VIDEO_SUFFIXES = tuple(
     ".mp4 .avi .mkv .mov .webm .m4v .mpg .mpeg .ts .mts .m2ts .wmv .asf .flv .f4v .3gp .3g2 .gif "
     ".ogv .ogg .vob .mxf .dv .divx .m2v .mpv .mjpg .mjpeg .h264 .264 .h265 .265 .hevc .y4m .ivf "

@@ -13,8 +13,6 @@ from PIL import Image
 
 from .decoding import FrameError, to_uint8
 
-__all__ = ["IMAGE_SUFFIXES", "list_files", "list_images", "natural_key", "read_file", "read_image"]
-
 IMAGE_SUFFIXES = tuple(
     ".jpg .jpeg .jpe .jfif .png .bmp .dib .webp .tif .tiff .pbm .pgm .ppm .pnm .jp2 .avif".split()
 )

@@ -7,8 +7,6 @@ from torch.utils.data import Dataset
 
 from .datasets import TrackList
 
-__all__ = ["PairDataset"]
-
 
 class PairDataset(Dataset):
     """An endless, reproducible series of pairs over one or more lists of tracks.
@@ -34,10 +32,8 @@ class PairDataset(Dataset):
             datasets: lists of track dicts (see sot.data.datasets).
             repeat_factors: length of an epoch of each dataset in multiples of its tracks;
                 () for 1 each.
-            frame_ranges: of each dataset, the largest distance between the frames of a pair; ()
-                for 100 each.
-            epoch_sizes: length of an epoch of each dataset in pairs, where not 0, in place of
-                its repeat factor.
+            frame_ranges: of each, the largest distance of the frames of a pair; () for 100 each.
+            epoch_sizes: of each, in pairs, where not 0, in place of its repeat factor.
             negative_fraction: of pairs whose search frame shows another track's object.
             seed: non-negative.
 
@@ -89,12 +85,8 @@ class PairDataset(Dataset):
         return low + int(rng.choice(np.flatnonzero(window)))
 
     def __getitem__(self, index: int) -> Dict:
-        """
-        Returns:
-            dict: ``template`` and ``search``, each with ``name``, ``frames``, ``index`` and
-            ``box`` (XYXY, frame pixels); ``negative`` (bool); ``seed`` for the mapper's own
-            draws.
-        """
+        """``template`` and ``search``, each with ``name``, ``frames``, ``index`` and ``box`` (XYXY,
+        frame pixels); ``negative`` (bool); ``seed`` for the mapper's own draws."""
         epoch, position = divmod(index, len(self))
         rng = np.random.default_rng((self.seed, 1, index))
         number = self._epoch_order(epoch)[position]
@@ -120,19 +112,13 @@ class PairDataset(Dataset):
 
 
 def _frame(track: Dict, index: int) -> Dict:
-    return {
-        "name": track["name"],
-        "frames": track["frames"],
-        "index": index,
-        "box": track["boxes"][index],
-    }
+    frame = {"name": track["name"], "frames": track["frames"]}
+    return {**frame, "index": index, "box": track["boxes"][index]}
 
 
 def _one_each(key: str, values: Sequence, count: int, default) -> list:
-    """``values``, or the default for each of ``count`` datasets if there are none.
-
-    Numbers must be positive, or non-negative where the default is 0.
-    """
+    """``values``, or the default for each of ``count`` datasets if there are none. Numbers must be
+    positive, or non-negative where the default is 0."""
     values = list(values) or [default] * count
     if len(values) != count or not all(v > 0 or v == default for v in values):
         sign = "positive" if default else "non-negative"

@@ -13,34 +13,17 @@ import numpy as np
 from detectron2.data.transforms import Augmentation
 from fvcore.transforms.transform import Transform
 
-__all__ = [
-    "RandomWarp",
-    "SubwindowTransform",
-    "TargetCrop",
-    "WarpTransform",
-    "context_side",
-    "target_rect",
-]
-
-
-def context_side(width: float, height: float, context: float) -> float:
-    """Side of the square that holds a box and its context: sqrt((w + 2p)(h + 2p)) with
-    p = context * (w + h) / 2 (SiamFC, Sec. 2.3)."""
-    pad = context * (width + height)
-    return math.sqrt((width + pad) * (height + pad))
-
 
 def target_rect(
     box: Sequence[float], crop_size: int, template_size: int, context: float
 ) -> Tuple[float, float, float, float]:
-    """Square of the frame, XYXY, whose resampling to ``crop_size`` shows the target at the scale
-    it has in the template: centred on the box, side = context side * crop_size / template_size.
-
-    Args:
-        box: XYXY in frame pixels.
-    """
+    """Square of the frame, centred on ``box`` (both XYXY), whose resampling to ``crop_size`` shows
+    the target at the scale it has in the template. That shows the box with its context, a square of
+    side sqrt((w + 2p)(h + 2p)) with p = context * (w + h) / 2 (SiamFC, Sec. 2.3)."""
     x0, y0, x1, y1 = (float(v) for v in box)
-    half = context_side(x1 - x0, y1 - y0, context) * crop_size / template_size / 2
+    pad = context * (x1 - x0 + y1 - y0)
+    context_side = math.sqrt((x1 - x0 + pad) * (y1 - y0 + pad))
+    half = context_side * crop_size / template_size / 2
     cx, cy = (x0 + x1) / 2, (y0 + y1) / 2
     return cx - half, cy - half, cx + half, cy + half
 
@@ -55,20 +38,17 @@ class SubwindowTransform(Transform):
         self,
         rect: Tuple[float, float, float, float],
         output_size: Tuple[int, int],
-        image_size: Tuple[int, int],
         pad_value: Sequence[float] = (0.0, 0.0, 0.0),
     ):
         """
         Args:
             rect: XYXY in pixels of the image.
-            output_size, image_size: (H, W) of the result and of the image.
+            output_size: (H, W) of the result.
             pad_value: colour outside the image; published trackers use the mean of the image.
         """
         super().__init__()
         if not (rect[2] > rect[0] and rect[3] > rect[1]):
-            raise ValueError(
-                f"SubwindowTransform needs a rectangle with positive sides, got {rect}"
-            )
+            raise ValueError(f"SubwindowTransform: {rect} is no rectangle with positive sides")
         self._set_attributes(locals())
 
     def _scale(self) -> np.ndarray:
@@ -76,11 +56,11 @@ class SubwindowTransform(Transform):
         x0, y0, x1, y1 = self.rect
         return np.array([self.output_size[1] / (x1 - x0), self.output_size[0] / (y1 - y0)])
 
-    def apply_image(self, img: np.ndarray, interp: int = cv2.INTER_LINEAR) -> np.ndarray:
+    def apply_image(self, img: np.ndarray) -> np.ndarray:
         """(H, W[, C]) -> output_size; pixels are averaged first where it shrinks by 2 or more."""
         origin, scale = np.array(self.rect[:2], dtype=float), self._scale()
         shrink = int(1 / scale.max())
-        if shrink >= 2 and interp == cv2.INTER_LINEAR:
+        if shrink >= 2:
             img, origin, scale = self._reduce(img, origin, scale, shrink)
         # pixel i covers [i, i + 1], so its centre is at i + 0.5 in either frame
         shift = origin + 0.5 / scale - 0.5
@@ -89,7 +69,7 @@ class SubwindowTransform(Transform):
             img,
             matrix,
             (self.output_size[1], self.output_size[0]),
-            flags=interp | cv2.WARP_INVERSE_MAP,
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_CONSTANT,
             borderValue=tuple(float(v) for v in self.pad_value),
         )
@@ -111,32 +91,17 @@ class SubwindowTransform(Transform):
         """(N, 2) points (x, y) of the image -> of the output."""
         return (np.asarray(coords, dtype=float) - self.rect[:2]) * self._scale()
 
-    def apply_segmentation(self, segmentation: np.ndarray) -> np.ndarray:
-        return self.apply_image(segmentation, interp=cv2.INTER_NEAREST)
-
-    def inverse(self) -> "SubwindowTransform":
-        """Transform from the output to the image; what the crop does not show is padded."""
-        h, w = self.image_size
-        corners = self.apply_coords(np.array([[0, 0], [w, h]], dtype=float))
-        return SubwindowTransform(
-            tuple(corners.reshape(-1)), self.image_size, self.output_size, self.pad_value
-        )
-
 
 class WarpTransform(Transform):
     """A perspective map of an image about its centre, which then is cut to a given size."""
 
     def __init__(self, matrix: np.ndarray, input_size: int, output_size: int):
-        """
-        Args:
-            matrix: (3, 3) from (x, y, 1) of the input to the output, both relative to their
-                centres, in pixels.
-            input_size, output_size: sides of the two square images.
-        """
+        """matrix: (3, 3) from (x, y, 1) of the input to the output, both relative to their centres,
+        in pixels; input_size, output_size: sides of the two square images."""
         super().__init__()
         self._set_attributes(locals())
 
-    def apply_image(self, img: np.ndarray, interp: int = cv2.INTER_LINEAR) -> np.ndarray:
+    def apply_image(self, img: np.ndarray) -> np.ndarray:
         def center(side, sign):
             # pixel i has its centre at i + 0.5
             offset = sign * (side / 2 - 0.5)
@@ -144,7 +109,7 @@ class WarpTransform(Transform):
 
         matrix = center(self.output_size, 1) @ self.matrix @ center(self.input_size, -1)
         size = (self.output_size, self.output_size)
-        return cv2.warpPerspective(img, matrix, size, flags=interp, borderMode=cv2.BORDER_REPLICATE)
+        return cv2.warpPerspective(img, matrix, size, borderMode=cv2.BORDER_REPLICATE)
 
     def apply_coords(self, coords: np.ndarray) -> np.ndarray:
         """(N, 2) points (x, y) of the input -> of the output."""
@@ -251,7 +216,7 @@ class TargetCrop(Augmentation):
         # every fourth row is enough for the mean, which takes a while
         pad = (0.0, 0.0, 0.0) if inside else cv2.mean(image[::4])[:3]
         size = size or self.size
-        return SubwindowTransform(rect, (size, size), (h, w), pad)
+        return SubwindowTransform(rect, (size, size), pad)
 
     def get_transform(self, image: np.ndarray, boxes: np.ndarray) -> SubwindowTransform:
         return self.transform_to(self.draw_rect(boxes[0]), image)

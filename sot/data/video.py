@@ -31,8 +31,6 @@ from .decoding import Video, bgr_image, to_uint8
 from .frames import find_frames
 from .image_files import IMAGE_SUFFIXES, natural_key, read_image
 
-__all__ = ["Frame", "open_source", "public_name"]
-
 logger = logging.getLogger(__name__)
 
 IMAGE_FPS = Fraction(25)  # of image folders, and of cameras that do not tell theirs

@@ -30,7 +30,7 @@ class Region(NamedTuple):
     def cut(self, image: np.ndarray, pad_value: Sequence[float]) -> np.ndarray:
         """The crop (S, S, 3), with the colour ``pad_value`` outside of the image."""
         size = (self.crop_size, self.crop_size)
-        return SubwindowTransform(self.rect, size, image.shape[:2], pad_value).apply_image(image)
+        return SubwindowTransform(self.rect, size, pad_value).apply_image(image)
 
     def size_in_crop(self, box: np.ndarray) -> np.ndarray:
         """(w, h) in crop pixels of a box XYXY in frame pixels."""

@@ -6,8 +6,6 @@ import functools
 import sys
 from typing import Callable
 
-__all__ = ["INTERRUPTED", "add_config_options", "make_parser", "one_line_errors", "print_error"]
-
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
 
 

@@ -20,8 +20,6 @@ tracking gain nothing here; they stay as long as boxes must not change by their 
 import ctypes
 from pathlib import Path
 
-__all__ = ["cpu_has_bfloat16", "keep_freed_memory"]
-
 CPU_INFO = Path("/proc/cpuinfo")
 
 # parameters of glibc's mallopt(3)

@@ -5,8 +5,6 @@ from typing import Dict, List, Tuple
 import numpy as np
 from matplotlib.figure import Figure
 
-__all__ = ["COLORS", "legend_beside", "line_style", "panel_grid"]
-
 # no green: that is the truth in pictures of boxes
 COLORS = "#d62728 #1f77b4 #ff7f0e #9467bd #17becf #8c564b #e377c2 #000000 #bcbd22 #7f7f7f".split()
 LINES = ("-", "--", ":", "-.")

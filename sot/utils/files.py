@@ -7,8 +7,6 @@ import shutil
 from pathlib import Path
 from typing import IO, Iterator
 
-__all__ = ["GrowingFile", "atomic_write", "remove_partial_files", "write_text"]
-
 PARTIAL = ".partial"
 INTACT = "what was there before is intact; make room and try again"
 

@@ -10,8 +10,6 @@ import json
 import numpy as np
 import torch
 
-__all__ = ["fingerprint"]
-
 
 def fingerprint(*parts) -> str:
     """Hexadecimal SHA-256 of values in their order.

@@ -10,8 +10,6 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-__all__ = ["FolderLock"]
-
 
 class FolderLock:
     """Keeps other runs out of a folder, in a ``with`` block: a file that the system locks, so that

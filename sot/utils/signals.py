@@ -7,8 +7,6 @@ import threading
 import time
 from typing import Callable
 
-__all__ = ["FirstSignal"]
-
 # Ctrl-C, what clusters send before they end a job, and a terminal that goes away (not on Windows)
 SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)

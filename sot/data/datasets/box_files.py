@@ -16,8 +16,6 @@ import numpy as np
 
 from ...boxes import bounding_box, is_present, to_xywh, to_xyxy
 
-__all__ = ["bounding_boxes", "read_boxes", "read_table", "read_text", "split_line"]
-
 # the names that a column may have, without signs and in small letters
 LEFT, TOP = ("x", "left", "xmin", "x0", "bbleft"), ("y", "top", "ymin", "y0", "bbtop")
 RIGHT, BOTTOM = ("right", "xmax"), ("bottom", "ymax")
@@ -34,11 +32,7 @@ NAME_THEM = (
 
 
 def read_text(path) -> str:
-    """The text of a file in UTF-8, UTF-16 or, if it is neither, Latin-1.
-
-    Raises:
-        FileNotFoundError: no such file.
-    """
+    """The text of a file in UTF-8, UTF-16 or, if it is neither, Latin-1."""
     data = Path(path).read_bytes()
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return data.decode("utf-16", errors="replace")
@@ -87,17 +81,13 @@ def _numbers(path, number: int, words: Sequence[str]) -> List[float]:
 
 
 def read_table(path, columns: Sequence = ()) -> np.ndarray:
-    """Text file with as many numbers in each line (see :func:`split_line`).
+    """Text file with as many numbers in each line (see :func:`split_line`), blank lines passed over
+    -> (T, K) float64; (0, 0) for an empty file.
 
     Args:
-        path: blank lines in it are passed over.
-        columns: the numbers of columns to accept; () accepts any.
-
-    Returns:
-        (T, K) float64; (0, 0) for an empty file.
+        columns: the numbers K to accept; () accepts any.
 
     Raises:
-        FileNotFoundError: no such file.
         ValueError: no number, or another number of them; the message gives file and line.
     """
     rows = []
@@ -136,9 +126,7 @@ def read_boxes(path, size: Optional[Tuple[int, int]] = None) -> np.ndarray:
         (T, 4) float64 x, y, w, h.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: a line that cannot be read, or columns that are not known; the message gives
-            file and line, and what to write.
+        ValueError: what cannot be read; the message gives file and line, and what to write.
     """
     lines, layout = [], None
     for number, words in enumerate(_read_lines(path), start=1):
@@ -146,9 +134,8 @@ def read_boxes(path, size: Optional[Tuple[int, int]] = None) -> np.ndarray:
         if is_comment or (not lines and words and not _is_number(words[0])):
             layout = layout or _find_layout([w.strip("#% ") for w in words if w.strip("#%")])
             if layout is None and not is_comment:
-                raise ValueError(
-                    f"{path} line {number}: {_shorten(words)} names no box; {NAME_THEM}"
-                )
+                problem = f"{_shorten(words)} names no box; {NAME_THEM}"
+                raise ValueError(f"{path} line {number}: {problem}")
         elif lines or words:
             lines.append((number, words))
     if not lines:
@@ -187,20 +174,13 @@ def _shorten(words: Sequence[str]) -> str:
 
 
 class Layout(NamedTuple):
-    """Columns of a file.
+    """Columns of a file."""
 
-    Attributes:
-        kind: "xywh", "corners", "center" or "polygon".
-        columns: those of the box.
-        fractions: the numbers are fractions of the frame.
-        frame, target: columns of its number and of the object, or None.
-    """
-
-    kind: str
-    columns: List[int]
-    fractions: bool = False
-    frame: Optional[int] = None
-    target: Optional[int] = None
+    kind: str  # "xywh", "corners", "center" or "polygon"
+    columns: List[int]  # of the box
+    fractions: bool = False  # of the frame, in place of pixels
+    frame: Optional[int] = None  # column of its number
+    target: Optional[int] = None  # column that names the object
 
 
 def _find_layout(names: Sequence[str]) -> Optional[Layout]:
@@ -215,16 +195,10 @@ def _find_layout(names: Sequence[str]) -> Optional[Layout]:
 
     # x1 is the right one beside x0, and the left one beside x2
     k, m = (0, 1) if "x0" in at else (1, 2)
-    left, top, right, bottom = (
-        (f"x{k}", *LEFT),
-        (f"y{k}", *TOP),
-        (f"x{m}", *RIGHT),
-        (f"y{m}", *BOTTOM),
-    )
     kinds = {
         "polygon": find(*((name,) for name in POLYGON)),
         "center": find(CENTER_X, CENTER_Y, WIDTH, HEIGHT),
-        "corners": find(left, top, right, bottom),
+        "corners": find((f"x{k}", *LEFT), (f"y{k}", *TOP), (f"x{m}", *RIGHT), (f"y{m}", *BOTTOM)),
         "xywh": find(LEFT, TOP, WIDTH, HEIGHT),
     }
     for kind, columns in kinds.items():
@@ -257,10 +231,8 @@ def _read_columns(path, lines, layout: Layout, named: bool) -> np.ndarray:
         if words and len(words) != width and (not named or len(words) <= last):
             problem = f"expected {width} columns as before but found {_shorten(words)}"
             raise ValueError(f"{path} line {number}: {problem}")
-        cells = (
-            [words[i] or "nan" for i in layout.columns] if words else ["nan"] * len(layout.columns)
-        )
-        rows.append(_numbers(path, number, cells))
+        cells = [words[i] if words else "" for i in layout.columns]
+        rows.append(_numbers(path, number, [cell or "nan" for cell in cells]))
         if words and layout.target is not None:
             targets.add(words[layout.target])
     if len(targets) > 1:

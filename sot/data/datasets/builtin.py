@@ -18,8 +18,6 @@ from . import got10k, ilsvrc, lasot, nfs, otb, trackingnet, uav, vot, ytbb
 from .cache import Source, cached_tracks
 from .tracks import TrackList
 
-__all__ = ["BUILTIN", "Builtin", "builtin_sources", "datasets_root", "register_builtin"]
-
 
 @dataclass(frozen=True)
 class Builtin:

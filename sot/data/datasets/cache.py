@@ -27,8 +27,6 @@ from ...utils.fingerprint import fingerprint
 from ..frames import FrameError, VideoFrames
 from .tracks import TrackList
 
-__all__ = ["READ_ERRORS", "Source", "cache_folder", "cached_tracks", "read_each", "warn_once"]
-
 # Part of the key of every index: to be raised when its files, or what a reader yields, change.
 VERSION = 4
 # An index that takes longer than this to make, in seconds, is kept on disk.
@@ -38,34 +36,23 @@ READ_ERRORS = (FrameError, ValueError, OSError)
 
 @dataclass(frozen=True)
 class Source:
-    """What one or more tracks are read from.
+    """What one or more tracks are read from."""
 
-    Attributes:
-        name: for messages.
-        files: files and folders whose time stamp or size tells that something has changed.
-        read: makes the track dicts; raises one of READ_ERRORS with a message that names the file.
-    """
-
-    name: str
-    files: Tuple[Union[str, Path], ...]
+    name: str  # for messages
+    files: Tuple[Union[str, Path], ...]  # whose time stamps or sizes tell that something changed
+    # makes the track dicts, or raises one of READ_ERRORS with a message that names the file
     read: Callable[[], Iterable[Dict]]
 
 
 def cached_tracks(name: str, sources: Iterable[Source], strict: bool) -> TrackList:
-    """The tracks of all sources, in order.
+    """The tracks of all sources of a dataset, in order.
 
     What takes long to read is kept in :func:`cache_folder` until a file of a source, or VERSION,
     changes: frames that are image files or videos. Where nothing can be kept there, that is logged
     and the sources are read each time.
 
-    Args:
-        name: of the dataset.
-        sources: see Source.
-        strict: a source that cannot be read is an error; otherwise it is left out, counted and
-            named in the log.
-
-    Raises:
-        one of READ_ERRORS: if strict, that of the first source that cannot be read.
+    A source that cannot be read raises one of READ_ERRORS if ``strict``; otherwise it is left out,
+    counted and named in the log.
     """
     sources, left_out, tracks = list(sources), [], None
     with ExitStack() as stack:
@@ -93,12 +80,8 @@ def cached_tracks(name: str, sources: Iterable[Source], strict: bool) -> TrackLi
 
 def cache_folder() -> Path:
     """The user's own folder for what can be made anew: sot/ in ``$XDG_CACHE_HOME``, by default
-    ~/.cache. It is made if it is missing; nobody else may enter it.
-
-    Raises:
-        OSError: it cannot be made, or belongs to somebody else.
-        RuntimeError: the user has no home.
-    """
+    ~/.cache, which nobody else may enter. OSError if it cannot be made or is somebody else's,
+    RuntimeError if the user has no home."""
     folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "sot"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     stat = folder.stat()

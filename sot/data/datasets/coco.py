@@ -16,8 +16,6 @@ from .builtin import where_to_put
 from .cache import Source, cached_tracks, warn_once
 from .tracks import TrackList, make_track
 
-__all__ = ["Photographs", "coco_photographs", "load_coco", "registered_photographs"]
-
 SHOWN = 5  # of a kind, in messages
 
 # makes further fields of a photograph's track from its annotation (in detectron2's format, the box
@@ -27,17 +25,11 @@ Fields = Callable[[Dict], Optional[Dict]]
 
 @dataclass(frozen=True)
 class Photographs:
-    """Objects of photographs, each a track of one frame.
+    """Objects of photographs, each a track of one frame."""
 
-    Attributes:
-        name: for messages.
-        files: see `Source`; () if no file tells that something has changed.
-        read: makes the tracks; takes Fields or None.
-    """
-
-    name: str
-    files: Tuple[str, ...]
-    read: Callable[[Optional[Fields]], List[Dict]]
+    name: str  # for messages
+    files: Tuple[str, ...]  # see `Source`; () if no file tells that something has changed
+    read: Callable[[Optional[Fields]], List[Dict]]  # makes the tracks
 
 
 class LeftOut:
@@ -160,11 +152,7 @@ def _path_in(root: str, name: str) -> str:
 
 def _find_images(images: Iterable[Dict], root: str, source: str) -> None:
     """Turn ``path`` into one that is there, where it is written as in Windows; name the images that
-    are missing.
-
-    Raises:
-        FileNotFoundError: all are.
-    """
+    are missing. FileNotFoundError if all are."""
     listed, images, missing = {}, list(images), []
 
     def is_there(path: str) -> bool:

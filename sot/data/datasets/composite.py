@@ -18,8 +18,6 @@ from ..frames import read_frame
 from ..transforms import SubwindowTransform
 from .composite_cut import CutOuts, fill_outline, premultiply
 
-__all__ = ["CompositeFrames", "Layer", "annotate", "composite_tracks"]
-
 SIZES = [(240, 320), (240, 426), (270, 360), (270, 480), (320, 240)]  # of frames over photographs
 SHORT_SIDE = 240  # pixels; backgrounds that are at least twice as large are read smaller
 TARGET_SIZE = (0.05, 0.35)  # root of its box's area, in short sides of the frame
@@ -78,13 +76,9 @@ def _roam(rng, length: int, size: Tuple[int, int]) -> np.ndarray:
 
 
 def _pose(rng, center: np.ndarray, sides: np.ndarray, root: np.ndarray, turn: float) -> np.ndarray:
-    """(T, 2, 3) about the centres (T, 2), mirrored or not, with gradual changes of the shape.
-
-    Args:
-        sides: (2,) width and height, whose ratio counts.
-        root: (T,) root of the area, pixels.
-        turn: largest angle, radians.
-    """
+    """(T, 2, 3) about the centres (T, 2), mirrored or not, with gradual changes of the shape: in
+    the ratio of the ``sides`` (2,), with a ``root`` (T,) of the area in pixels, turned by up to
+    ``turn`` radians."""
     stretch, angle = (_drift(rng, len(center), 2) * (0.15, turn)).T
     stretch = np.exp(np.stack([stretch, -stretch], axis=1))
     half = root[:, None] / 2 * stretch * sides / np.sqrt(sides.prod())
@@ -189,12 +183,10 @@ class CompositeFrames:
     ):
         """
         Args:
-            cut_outs: the objects to draw from.
-            target: number of the one that is tracked.
+            target: number of the cut-out that is tracked.
             background: frames (see sot.data.frames): a video, to and fro where it is too short, or
                 one photograph, of which a part is shown that moves slowly.
             seed: non-negative; each is another sequence.
-            length: number of frames.
             size: (height, width) of the frames.
             reduction: of a video, how much smaller its frames are read (see read_frame).
         """
@@ -211,6 +203,10 @@ class CompositeFrames:
         """Boxes and visibility of the target, see :func:`annotate`."""
         layers, place = _arrange(self)
         return annotate(layers[place], layers[place + 1 :], self.size)
+
+    def track(self, name: str) -> Dict:
+        boxes, visible = self.annotation()
+        return {"name": name, "frames": self, "boxes": boxes, "visible": visible}
 
     def __getitem__(self, i: int) -> np.ndarray:
         """uint8 (H, W, 3) BGR. Raises IndexError beyond the last frame, FrameError if a photograph
@@ -242,7 +238,7 @@ class CompositeFrames:
         half = size / 2 * min(limits / size) * (0.8 + 0.15 * _drift(rng, self.length)[i])
         center = half + (limits - 2 * half) * (0.5 + 0.5 * _drift(rng, self.length, 2)[i])
         rect = np.concatenate([center - half, center + half])
-        return SubwindowTransform(rect, self.size, image.shape[:2]).apply_image(image)
+        return SubwindowTransform(rect, self.size).apply_image(image)
 
 
 @lru_cache(maxsize=4)
@@ -304,16 +300,9 @@ def _relight(sprite: np.ndarray, layer: Layer, light: np.ndarray, at: np.ndarray
 def composite_tracks(
     cut_outs: CutOuts, backgrounds: Sequence[Dict], count: int, length: int, name: str
 ) -> Iterator[Dict]:
-    """As many tracks of ``length`` frames, each with another target until all had their turn.
-
-    Args:
-        backgrounds: tracks, whose frames are used in turn, too.
-        name: of the dataset, for messages.
-
-    Raises:
-        ValueError: an object has no other background than its own photograph.
-        FrameError: the first frame of a video cannot be read.
-    """
+    """As many tracks of ``length`` frames, each with another target, and over the frames of another
+    of the tracks ``backgrounds``, until all had their turn. ValueError, with the ``name`` of the
+    dataset, if an object has no other background than its own photograph."""
     rng = np.random.default_rng(0)
     targets, places = rng.permutation(len(cut_outs)), rng.permutation(len(backgrounds))
     first_names = [track["frames"].name(0) for track in backgrounds]
@@ -341,6 +330,4 @@ def composite_tracks(
         frames, size, reduction = background(place)
         size = size or SIZES[rng.integers(len(SIZES))]
         frames = CompositeFrames(cut_outs, target, frames, seed, length, size, reduction)
-        boxes, visible = frames.annotation()
-        fields = {"frames": frames, "boxes": boxes, "visible": visible}
-        yield {"name": f"composite_{seed:05d}", **fields}
+        yield frames.track(f"composite_{seed:05d}")

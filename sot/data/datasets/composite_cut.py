@@ -117,7 +117,7 @@ class CutOuts:
         image, reduction = read_frame(track["frames"], 0, limit)
         width, height = np.rint(sides / limit).astype(int)
         rect = track["boxes"][0] / reduction
-        crop = SubwindowTransform(rect, (height, width), image.shape[:2])
+        crop = SubwindowTransform(rect, (height, width))
         return premultiply(crop.apply_image(image), fill_outline(outline, (height, width)))
 
     def draw_alike(self, rng, number: int) -> int:

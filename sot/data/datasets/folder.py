@@ -12,8 +12,6 @@ from .box_files import read_boxes
 from .cache import Source, cached_tracks, warn_once
 from .tracks import TrackList, make_track
 
-__all__ = ["folder_sources", "load_folder"]
-
 TRUTH_NAMES = ("groundtruth_rect.txt", "groundtruth.txt")
 
 

@@ -10,8 +10,6 @@ from .cache import Source
 from .sequences import extend_first_box, read_labels, read_names
 from .tracks import make_track
 
-__all__ = ["got10k_sources"]
-
 TREE = """\
 train/                        # of the parts train, val and test, those that are used
   list.txt                    # names of the sequences

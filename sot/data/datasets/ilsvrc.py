@@ -12,8 +12,6 @@ from ..frames import ImageFrames
 from .cache import Source
 from .tracks import make_track
 
-__all__ = ["det_sources", "vid_sources"]
-
 TREE = """\
 Annotations/
   VID/

@@ -10,8 +10,6 @@ from .cache import Source
 from .sequences import official_list, read_labels, read_names
 from .tracks import make_track
 
-__all__ = ["lasot_sources", "official_names"]
-
 TREE = """\
 training_set.txt              # names of the sequences; without it, the official list is used
 testing_set.txt               # the same

@@ -11,8 +11,6 @@ from .cache import Source
 from .sequences import official_list
 from .tracks import make_track
 
-__all__ = ["nfs_sources"]
-
 TREE = """\
 airboard_1/
   30/

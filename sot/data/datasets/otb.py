@@ -10,8 +10,6 @@ from .cache import Source
 from .sequences import official_list
 from .tracks import make_track
 
-__all__ = ["otb_sources", "parse_ranges", "read_range"]
-
 TREE = """\
 Basketball/
   groundtruth_rect.txt        # x,y,w,h for each frame; comma, tab or space

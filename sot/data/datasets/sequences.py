@@ -7,8 +7,6 @@ import numpy as np
 
 from .box_files import read_table
 
-__all__ = ["extend_first_box", "official_list", "read_labels", "read_names"]
-
 
 def official_list(name: str) -> str:
     """The text of lists/NAME.txt: which sequences, and which of their frames, a benchmark has."""

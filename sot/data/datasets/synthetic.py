@@ -5,7 +5,7 @@ They move and are drawn as in `composite`, when a frame is asked for: a frame is
 """
 
 from functools import lru_cache, partial
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Tuple
 
 import cv2
 import numpy as np
@@ -13,8 +13,6 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from .composite import CompositeFrames
 from .composite_cut import fill_outline, premultiply
-
-__all__ = ["SyntheticFrames", "load_synthetic", "paint_background", "register_synthetic"]
 
 # first seed, number of sequences and length of each split
 SPLITS = {"train": (0, 400, 100), "val": (1_000_000, 12, 100)}
@@ -34,29 +32,25 @@ class PaintedObjects:
         sides = rng.uniform(50, 120) * np.exp(rng.uniform(-0.4, 0.4) * np.array([1, -1]))
         return sides, _outline(rng)
 
+    @lru_cache(maxsize=64)  # noqa: B019  these objects are small
     def sprite(self, number: int) -> np.ndarray:
         """uint8 (H, W, 4), colours premultiplied with alpha."""
-        return _paint(number)
+        sides, outline = self.shape(number)
+        structure, colors = (np.random.default_rng(s) for s in ([number // LOOKS, 1], [number, 2]))
+        width, height = np.rint(sides).astype(int)
+        cell = min(sides) * structure.uniform(0.2, 0.7)
+        image = _texture(structure, colors, (height, width), cell)
+        for _ in range(structure.integers(1, 4)):  # parts of another texture
+            part = _texture(structure, colors, (height, width), cell / 2)
+            _stamp(structure, image, part, min(sides) * structure.uniform(0.3, 0.7, 2))
+        # brighter towards a light from above
+        slope = np.linspace(1.2, 0.7, height)[:, None, None]
+        image = np.clip(image * slope, 0, 255).astype(np.uint8)
+        return premultiply(image, fill_outline(outline, (height, width)))
 
     def draw_alike(self, rng, number: int) -> int:
         """Number of a random one of the same outline and texture."""
         return number - number % LOOKS + int(rng.integers(LOOKS))
-
-
-@lru_cache(maxsize=64)
-def _paint(number: int) -> np.ndarray:
-    sides, outline = PaintedObjects().shape(number)
-    structure, colors = (np.random.default_rng(s) for s in ([number // LOOKS, 1], [number, 2]))
-    width, height = np.rint(sides).astype(int)
-    cell = min(sides) * structure.uniform(0.2, 0.7)
-    image = _texture(structure, colors, (height, width), cell)
-    for _ in range(structure.integers(1, 4)):  # parts of another texture
-        part = _texture(structure, colors, (height, width), cell / 2)
-        _stamp(structure, image, part, min(sides) * structure.uniform(0.3, 0.7, 2))
-    # brighter towards a light from above
-    slope = np.linspace(1.2, 0.7, height)[:, None, None]
-    image = np.clip(image * slope, 0, 255).astype(np.uint8)
-    return premultiply(image, fill_outline(outline, (height, width)))
 
 
 class PaintedBackground:
@@ -77,15 +71,10 @@ class PaintedBackground:
 
 
 class SyntheticFrames(CompositeFrames):
-    """The frames of one sequence, and the annotation of its target."""
+    """The frames of one sequence, and the annotation of its target. Each non-negative seed is
+    another sequence with another target; size: (height, width) in pixels."""
 
     def __init__(self, seed: int, length: int = 100, size: Tuple[int, int] = (240, 320)):
-        """
-        Args:
-            seed: non-negative; each is another sequence with another target.
-            length: number of frames.
-            size: (height, width) in pixels.
-        """
         background = PaintedBackground(seed, size)
         super().__init__(PaintedObjects(), LOOKS * seed, background, seed, length, tuple(size))
 
@@ -116,12 +105,8 @@ def _noise(rng, shape: Tuple[int, int], cell: float) -> np.ndarray:
 
 
 def _texture(structure, colors, shape: Tuple[int, int], cell: float) -> np.ndarray:
-    """uint8 (H, W, 3): noise, or stripes or checks that noise bends, in two to four colours.
-
-    Args:
-        structure, colors: generators.
-        cell: size of its structures, pixels.
-    """
+    """uint8 (H, W, 3): noise, or stripes or checks that noise bends, in two to four colours, drawn
+    from two generators; its structures have about ``cell`` pixels."""
     field = _noise(structure, shape, cell * structure.uniform(1, 3))
     kind, bend = structure.choice(["noise", "stripes", "checks"]), structure.uniform(0, 4) * field
     if kind != "noise":
@@ -162,25 +147,12 @@ def paint_background(rng, shape: Tuple[int, int]) -> np.ndarray:
     return cv2.GaussianBlur(ground, (0, 0), rng.uniform(0.3, 1.2))
 
 
-def load_synthetic(
-    split: str, num_sequences: Optional[int] = None, length: Optional[int] = None
-) -> List[Dict]:
-    """
-    Args:
-        split: "train" or "val"; they share no seed.
-        num_sequences, length: the split's own when not given.
-
-    Returns:
-        track dicts. The target is visible in the first frame of each.
-    """
-    first, count, frames_each = SPLITS[split]
-    tracks = []
-    for k in range(num_sequences or count):
-        frames = SyntheticFrames(first + k, length or frames_each)
-        boxes, visible = frames.annotation()
-        track = {"name": f"{split}_{k:04d}", "frames": frames, "boxes": boxes, "visible": visible}
-        tracks.append(track)
-    return tracks
+def load_synthetic(split: str) -> List[Dict]:
+    """Tracks of "train" or "val", which share no seed; their targets are visible in the first
+    frame."""
+    first, count, length = SPLITS[split]
+    frames = [SyntheticFrames(first + k, length) for k in range(count)]
+    return [f.track(f"{split}_{k:04d}") for k, f in enumerate(frames)]
 
 
 def register_synthetic() -> None:

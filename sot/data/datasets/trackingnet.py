@@ -10,8 +10,6 @@ from .cache import Source
 from .sequences import extend_first_box
 from .tracks import make_track
 
-__all__ = ["trackingnet_sources"]
-
 TREE = """\
 TRAIN_0/                      # ... TRAIN_11
   anno/

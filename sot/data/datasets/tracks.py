@@ -10,8 +10,6 @@ import numpy as np
 from ...boxes import is_present, to_xyxy
 from ..frames import ImageFrames, Photograph
 
-__all__ = ["NumberedFiles", "TrackList", "make_track"]
-
 
 def make_track(name: str, frames, boxes_xywh, visible=None, **fields) -> Dict:
     """
@@ -26,8 +24,7 @@ def make_track(name: str, frames, boxes_xywh, visible=None, **fields) -> Dict:
         a track dict (see sot.data.datasets).
 
     Raises:
-        ValueError: no frames, or the numbers of frames and of boxes, or of rows of a field,
-            differ.
+        ValueError: no frames, or numbers of frames, boxes or rows of a field that differ.
     """
     xywh = np.asarray(boxes_xywh, dtype=np.float64).reshape(-1, 4)
     if len(frames) != len(xywh):
@@ -40,11 +37,15 @@ def make_track(name: str, frames, boxes_xywh, visible=None, **fields) -> Dict:
     fields = {key: np.asarray(value) for key, value in fields.items()}
     if visible is not None:
         fields["visible"] = np.asarray(visible, dtype=bool)
-    for key, value in fields.items():
-        if len(value) != len(boxes):
-            raise ValueError(f"sequence {name}: {len(boxes)} boxes but {len(value)} of {key}")
+    _check_rows(name, len(boxes), fields)
     fields["visible"] = present & fields.get("visible", True)
     return {"name": name, "frames": frames, "boxes": boxes, **fields}
+
+
+def _check_rows(name: str, length: int, fields: Dict) -> None:
+    for key, value in fields.items():
+        if len(value) != length:
+            raise ValueError(f"sequence {name}: {length} boxes but {len(value)} of {key}")
 
 
 class NumberedFiles(Sequence):
@@ -82,31 +83,25 @@ _LISTED, _NUMBERED, _PHOTOGRAPH, _OBJECT = range(4)
 
 
 class TrackList(Sequence):
-    """A read-only sequence of track dicts over a few large arrays.
+    """A read-only sequence of track dicts over a few large arrays; made by :meth:`pack`.
 
     A list of a million dicts would be copied into every loader worker as soon as it is read;
     arrays are shared between workers, and between processes when they are files (see `cache`).
-
-    Attributes:
-        arrays: the parts that are numbers or text, by name.
-        objects: frames that cannot be written as text.
     """
 
     def __init__(self, arrays: Dict[str, np.ndarray], objects: List, origin: Tuple = ()):
-        """Use :meth:`pack`, or `cache`.
-
+        """
         Args:
+            arrays: the parts that are numbers or text, by name.
+            objects: frames that cannot be written as text.
             origin: function and arguments that make the same list in another process.
         """
         self.arrays, self.objects, self._origin = arrays, objects, origin
 
     @classmethod
     def pack(cls, tracks: Iterable[Dict]) -> "TrackList":
-        """
-        Raises:
-            ValueError: a track without a field that the others have, or with one of another
-                length than its boxes.
-        """
+        """A list of the tracks; ValueError if their fields are not the same, or a field has another
+        length than the boxes."""
         if isinstance(tracks, cls):
             return tracks
         names, frames, kinds, objects, lengths, rows = [], [], [], [], [], {}
@@ -125,12 +120,8 @@ class TrackList(Sequence):
                     f"sequence {track['name']} has the fields {sorted(fields)}, the others have "
                     f"{sorted(rows)}"
                 )
+            _check_rows(track["name"], lengths[-1], fields)
             for key, value in fields.items():
-                if len(value) != len(track["boxes"]):
-                    raise ValueError(
-                        f"sequence {track['name']}: {len(track['boxes'])} boxes but "
-                        f"{len(value)} of {key}"
-                    )
                 rows.setdefault(key, []).append(value)
         arrays = {f"row.{key}": np.concatenate(values) for key, values in rows.items()}
         arrays["kinds"] = np.array(kinds, dtype=np.uint8)
@@ -152,11 +143,8 @@ class TrackList(Sequence):
         index %= len(self)
         start, end = (int(v) for v in self.arrays["starts"][index : index + 2])
         rows = {k[4:]: v[start:end] for k, v in self.arrays.items() if k.startswith("row.")}
-        return {
-            "name": self._text("names", index),
-            "frames": self._frames(index, end - start),
-            **rows,
-        }
+        frames = self._frames(index, end - start)
+        return {"name": self._text("names", index), "frames": frames, **rows}
 
     def rows(self, key: str) -> np.ndarray:
         """A field of all tracks, one after the other."""

@@ -9,8 +9,6 @@ from .cache import Source
 from .otb import parse_ranges, read_range
 from .sequences import official_list
 
-__all__ = ["uav_sources"]
-
 TREE = """\
 anno/
   UAV123/bike1.txt ...          # x,y,w,h for each frame; NaN where the target cannot be seen

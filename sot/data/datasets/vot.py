@@ -13,8 +13,6 @@ from .cache import Source
 from .sequences import read_names
 from .tracks import make_track
 
-__all__ = ["vot_sources"]
-
 TREE = """\
 list.txt                      # names of the sequences
 ants1/

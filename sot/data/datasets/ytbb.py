@@ -17,8 +17,6 @@ from ..frames import ImageFrames
 from .cache import Source
 from .tracks import NumberedFiles, make_track
 
-__all__ = ["ytbb_sources"]
-
 TREE = """\
 yt_bb_detection_train.csv       # as published, unpacked
 yt_bb_detection_train/          # frames that are annotated, as youtube-bb-utility saves them

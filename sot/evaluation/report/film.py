@@ -161,7 +161,7 @@ def _view(boxes: np.ndarray, height: int, width: int) -> SubwindowTransform:
     start = np.clip((low + high - step * VIEW) / 2, 0, np.maximum(room, 0))
     start = np.where(room > 0, start, room / 2)
     rect = (*start, *(start + step * VIEW))
-    return SubwindowTransform(rect, tuple(VIEW[::-1].tolist()), (height, width), GRAY)
+    return SubwindowTransform(rect, tuple(VIEW[::-1].tolist()), GRAY)
 
 
 def _overlap_plot(trackers: Sequence[TrackerScores], ious, frames: Sequence[int]) -> Figure:

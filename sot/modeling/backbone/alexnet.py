@@ -6,8 +6,6 @@ import torch.nn.functional as F
 from detectron2.layers import Conv2d, FrozenBatchNorm2d, ShapeSpec, get_norm
 from detectron2.modeling import BACKBONE_REGISTRY, Backbone
 
-__all__ = ["AlexNet", "build_alexnet_backbone"]
-
 
 class AlexNet(Backbone):
     """Five convolutions with batch norm, without padding, total stride 8 (SiamFC, Table 1).

@@ -10,16 +10,6 @@ from detectron2.modeling import BACKBONE_REGISTRY, ResNet
 
 from ..layers import conv_norm
 
-__all__ = [
-    "CIInceptionUnit",
-    "CIRStem",
-    "CIRUnit",
-    "CIR_NETWORKS",
-    "build_cir_backbone",
-    "make_cir_network",
-]
-
-
 _conv = partial(conv_norm, activation=F.relu, init=weight_init.c2_msra_fill)
 
 

@@ -10,9 +10,6 @@ from torch import nn
 
 from ..layers import conv_norm
 
-__all__ = ["CompactCIRNet", "CropInsideBlock", "build_compact_backbone"]
-
-
 _conv = partial(conv_norm, activation=F.relu, init=weight_init.c2_msra_fill)
 
 

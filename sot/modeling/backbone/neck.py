@@ -8,8 +8,6 @@ from torch import nn
 
 from ..layers import conv_norm
 
-__all__ = ["AdjustNeck", "build_neck"]
-
 
 class AdjustNeck(nn.Module):
     """Bring the features to fewer channels; keep the centre of the template's (SiamRPN++,

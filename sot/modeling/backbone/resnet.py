@@ -7,13 +7,6 @@ from detectron2.modeling.backbone.resnet import BasicBlock, BasicStem, Bottlenec
 
 from ..layers import conv_norm
 
-__all__ = [
-    "AtrousBasicBlock",
-    "AtrousBottleneckBlock",
-    "UnpaddedStem",
-    "build_atrous_resnet_backbone",
-]
-
 BLOCKS_PER_STAGE = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
 # Of res2 ... res5. conv4 and conv5 keep the stride of 8 and look as far as at strides 16 and 32
 # (SiamRPN++, Sec. 3.3).
