@@ -25,6 +25,8 @@ import logging
 import os
 import sys
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported; see utils/cpu.py
+
 import sot  # isort: skip  (first, since it silences a warning of detectron2's import)
 import torch
 from detectron2.engine import default_argument_parser, default_setup

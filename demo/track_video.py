@@ -15,6 +15,8 @@ import sys
 import threading
 import time
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported; see utils/cpu.py
+
 import numpy as np
 import torch
 from tqdm import tqdm
@@ -27,6 +29,7 @@ from sot.data.datasets import make_track, read_boxes
 from sot.data.video import open_source, public_name
 from sot.evaluation.experiments import follow
 from sot.utils.command_line import INTERRUPTED, print_error
+from sot.utils.cpu import set_threads
 from sot.utils.signals import FirstSignal
 from sot.visualization import Window
 
@@ -65,6 +68,13 @@ def count_argument(text):
     return int(text)
 
 
+def threads_argument(text):
+    count = count_argument(text)
+    if count > (os.cpu_count() or 1):
+        raise argparse.ArgumentTypeError(f"{text} threads, but this machine has {os.cpu_count()}")
+    return count
+
+
 def device_argument(text):
     try:
         return str(torch.device(text))
@@ -90,6 +100,11 @@ def parse_args(argv=None):
     add("--config-file", "yaml file, or name in configs/ (%(default)s)", default=DEFAULT_CONFIG)
     add("--gt", "file with the true boxes of the first target, x,y,w,h in each line")
     add("--device", "cpu, cuda, ... (the GPU if there is one)", type=device_argument)
+    add(
+        "--threads",
+        "of PyTorch and OpenCV each (the cores that this process may use, but at most 4)",
+        type=threads_argument,
+    )
     add("--max-frames", "stop after so many frames", type=count_argument)
     add("--show", "open a window; q ends, a missing box is drawn there", action="store_true")
     add("opts", "KEY VALUE ...: overrides of the config", nargs="*")
@@ -165,6 +180,7 @@ def check_inputs_stay(folder, inputs):
 
 def run(args, stop):
     """The whole job; returns the exit code."""
+    set_threads(args.threads)
     check_output(args.output)
     if args.gt and not os.path.isfile(args.gt):
         raise FileNotFoundError(f"--gt: no such file: {args.gt}")

@@ -17,9 +17,12 @@ Receptive field and stride are followed through the operations of a forward pass
 import copy
 import json
 import logging
+import os
 import sys
 from dataclasses import dataclass, replace
 from typing import Dict, List, Tuple
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported; see utils/cpu.py
 
 import torch
 from fvcore.nn import FlopCountAnalysis

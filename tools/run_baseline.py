@@ -28,9 +28,12 @@ Exit code: 0 if all is done, 1 if a tracker failed in some sequence, 2 if an err
 import functools
 import importlib.metadata
 import json
+import os
 import sys
 from collections import defaultdict
 from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported; see utils/cpu.py
 
 import sot  # isort: skip  (first, since it silences a warning of detectron2's import)
 import cv2

@@ -17,9 +17,12 @@ Settings follow as for train_net.py, to compare for example
 """
 
 import argparse
+import os
 import sys
 from itertools import chain, islice
 from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported; see utils/cpu.py
 
 import sot  # isort: skip  (first, since it silences a warning of detectron2's import)
 import numpy as np

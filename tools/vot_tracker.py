@@ -20,6 +20,8 @@ import re
 import sys
 from pathlib import Path
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported; see utils/cpu.py
+
 import sot  # isort: skip  (first, since it silences a warning of detectron2's import)
 from sot.config import find_config
 from sot.data.frames import ImageFrames

@@ -1,4 +1,4 @@
-"""What the processor computes with, and how its C library hands out memory.
+"""What the processor computes with, on how many cores, and how its C library hands out memory.
 
 What each piece of arithmetic for CPUs gains: processor time with it over that without it, geometric
 mean and 95 % interval over 20 turns, one thread of a Xeon with AMX that was busy with other work:
@@ -15,12 +15,25 @@ mean and 95 % interval over 20 turns, one thread of a Xeon with AMX that was bus
 Training: FrozenLayers 0.71 [0.70, 0.72] (lite); channels_last with bfloat16 0.89 [0.88, 0.90]
 (compact); keep_freed_memory 0.95 [0.92, 0.98] (lite), 0.96 [0.94, 0.97] (compact). The last two of
 tracking gain nothing here; they stay as long as boxes must not change by their rounding.
+
+Programs that run a network set OMP_WAIT_POLICY=PASSIVE in their environment before torch is
+imported, as OpenMP reads it when it is loaded: by default a thread that is done spins until the
+others are, and beside another busy process these may wait for the very core it spins on. Importing
+``sot`` does not do so, since the environment is the program's.
 """
 
 import ctypes
+import math
+import os
 from pathlib import Path
+from typing import Optional
+
+import cv2
+import torch
 
 CPU_INFO = Path("/proc/cpuinfo")
+OWN_CGROUPS, CGROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
+MAX_THREADS = 4  # unless more are asked for
 
 # parameters of glibc's mallopt(3)
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
@@ -50,3 +63,55 @@ def keep_freed_memory() -> bool:
     except (OSError, AttributeError):
         return False
     return bool(mallopt(M_MMAP_MAX, 0) and mallopt(M_TRIM_THRESHOLD, -1))
+
+
+def usable_cores() -> int:
+    """How many cores this process may use: those of its affinity, and no more than the quota of its
+    control groups (docker's --cpus, a pod's limit) allows, rounded up."""
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS and Windows
+        cores = os.cpu_count() or 1
+    return max(1, math.ceil(min(cores, _cgroup_cores())))
+
+
+def _cgroup_cores() -> float:
+    """The smallest quota of the process's control groups, and of those around them, in cores."""
+    try:
+        lines = OWN_CGROUPS.read_text().splitlines()
+    except OSError:  # not Linux
+        return math.inf
+    quotas = [math.inf]
+    for line in lines:
+        _, controllers, group = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        root = CGROUPS / "cpu" if controllers else CGROUPS
+        # the path may be the host's, while a container sees its own group as the root
+        own = root / group.lstrip("/")
+        depth = len(own.relative_to(root).parts)
+        for folder in [own, *own.parents][: depth + 1]:
+            quotas.append(_quota(folder, version=1 if controllers else 2))
+    return min(quotas)
+
+
+def _quota(folder: Path, version: int) -> float:
+    """Cores that a control group's files allow, infinite without a limit."""
+    try:
+        if version == 2:
+            quota, period = (folder / "cpu.max").read_text().split()
+        else:
+            quota, period = (
+                (folder / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period")
+            )
+        return int(quota) / int(period) if int(quota) > 0 else math.inf
+    except (OSError, ValueError):  # no such group, or "max"
+        return math.inf
+
+
+def set_threads(count: Optional[int] = None) -> None:
+    """Let PyTorch and OpenCV compute with ``count`` threads each, by default with as many as there
+    are cores that this process may use, but at most 4."""
+    count = count or min(usable_cores(), MAX_THREADS)
+    torch.set_num_threads(count)
+    cv2.setNumThreads(count)

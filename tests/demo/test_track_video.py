@@ -69,6 +69,13 @@ def clip(tmp_path):
     return path
 
 
+@pytest.fixture(autouse=True)
+def _threads_of_opencv():
+    threads = cv2.getNumThreads()
+    yield
+    cv2.setNumThreads(threads)
+
+
 def run(clip, out, *args, stop=None):
     boxes = [] if any(a.startswith("--init-box") for a in args) else ["--init-box", "5,6,20,10"]
     command = ["--input", str(clip), "--output", str(out), *boxes, *args]
@@ -408,6 +415,15 @@ def check_error(capsys, out, code, expected_code, words):
     assert not out.exists()
 
 
+@pytest.mark.parametrize("args, threads", [([], 1), (["--threads", "2"], 2)])
+def test_threads(fake, clip, tmp_path, monkeypatch, args, threads):
+    monkeypatch.setattr("sot.utils.cpu.usable_cores", lambda: 1)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    torch.set_num_threads(2)
+    assert run(clip, tmp_path / "out", *args) == 0
+    assert (torch.get_num_threads(), cv2.getNumThreads()) == (threads, threads)
+
+
 class TestErrors:
     @pytest.mark.parametrize(
         "text, words",
@@ -434,6 +450,8 @@ class TestErrors:
             (["--init-box"], "'' is no box"),
             (["--init-box", "1,2,3,4", "--device", "tpux"], "'tpux' is no device"),
             (["--init-box", "1,2,3,4", "--max-frames", "0"], "'0' is no positive whole number"),
+            (["--init-box", "1,2,3,4", "--threads", "two"], "'two' is no positive whole number"),
+            (["--init-box", "1,2,3,4", "--threads", "99999"], "99999 threads, but this machine"),
             (["--init-box", "1,2,3,4", "--speed", "9"], "--speed"),
         ],
     )

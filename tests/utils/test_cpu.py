@@ -1,7 +1,12 @@
+import os
 import subprocess
 import sys
 
+import cv2
 import pytest
+import torch
+
+from sot.utils import cpu
 
 COUNT_FAULTS = """
 import resource, sys
@@ -31,3 +36,66 @@ def test_freed_memory_is_used_again():
     if not kept:
         pytest.skip("another C library")
     assert count < 100 < faults("default")[1]
+
+
+@pytest.fixture
+def groups(tmp_path, monkeypatch):
+    """A function that makes the control groups of a machine with 16 cores: the lines of
+    /proc/self/cgroup, and files with their content."""
+
+    def make(lines, **files):
+        (tmp_path / "own").write_text("".join(f"{line}\n" for line in lines))
+        for name, content in files.items():
+            path = tmp_path / "cgroup" / name.replace("__", "/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content + "\n")
+
+    monkeypatch.setattr(cpu, "OWN_CGROUPS", tmp_path / "own")
+    monkeypatch.setattr(cpu, "CGROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(16)), raising=False)
+    return make
+
+
+def test_cores_of_the_affinity(groups, monkeypatch):
+    assert cpu.usable_cores() == 16  # no control groups at all
+    groups(["0::/"])
+    assert cpu.usable_cores() == 16
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    assert cpu.usable_cores() == 6
+
+
+@pytest.mark.parametrize(
+    "quota, cores",
+    [("max 100000", 16), ("150000 100000", 2), ("20000 100000", 1), ("4000000 100000", 16)],
+)
+def test_cores_of_a_quota(groups, quota, cores):
+    groups(["0::/"], **{"cpu.max": quota})
+    assert cpu.usable_cores() == cores
+
+
+def test_the_smallest_quota_of_the_groups_around_counts(groups):
+    files = {"a__cpu.max": "300000 100000", "a__b__cpu.max": "max 100000", "c__cpu.max": "1 1"}
+    groups(["0::/a/b"], **files)
+    assert cpu.usable_cores() == 3
+
+
+def test_cores_of_the_first_version(groups):
+    names = {"cpu__x__cpu.cfs_quota_us": "-1", "cpu__x__cpu.cfs_period_us": "100000"}
+    own = ["5:memory:/y", "2:cpuacct:/", "1:cpu,cpuset:/x", "0::/"]
+    groups(own, **names)
+    assert cpu.usable_cores() == 16
+    # a container: the path is the host's, the files are at the root
+    groups(own, **{"cpu__cpu.cfs_quota_us": "250000", "cpu__cpu.cfs_period_us": "100000"})
+    assert cpu.usable_cores() == 3
+
+
+def test_threads_are_at_most_four_unless_more_are_asked_for(groups):
+    threads = torch.get_num_threads(), cv2.getNumThreads()
+    try:
+        for count, expected in ((None, 4), (1, 1), (5, 5)):
+            cpu.set_threads(count)
+            assert torch.get_num_threads() == cv2.getNumThreads() == expected
+    finally:
+        torch.set_num_threads(threads[0])
+        cv2.setNumThreads(threads[1])
