@@ -41,6 +41,7 @@ from sot.engine.checkpoints import check_output_dir
 from sot.engine.distributed import launch, one_line_errors, same_on_all_ranks
 from sot.evaluation import task_prefixes
 from sot.evaluation.protocols import get_protocol
+from sot.utils.command_line import keep_streams
 from sot.utils.cpu import keep_freed_memory
 from sot.utils.files import atomic_write
 from sot.utils.locks import FolderLock
@@ -163,6 +164,7 @@ def main(cfg, args):
 
 
 if __name__ == "__main__":
+    keep_streams()
     parser = default_argument_parser(epilog=__doc__)
     parser.add_argument(
         "--timeout",

@@ -28,7 +28,7 @@ from sot.boxes import to_xyxy
 from sot.data.datasets import make_track, read_boxes
 from sot.data.video import open_source, public_name
 from sot.evaluation.experiments import follow
-from sot.utils.command_line import INTERRUPTED, print_error
+from sot.utils.command_line import INTERRUPTED, keep_streams, print_error
 from sot.utils.cpu import set_threads
 from sot.utils.signals import FirstSignal
 from sot.visualization import Window
@@ -264,11 +264,7 @@ class Stop(threading.Event):
 
 def main(argv=None, stop=None):
     """Returns the exit code; ``stop`` is an Event that ends the run early."""
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by whoever started this
-            setattr(sys, name, open(os.devnull, "w"))
-        with contextlib.suppress(AttributeError):  # of what a notebook puts there
-            getattr(sys, name).reconfigure(errors="backslashreplace")
+    keep_streams()
     args = parse_args(argv)
     logging.basicConfig(format="%(levelname)s: %(message)s")
     try:

@@ -1,5 +1,6 @@
 """Following targets through a video: a pure core (start, step) and a thin shell (init, update)."""
 
+import os
 from dataclasses import replace
 from typing import List, Optional, Sequence, Union
 
@@ -87,6 +88,20 @@ class SiameseTracker:
         self.found_above = found_above
         self.online = online
         self.state = None
+        self._process = os.getpid()
+
+    def __setstate__(self, attributes):  # in a process that was spawned
+        self.__dict__.update(attributes, _process=os.getpid())
+
+    def _check_process(self):
+        """RuntimeError in a fork of the process that built the tracker, where the network would
+        wait for ever for threads of OpenMP, which a fork does not have."""
+        if os.getpid() != self._process and torch.get_num_threads() > 1:
+            raise RuntimeError(
+                "this tracker was built before the process was forked, and its threads are not "
+                "here: start processes by multiprocessing.get_context('spawn'), build the tracker "
+                "in the new process, or call torch.set_num_threads(1) there"
+            )
 
     @classmethod
     def from_config(cls, cfg, model):
@@ -117,7 +132,9 @@ class SiameseTracker:
         Raises:
             ValueError: not such an image; or a box that is not finite, has no positive size, or
                 lies outside the image.
+            RuntimeError: as in :meth:`step_all`.
         """
+        self._check_process()
         image = _as_bgr(image)
         box, pad_value = check_box(box, image.shape[:2]), cv2.mean(image)[:3]
         crop = self._region(box, self.template_size).cut(image, pad_value)
@@ -142,7 +159,10 @@ class SiameseTracker:
 
         Raises:
             ValueError: not such images, or not one for each state.
+            RuntimeError: the process was forked after the tracker was built, and has several
+                threads.
         """
+        self._check_process()
         if isinstance(images, np.ndarray):
             images = [_as_bgr(images)] * len(states)
         if len(images) != len(states):

@@ -3,6 +3,8 @@
 import argparse
 import contextlib
 import functools
+import io
+import os
 import sys
 from typing import Callable
 
@@ -27,6 +29,33 @@ def add_config_options(parser: argparse.ArgumentParser, **config_file) -> None:
     parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="overrides of the config")
 
 
+class _PipeEnd(io.FileIO):
+    """A stream of this process; what is written after its reader has gone is dropped."""
+
+    def write(self, data):
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            return len(data)
+
+
+def keep_streams() -> None:
+    """Let stdout and stderr take what is written to them whoever has closed them, so that neither
+    ends a run, or changes its exit code. To be called before logging starts. Letters that they
+    cannot show are written as codes."""
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        stream = getattr(sys, name)
+        if stream is None:  # closed before the start
+            setattr(sys, name, open(os.devnull, "w"))
+        elif stream is getattr(sys, f"__{name}__") and stream.fileno() == number:
+            stream.flush()
+            file = io.BufferedWriter(_PipeEnd(number, "w", closefd=False))
+            lines = stream.line_buffering
+            new = io.TextIOWrapper(file, stream.encoding, "backslashreplace", line_buffering=lines)
+            setattr(sys, name, new)
+            setattr(sys, f"__{name}__", new)
+
+
 def print_error(error) -> None:
     """Print ``error: ...`` in one line to stderr, if there is one to print to."""
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
@@ -43,6 +72,7 @@ def one_line_errors(code: int = 1) -> Callable:
     def decorate(main):
         @functools.wraps(main)
         def wrapper(*args, **kwargs):
+            keep_streams()
             try:
                 return main(*args, **kwargs)
             except (OSError, ValueError, ImportError) as error:

@@ -1,4 +1,8 @@
 import dataclasses
+import multiprocessing
+import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -211,3 +215,69 @@ def test_gray_images_and_alpha_channels():
 def test_bad_images(image):
     with pytest.raises(ValueError, match="image must be"):
         fake().init(image, (1, 1, 5, 5))
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork here")
+@pytest.mark.parametrize("threads, word", [(2, "spawn"), (1, "tracked")])
+def test_a_fork_is_told_to_spawn_instead_of_waiting_for_ever(threads, word):
+    tracker, (here, there) = fake(), multiprocessing.Pipe(duplex=False)
+    state = tracker.start(IMAGE, BOX)
+
+    def step():
+        torch.set_num_threads(threads)
+        try:
+            there.send(tracker.step(IMAGE, state).status)
+        except RuntimeError as error:
+            there.send(str(error))
+
+    process = multiprocessing.get_context("fork").Process(target=step, daemon=True)
+    process.start()
+    try:
+        assert here.poll(60) and word in here.recv()
+    finally:
+        process.kill()
+
+
+def test_a_tracker_that_is_sent_to_another_process_runs_there(monkeypatch):
+    data = pickle.dumps(fake())
+    monkeypatch.setattr("os.getpid", lambda: -1)
+    assert pickle.loads(data).start(IMAGE, BOX).status == "init"
+
+
+MEMORY_OF_TARGETS = """
+import dataclasses, resource, sys
+import numpy as np, torch, sot
+
+def copy(x):
+    if isinstance(x, torch.Tensor):
+        return x.clone()
+    if isinstance(x, tuple):
+        return tuple(map(copy, x))
+    if dataclasses.is_dataclass(x):
+        fields = dataclasses.fields(x)
+        return dataclasses.replace(x, **{f.name: copy(getattr(x, f.name)) for f in fields})
+    return x
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+before = peak()
+learn_from_all = ["TEST.TRACKER.ONLINE.ACCEPT_ABOVE", [-1.0, -1.0]]
+tracker = sot.build_tracker("SiamRPN/siamrpn_lite.yaml", device="cpu", opts=learn_from_all)
+image = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
+states = [tracker.start(image, (100, 60, 140, 100))]
+states = [copy(states[0]) for _ in range(int(sys.argv[1]))]
+for _ in range(2):
+    states = tracker.step_all(image, states)
+print(peak() - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems count memory otherwise")
+def test_memory_of_many_targets():
+    """At most 0.6 GB beside the libraries, and 1 MB for each target."""
+    for targets in (1, 200):
+        run = [sys.executable, "-c", MEMORY_OF_TARGETS, str(targets)]
+        done = subprocess.run(run, capture_output=True, text=True, check=True)
+        assert float(done.stdout) < 600 + targets

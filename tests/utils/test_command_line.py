@@ -1,8 +1,14 @@
+import subprocess
 import sys
 
 import pytest
 
-from sot.utils.command_line import add_config_options, make_parser, one_line_errors
+from sot.utils.command_line import (
+    add_config_options,
+    keep_streams,
+    make_parser,
+    one_line_errors,
+)
 
 
 def run(error, code=1):
@@ -51,6 +57,31 @@ def test_a_closed_stderr_does_not_hide_the_exit_code(monkeypatch, tmp_path):
     assert run(ValueError("x"), code=3) == 3
     monkeypatch.setattr(sys, "stderr", None)
     assert run(ValueError("x"), code=3) == 3
+
+
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_a_reader_who_goes_away_does_not_end_a_run(name):
+    code = (
+        "import sys; from sot.utils.command_line import keep_streams, print_error\n"
+        "keep_streams(); input()\n"
+        f"for i in range(9): print(i, file=sys.{name}, flush=True)\n"
+        "print_error('x'); sys.exit(3)"
+    )
+    streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code], **streams) as process:
+        getattr(process, name).close()
+        process.stdin.write(b"\n")
+        process.stdin.close()
+        assert process.wait() == 3
+
+
+def test_streams_that_were_closed_before_the_start(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)
+    monkeypatch.setattr(sys, "stdout", None)
+    keep_streams()
+    for stream in (sys.stdout, sys.stderr):
+        print("anything", file=stream, flush=True)
+        stream.close()
 
 
 def test_config_options():
