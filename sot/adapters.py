@@ -20,8 +20,6 @@ try:
 except ImportError:  # the toolkit only asks for the methods
     _Got10kBase = object
 
-__all__ = ["Got10kTracker", "OpenCVStyleTracker"]
-
 
 class Got10kTracker(_Got10kBase):
     """For the experiments of GOT-10k's toolkit, if that is installed. Boxes are x, y, w, h in the

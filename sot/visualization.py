@@ -9,8 +9,6 @@ import av
 import cv2
 import numpy as np
 
-__all__ = ["TRUTH_COLOR", "VideoWriter", "Window", "draw_box", "draw_label", "target_color"]
-
 TARGET_COLORS = (  # BGR
     (0, 215, 255),
     (255, 144, 30),

@@ -19,8 +19,6 @@ import torch
 
 from .names import Rules, first_of, rename, resnet_rules, with_norm
 
-__all__ = ["convert_pysot", "is_pysot"]
-
 
 def is_pysot(weights: Iterable[str]) -> bool:
     """

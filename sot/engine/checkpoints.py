@@ -18,8 +18,6 @@ from ..checkpoint.names import first_of
 from ..config.checks import flat
 from ..utils.files import atomic_write, remove_partial_files
 
-__all__ = ["BestCheckpointer", "LastCheckpoints", "check_output_dir", "optimizer_mismatch"]
-
 
 class LastCheckpoints(hooks.PeriodicCheckpointer):
     """Periodic checkpoints of which the last ones stay, those of before a resume counted.

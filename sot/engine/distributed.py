@@ -17,14 +17,6 @@ from torch import nn
 from ..utils.command_line import INTERRUPTED, print_error
 from ..utils.signals import FirstSignal
 
-__all__ = [
-    "broadcast_buffers",
-    "launch",
-    "one_line_errors",
-    "raise_on_all_ranks",
-    "same_on_all_ranks",
-]
-
 
 def launch(
     main_func: Callable,

@@ -5,8 +5,6 @@ from detectron2.engine import HookBase
 from torch import nn
 from torch.optim import swa_utils
 
-__all__ = ["AverageWeights", "WeightAverage"]
-
 
 class WeightAverage(swa_utils.AveragedModel):
     """

@@ -9,8 +9,6 @@ from detectron2.engine import HookBase
 from detectron2.utils import comm
 from detectron2.utils.events import EventWriter, get_event_storage
 
-__all__ = ["ScalarPrinter", "SeedEachIteration", "WatchTraining"]
-
 WATCHED = ("grad_norm", "pairs_per_second", "data_share")
 
 

@@ -12,8 +12,6 @@ from fvcore.common.checkpoint import Checkpointer
 
 from ..utils.signals import FirstSignal
 
-__all__ = ["StopOnSignal"]
-
 
 class StopOnSignal(HookBase):
     """

@@ -19,14 +19,6 @@ from fvcore.common.param_scheduler import (
 from torch import nn
 from torch.optim import Optimizer
 
-__all__ = [
-    "StagedUnfreezing",
-    "build_siamese_lr_scheduler",
-    "build_siamese_optimizer",
-    "full_model_clipping",
-    "parameter_groups",
-]
-
 
 def build_siamese_optimizer(cfg: CfgNode, model: nn.Module) -> Optimizer:
     """

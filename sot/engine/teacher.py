@@ -12,8 +12,6 @@ from ..config import load_config
 from ..deploy import NanoTrack
 from ..modeling.anchor_generator import response_centers
 
-__all__ = ["Teacher", "TeacherMapper", "build_teacher", "search_positions"]
-
 # The teacher must see what the network sees: the sides of its search and template crops may have
 # another ratio by this much.
 MAX_RATIO_ERROR = 0.02

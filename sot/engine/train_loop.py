@@ -28,9 +28,6 @@ except ImportError:  # torch before 2.6
         return torch.linalg.vector_norm(torch.stack(norms), norm_type)
 
 
-__all__ = ["CheckedTrainer", "amp_dtype"]
-
-
 def amp_dtype(cfg: CfgNode) -> Optional[torch.dtype]:
     """What SOLVER.AMP asks for, None for float32. On a CPU it is always bfloat16, and nothing
     where the processor would only emulate it.

@@ -34,8 +34,6 @@ from .teacher import TeacherMapper, build_teacher, search_positions
 from .train_loop import CheckedTrainer, amp_dtype
 from .vis import VisualizePairs
 
-__all__ = ["Trainer"]
-
 
 class Trainer(DefaultTrainer):
     """DefaultTrainer for trackers.

@@ -13,8 +13,6 @@ from ..boxes import from_center, sides_of
 from ..modeling.anchor_generator import response_centers
 from ..visualization import TRUTH_COLOR, draw_box, target_color
 
-__all__ = ["VisualizePairs", "draw_predictions"]
-
 OTHER_COLOR = (32, 32, 224)  # BGR, of the box in a negative pair
 
 

@@ -19,8 +19,6 @@ from .measures.metrics import frames_per_second
 from .protocols import get_protocol
 from .results import ResultWriter, file_name, read_sequence
 
-__all__ = ["SOTEvaluator", "task_prefixes"]
-
 SPEED = (
     "fps: 1 / median time per tracked frame without reading it; of the set, the median over "
     "sequences."

@@ -18,8 +18,6 @@ from ..utils.fingerprint import fingerprint
 from .measures import vot
 from .measures.polygon import raster_overlap
 
-__all__ = ["OnePass", "Restarts", "Step", "follow", "read_frames", "tracker_fingerprint"]
-
 # To be raised whenever the same weights and settings give other boxes than before. Evaluations that
 # were interrupted then begin anew.
 TRACKING_VERSION = 2

@@ -8,8 +8,6 @@ from detectron2.config import configurable
 from detectron2.modeling.anchor_generator import ANCHOR_GENERATOR_REGISTRY, DefaultAnchorGenerator
 from detectron2.structures import Boxes
 
-__all__ = ["CenteredAnchorGenerator", "response_centers"]
-
 
 def response_centers(size, stride: int, crop_size: int, device=None) -> List[torch.Tensor]:
     """Where the positions of a response map lie in the search crop: symmetric around its middle.

@@ -15,8 +15,6 @@ from fvcore.nn import giou_loss
 
 from .joint_batch import joint_sums
 
-__all__ = ["distillation_losses", "soft_targets"]
-
 # IoU of an anchor with the teacher's box at its position. Above the second value the target of the
 # anchor is the teacher's probability, below the first it is 0. Between the two the anchor is
 # ignored, unless the teacher is sure that the target is not there.

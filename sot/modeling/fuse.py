@@ -10,8 +10,6 @@ from detectron2.layers import Conv2d, FrozenBatchNorm2d
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-__all__ = ["FrozenLayers", "fuse_for_inference", "join_convolutions"]
-
 BATCH_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm, FrozenBatchNorm2d)
 # what an activation works on is the output of a convolution or norm, which nobody else reads
 IN_PLACE = {F.relu: nn.ReLU(inplace=True), F.relu6: nn.ReLU6(inplace=True)}

@@ -6,8 +6,6 @@ import torch
 import torch.distributed as dist
 from detectron2.utils import comm
 
-__all__ = ["joint_sums"]
-
 
 def joint_sums(*sums: torch.Tensor) -> Tuple[torch.Tensor, int]:
     """Add up what each process has of its share of the batch. All processes must call this.

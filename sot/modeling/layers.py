@@ -4,8 +4,6 @@ from typing import Callable, Optional
 
 from detectron2.layers import Conv2d, get_norm
 
-__all__ = ["conv_norm"]
-
 
 def conv_norm(
     in_channels: int,

@@ -19,8 +19,6 @@ from .fuse import join_convolutions
 from .layers import conv_norm
 from .xcorr import xcorr, xcorr_depthwise
 
-__all__ = ["DepthwiseRPNHead", "MultiLevelRPNHead", "UpChannelRPNHead"]
-
 
 class _DepthwiseBranch(nn.Module):
     """Depthwise correlation and 1x1 prediction for one output (SiamRPN++, Sec. 3.4)."""

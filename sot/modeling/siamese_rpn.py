@@ -17,8 +17,6 @@ from ..boxes import center_of, from_center, sides_of
 from .distillation import distillation_losses
 from .joint_batch import joint_sums
 
-__all__ = ["SiameseRPN"]
-
 
 @PROPOSAL_GENERATOR_REGISTRY.register()
 class SiameseRPN(RPN):

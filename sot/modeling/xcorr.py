@@ -3,8 +3,6 @@
 import torch
 import torch.nn.functional as F
 
-__all__ = ["xcorr", "xcorr_depthwise"]
-
 
 def xcorr(kernel: torch.Tensor, search: torch.Tensor) -> torch.Tensor:
     """Correlate each sample with its own kernels, summed over the channels.

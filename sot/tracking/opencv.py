@@ -17,14 +17,6 @@ import numpy as np
 
 from ..boxes import check_box
 
-__all__ = [
-    "MODEL_FILES",
-    "OpenCVTracker",
-    "OpenCVWorker",
-    "file_digests",
-    "make_opencv_tracker",
-]
-
 # By name: the files that a tracker needs, as the fields of its parameters are called.
 MODEL_FILES = {
     "MIL": (),

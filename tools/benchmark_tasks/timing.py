@@ -7,8 +7,6 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 from unittest import mock
 
-__all__ = ["peak_memory_mb", "seconds_of", "timed"]
-
 
 def seconds_of(function: Callable, *args, clock: Callable = time.perf_counter) -> Tuple[float, Any]:
     """How long a call takes, and what it returns."""

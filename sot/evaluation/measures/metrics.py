@@ -17,20 +17,6 @@ import numpy as np
 
 from ...boxes import center_of, is_present, sides_of
 
-__all__ = [
-    "NORM_PRECISION_THRESHOLDS",
-    "PRECISION_THRESHOLDS",
-    "SUCCESS_THRESHOLDS",
-    "center_error",
-    "frames_per_second",
-    "iou_xyxy",
-    "mean_area",
-    "normalized_center_error",
-    "precision_curve",
-    "success_curve",
-    "trapezoid_area",
-]
-
 SUCCESS_THRESHOLDS = np.linspace(0, 1, 21)
 PRECISION_THRESHOLDS = np.arange(51.0)  # pixels
 NORM_PRECISION_THRESHOLDS = np.arange(51) / 100  # of the true sides; 20 / 100 is exactly 0.2

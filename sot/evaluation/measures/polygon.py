@@ -14,8 +14,6 @@ from typing import Tuple
 
 import numpy as np
 
-__all__ = ["raster_overlap"]
-
 
 def raster_overlap(a: np.ndarray, b: np.ndarray, image_size: Tuple[int, int]) -> np.ndarray:
     """

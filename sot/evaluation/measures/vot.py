@@ -19,27 +19,6 @@ import numpy as np
 
 from .polygon import raster_overlap
 
-__all__ = [
-    "BOX",
-    "BURN_IN",
-    "EAO_INTERVALS",
-    "FAILED",
-    "PASSED_OVER",
-    "SKIP_AFTER_FAILURE",
-    "STARTED",
-    "Fragment",
-    "confidence_thresholds",
-    "eao_pysot",
-    "expected_average_overlap",
-    "expected_overlap_curve",
-    "f_score",
-    "fragments",
-    "precision_recall",
-    "restart_accuracy",
-    "restart_overlaps",
-    "settled",
-]
-
 # Marks of frames: what a line of a VOT result file says. The first three are lines of one number.
 PASSED_OVER, STARTED, FAILED, BOX = range(4)
 

@@ -8,8 +8,6 @@ import numpy as np
 from ..experiments import Experiment, OnePass
 from ..results import SequenceResult
 
-__all__ = ["Protocol", "image_size"]
-
 
 @dataclass(frozen=True)
 class Protocol:

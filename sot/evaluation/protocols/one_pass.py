@@ -9,8 +9,6 @@ from ...boxes import is_present, sides_of, to_xywh, to_xyxy
 from ..measures import metrics
 from .base import Protocol, image_size, mean_scores
 
-__all__ = ["OnePassProtocol"]
-
 # Decimals of distances: an error of exactly 20 px must count at 20 px, and one of 0 at 0, whatever
 # the last bits of the numbers in a file are.
 DECIMALS = 6

@@ -10,8 +10,6 @@ from ..measures import vot
 from ..results import SequenceResult
 from .base import Protocol, image_size
 
-__all__ = ["LongTermProtocol", "VOTProtocol"]
-
 
 @dataclass(frozen=True)
 class VOTProtocol(Protocol):

@@ -19,8 +19,6 @@ from typing import Dict, Iterable, List, Tuple
 from ...data import resolve
 from ...data.datasets import read_table
 
-__all__ = ["ATTRIBUTE_NAMES", "OTB_FILE", "find_attributes", "long_name", "read_attributes"]
-
 ATTRIBUTE_NAMES = {
     "ARC": "aspect ratio change",
     "BC": "background clutter",

@@ -14,8 +14,6 @@ from ..results import ResultProblem, read_results
 from .attributes import find_attributes, read_attributes
 from .part import Part, TrackerScores, finite
 
-__all__ = ["Comparison", "compare"]
-
 logger = logging.getLogger(__name__)
 
 

@@ -11,8 +11,6 @@ from ...utils.files import write_text
 from .comparison import Comparison
 from .part import Part, TrackerScores, finite
 
-__all__ = ["scalars", "write_json", "write_table"]
-
 
 def scalars(scores: Dict) -> Dict[str, Optional[float]]:
     """The entries of scores that are numbers."""

@@ -17,8 +17,6 @@ from .comparison import Comparison
 from .part import LOWER_IS_BETTER, TrackerScores, finite
 from .plots import style
 
-__all__ = ["Strip", "choose_frames", "film_frame", "worst_sequences", "worst_strips"]
-
 VIEW = np.array([400, 300])  # width and height of a frame of a strip
 MARGIN, SMALLEST_SHARE = 1.5, 0.35  # of what is shown: to the boxes, to the frame
 GRAY, WHITE = (96, 96, 96), (255, 255, 255)

@@ -23,8 +23,6 @@ from .film import worst_strips
 from .plots import all_plots, style
 from .tables import measures_table, sequences_table
 
-__all__ = ["render", "write_report"]
-
 DPI = 110
 JPEG_QUALITY = 82
 

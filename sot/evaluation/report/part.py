@@ -10,8 +10,6 @@ import numpy as np
 from ..protocols import Protocol
 from ..results import ResultProblem, SequenceResult
 
-__all__ = ["LOWER_IS_BETTER", "Part", "TrackerScores", "finite"]
-
 LOWER_IS_BETTER = {"failures", "failures_per_100", "robustness"}
 
 

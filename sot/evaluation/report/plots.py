@@ -14,8 +14,6 @@ from .attributes import long_name
 from .comparison import Comparison
 from .part import Part, TrackerScores
 
-__all__ = ["all_plots", "style"]
-
 MARKERS = "osD^v"  # of trackers whose colors are equal
 MOST_IN_LEGEND = 24
 SIZE = (8.4, 5)  # of a plot and its legend, in inches

@@ -8,8 +8,6 @@ from .comparison import Comparison
 from .part import LOWER_IS_BETTER, Part, TrackerScores, finite
 from .plots import style
 
-__all__ = ["Cell", "Table", "measures_table", "sequences_table"]
-
 MISSING = "\N{EN DASH}"
 
 

@@ -37,8 +37,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import List, Optional, Sequence
 
-__all__ = ["LAYOUTS", "Layout", "file_name", "find_beside", "find_result", "further_runs"]
-
 RUN = "_001"
 # Folders of experiments of the VOT toolkits, and the prefixes that PyTracking puts before names.
 RESTARTS = ("baseline", "supervised")

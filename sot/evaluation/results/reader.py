@@ -18,15 +18,6 @@ from ..measures.metrics import iou_xyxy
 from ..measures.vot import BOX, FAILED, PASSED_OVER, STARTED
 from .layouts import RESTARTS, SCORES, TIMES, find_beside, find_result, further_runs
 
-__all__ = [
-    "ResultProblem",
-    "Run",
-    "SequenceResult",
-    "read_result_table",
-    "read_results",
-    "read_sequence",
-]
-
 FIRST_BOX_IOU = 0.5  # a first box that agrees less with the given one is of another data set
 
 

@@ -15,8 +15,6 @@ from ...utils.fingerprint import fingerprint
 from ..measures.vot import BOX, STARTED
 from .layouts import FLAT, LAYOUTS, file_name
 
-__all__ = ["ResultWriter"]
-
 RUN_FILE = "run.json"
 
 # What servers want to find in the archive. GOT-10k: boxes and times, in a folder for each sequence,

@@ -11,13 +11,6 @@ from torch import nn
 from ..fuse import FrozenLayers
 from ..layers import conv_norm
 
-__all__ = [
-    "InvertedResidual",
-    "InvertedResidualNet",
-    "build_efficientnet_lite_backbone",
-    "build_mobilenet_backbone",
-]
-
 
 class Layer(NamedTuple):
     """Row of a network's table: ``blocks`` inverted residuals, the first of which has the stride

@@ -9,8 +9,6 @@ from torch import nn
 
 from ..backbone.neck import build_neck
 
-__all__ = ["SiameseNetwork"]
-
 
 class SiameseNetwork(nn.Module):
     """Base of the registered meta-architectures: one backbone for template and search region.

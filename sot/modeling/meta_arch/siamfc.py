@@ -14,8 +14,6 @@ from ..anchor_generator import response_centers
 from ..xcorr import xcorr
 from .siamese import SiameseNetwork
 
-__all__ = ["SiamFC"]
-
 
 @META_ARCH_REGISTRY.register()
 class SiamFC(SiameseNetwork):

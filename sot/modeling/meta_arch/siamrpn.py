@@ -10,8 +10,6 @@ from detectron2.structures import Boxes, Instances
 
 from .siamese import SiameseNetwork
 
-__all__ = ["SiamRPN"]
-
 
 @META_ARCH_REGISTRY.register()
 class SiamRPN(SiameseNetwork):
