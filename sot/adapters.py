@@ -22,28 +22,17 @@ except ImportError:  # the toolkit only asks for the methods
 
 
 class Got10kTracker(_Got10kBase):
-    """For the experiments of GOT-10k's toolkit, if that is installed. Boxes are x, y, w, h in the
-    pixels of its data sets and taken as they stand."""
+    """For the experiments of GOT-10k's toolkit, if that is installed, with a tracker of
+    `sot.build_tracker` and a name for the folder of its results. Boxes are x, y, w, h in the pixels
+    of its data sets and taken as they stand."""
 
     def __init__(self, tracker: SiameseTracker, name: str):
-        """
-        Args:
-            tracker: as of `sot.build_tracker`.
-            name: for the folder of its results.
-        """
         # the toolkit runs a tracker that always gives the same only once
         self.name, self.is_deterministic = name, True
         self.tracker = tracker
 
     def init(self, image, box: Sequence[float]) -> None:
-        """
-        Args:
-            image: PIL image, or (H, W, 3) uint8 RGB.
-            box: x, y, w, h.
-
-        Raises:
-            ValueError: see SiameseTracker.start.
-        """
+        """Start in a PIL image or (H, W, 3) uint8 RGB. ValueError: see SiameseTracker.start."""
         self.tracker.init(_bgr(image), box)
 
     def update(self, image) -> np.ndarray:
@@ -52,37 +41,22 @@ class Got10kTracker(_Got10kBase):
 
 
 class OpenCVStyleTracker:
-    """Has the methods of `cv2.Tracker`."""
+    """Has the methods of `cv2.Tracker`, of a tracker of `sot.build_tracker`."""
 
     def __init__(self, tracker: SiameseTracker):
-        """
-        Args:
-            tracker: as of `sot.build_tracker`.
-        """
         self.tracker = tracker
         self.score = 1.0
 
     def init(self, image: np.ndarray, boundingBox: Sequence[float]) -> None:
-        """
-        Args:
-            image: (H, W, 3) uint8 BGR.
-            boundingBox: x, y, w, h in pixels.
-
-        Raises:
-            ValueError: see SiameseTracker.start.
-        """
+        """Start in an image (H, W, 3) uint8 BGR on a box x, y, w, h in pixels. ValueError: see
+        SiameseTracker.start."""
         self.tracker.init(image, boundingBox)
         self.score = 1.0
 
     def update(self, image: np.ndarray) -> Tuple[bool, Tuple[int, int, int, int]]:
-        """
-        Returns:
-            whether the target was found (the status is "tracked"), and the box, x, y, w, h in
-            whole pixels, as of OpenCV; where it was not found, the tracker's best guess.
-
-        Raises:
-            RuntimeError: `init` was not called.
-        """
+        """Whether the target was found (the status is "tracked"), and the box, x, y, w, h in whole
+        pixels, as of OpenCV; where it was not found, the tracker's best guess. RuntimeError: `init`
+        was not called."""
         box, self.score, status = self.tracker.update(image)
         x, y, w, h = (round(v) for v in box)
         return status == "tracked", (x, y, w, h)

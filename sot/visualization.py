@@ -27,12 +27,9 @@ def target_color(target: int):
 
 
 def draw_box(image: np.ndarray, box: Sequence[float], color, label: str = ""):
-    """Draw a box with a label above it, in place. Line and letters grow with the image.
-
-    Args:
-        image: (H, W, 3) uint8
-        box: XYXY, pixels of the image, also partly outside; not finite: nothing is drawn
-    """
+    """Draw a box, XYXY in pixels of the image (H, W, 3) uint8, with a label above it, in place. It
+    may be partly outside; if it is not finite nothing is drawn. Line and letters grow with the
+    image."""
     if not np.isfinite(box).all():
         return
     height, width = image.shape[:2]
@@ -91,12 +88,8 @@ class VideoWriter:
         self.frames, self._last = 0, -1
 
     def write(self, image: np.ndarray, time: Optional[float] = None):
-        """Append a frame.
-
-        Args:
-            image: (H, W, 3) uint8 BGR
-            time: seconds, more than of the frame before; by default as the rate has it.
-        """
+        """Append a frame (H, W, 3) uint8 BGR, at a time in seconds, more than of the frame before;
+        by default as the rate has it."""
         if self.stream is None:
             self._start(*image.shape[:2])
         frame = av.VideoFrame.from_ndarray(_fit(image, *self.size), format="bgr24")
@@ -130,13 +123,9 @@ class VideoWriter:
 
 
 class Window:
-    """A window on the screen."""
+    """A window on the screen; ValueError: no screen, or an OpenCV that has no windows."""
 
     def __init__(self, title: str):
-        """
-        Raises:
-            ValueError: no screen, or an OpenCV that has no windows.
-        """
         if sys.platform == "linux" and not {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ):
             raise ValueError("no window: neither DISPLAY nor WAYLAND_DISPLAY is set")
         self.title = title

@@ -141,12 +141,9 @@ def _last(args, index: int, default):
 
 @torch.no_grad()
 def receptive_fields(backbone: nn.Module, size: int) -> Dict[str, Span]:
-    """Span of each output of a backbone, for crops of side ``size``.
-
-    Raises:
-        ValueError: the backbone has an operation that moves values about in another way than
-            convolution, pooling, padding and cropping.
-    """
+    """Span of each output of a backbone, for crops of side ``size``. ValueError: the backbone has
+    an operation that moves values about in another way than convolution, pooling, padding,
+    cropping."""
     image = torch.zeros(1, 3, size, size, device="meta")  # shapes without values
     backbone = copy.deepcopy(backbone).eval().to("meta")
     with SpanMode(image) as spans:
@@ -163,11 +160,8 @@ class _Pass(nn.Module):
 
 
 def count_flops(network: nn.Module, method: str, *args) -> int:
-    """Multiply-adds of ``network.method(*args)``.
-
-    Raises:
-        ValueError: an operation that can neither be counted nor is known to be free.
-    """
+    """Multiply-adds of ``network.method(*args)``. ValueError: an operation that can neither be
+    counted nor is known to be free."""
     analysis = FlopCountAnalysis(_Pass(network, method), args)
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
     total = int(analysis.total())
@@ -179,12 +173,8 @@ def count_flops(network: nn.Module, method: str, *args) -> int:
 
 @torch.no_grad()
 def analyze(cfg) -> Dict:
-    """Numbers of the network of a config; see the head of this file.
-
-    Returns:
-        dict: parameters, multiply-adds, and sizes in the unit one, not millions. ``features`` has
-            an entry for each output of the backbone.
-    """
+    """Numbers of the network of a config, in the unit one, not millions; see the head of this file.
+    ``features`` has an entry for each output of the backbone."""
     model = build_network(merge_opts(cfg.clone(), ["MODEL.DEVICE", "cpu"])).eval()
     sizes = {"template": cfg.INPUT.TEMPLATE_SIZE, "search": cfg.INPUT.SEARCH_SIZE_TEST}
     crops = {name: torch.zeros(1, 3, size, size) for name, size in sizes.items()}

@@ -57,10 +57,7 @@ from sot.utils.files import atomic_write
 
 def convert(source: str, output: str, cfg, pixels=None) -> None:
     """Write the backbone of ``cfg`` with the weights of the file ``source`` to ``output``.
-
-    Raises:
-        ValueError: see convert_pretrained; names the file.
-    """
+    ValueError: see convert_pretrained; names the file."""
     # what the file does not have is the same at every run
     torch.manual_seed(max(cfg.SEED, 0))
     backbone = build_backbone(cfg)

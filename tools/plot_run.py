@@ -40,21 +40,15 @@ Scalars = Dict[str, Dict[int, float]]
 
 
 class Run(NamedTuple):
-    """
-    name: in the legend.
-    scalars: {name: {iteration: value}}.
-    """
+    """A run's name in the legend, and its scalars."""
 
     name: str
     scalars: Scalars
 
 
 class Panel(NamedTuple):
-    """
-    title: of the plot.
-    names: of the scalars in it; several only where they are of one kind.
-    log: whether the values are on a logarithmic axis.
-    """
+    """The title of a plot, and the names of its scalars: several only where they are of one
+    kind."""
 
     title: str
     names: Sequence[str]
@@ -62,17 +56,9 @@ class Panel(NamedTuple):
 
 
 def read_run(path: Path) -> Scalars:
-    """
-    What a run has written.
-
-    Args:
-        path: a metrics.json, each line of which is a JSON object. Lines that are not (the last one
-            of a run that was killed) are left out with a warning on the error stream.
-
-    Raises:
-        OSError: no such file.
-        ValueError: no line has a scalar.
-    """
+    """What a run has written into a metrics.json, each line of which is a JSON object. Lines that
+    are not (the last one of a run that was killed) are left out with a warning on the error stream.
+    ValueError: no line has a scalar."""
     scalars: Scalars = defaultdict(dict)
     broken = []
     with open(path) as file:
@@ -93,16 +79,9 @@ def read_run(path: Path) -> Scalars:
 
 
 def read_runs(folders: Sequence[str]) -> List[Run]:
-    """
-    Args:
-        folders: OUTPUT_DIRs, or metrics.json files themselves.
-
-    Returns:
-        runs with the names of their folders, or their whole paths where two folders have one name.
-
-    Raises:
-        ValueError: a folder without a metrics.json, or with an empty one; or twice the same one.
-    """
+    """Runs of OUTPUT_DIRs, or metrics.json files themselves, with the names of their folders, or
+    their whole paths where two folders have one name. ValueError: a folder without a metrics.json,
+    or with an empty one; or twice the same one."""
     paths = [Path(f).expanduser() for f in folders]
     files = [p / FILE if p.is_dir() else p for p in paths]
     for given, file in zip(paths, files):

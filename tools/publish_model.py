@@ -22,11 +22,8 @@ from sot.utils.files import atomic_write
 
 
 def publish(source: str, stem: str) -> Path:
-    """Write the weights of ``source`` to ``<stem>_<hash>.pth`` and return that path.
-
-    Raises:
-        ValueError: ``source`` is no checkpoint, or a weight is not finite in half precision.
-    """
+    """Write the weights of ``source`` to ``<stem>_<hash>.pth`` and return that path. ValueError:
+    ``source`` is no checkpoint, or a weight is not finite in half precision."""
     weights = {
         name: value.half() if value.is_floating_point() else value
         for name, value in averaged_weights(read_checkpoint(source)).items()

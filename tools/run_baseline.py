@@ -63,11 +63,7 @@ DONE, FAILED, NOTHING = 0, 1, 2  # exit codes
 
 def make_tracker(name: str, models: dict):
     """The tracker of a name, and what tells it from those with other files or of another version.
-
-    Raises:
-        ValueError, FileNotFoundError: it cannot be made; see make_opencv_tracker and
-            NanoTrack.
-    """
+    ValueError, FileNotFoundError: it cannot be made; see make_opencv_tracker and NanoTrack."""
     if name != NANOTRACK:
         make = functools.partial(make_opencv_tracker, name, models)
         make()  # what is wrong there shows now and not after hours
@@ -82,18 +78,9 @@ def make_tracker(name: str, models: dict):
 
 
 def run(tracker, identity: str, dataset: str, protocol: str, folder: Path) -> dict:
-    """
-    Run one tracker over the sequences that have no result yet.
-
-    Args:
-        tracker, identity: of make_tracker.
-        dataset: whatever `sot.data.get_tracks` knows.
-        protocol: "" for that of the data set.
-        folder: for the results, in a folder of the data set.
-
-    Returns:
-        the measures, as of SOTEvaluator.
-    """
+    """Run one tracker of make_tracker over the sequences of a dataset that have no result yet;
+    results are in a folder of the data set in ``folder``. Returns the measures, as of
+    SOTEvaluator."""
     evaluator = SOTEvaluator(dataset, str(folder), protocol, distributed=False)
     experiment = evaluator.experiment(tracker)
     if isinstance(tracker, OpenCVTracker):
@@ -111,15 +98,9 @@ def run(tracker, identity: str, dataset: str, protocol: str, folder: Path) -> di
 
 
 def run_config(config: str, dataset: str, protocol: str, folder: Path) -> dict:
-    """Evaluate the tracker of a config, with the weights that the config names.
-
-    Returns:
-        the measures, as of SOTEvaluator; result files are in ``folder``/inference.
-
-    Raises:
-        FileNotFoundError: no such config.
-        ValueError: it has no weights.
-    """
+    """Evaluate the tracker of a config, with the weights that the config names; result files are in
+    ``folder``/inference. Returns the measures, as of SOTEvaluator. ValueError: it has no
+    weights."""
     opts = ["DATASETS.TEST", (dataset,), "TEST.PROTOCOL", protocol, "OUTPUT_DIR", str(folder)]
     cfg = load_config(config, opts)
     cfg.MODEL.DEVICE = resolve_device(cfg.MODEL.DEVICE)

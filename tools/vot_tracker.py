@@ -32,16 +32,8 @@ DONE, FAILED = 0, 1  # exit codes
 
 
 def serve(tracker, name: str) -> None:
-    """
-    Answer the toolkit, over the standard streams, until it is satisfied.
-
-    Args:
-        tracker: as of `sot.build_tracker`.
-        name: that the toolkit is told.
-
-    Raises:
-        ImportError: no vot-trax.
-    """
+    """Answer the toolkit, over the standard streams, until it is satisfied; ``name`` is what it is
+    told. ImportError: no vot-trax."""
     from trax import Image, Rectangle, Region, Server, TraxStatus
 
     formats = {"region_formats": [Region.RECTANGLE], "image_formats": [Image.PATH]}
@@ -61,18 +53,10 @@ def serve(tracker, name: str) -> None:
 
 
 def write_ini(path: Path, name: str, arguments: list) -> None:
-    """
-    Add a tracker to a trackers.ini, or replace it there; what else the file holds stays, without
-    its comments.
-
-    Args:
-        path: the file, which need not be there.
-        name: of the tracker.
-        arguments: for this file; paths may be relative to the folder we are in.
-
-    Raises:
-        ValueError: the name is none that the toolkit takes, or the file is not of this kind.
-    """
+    """Add a tracker to a file of trackers, with arguments for this program (paths may be relative
+    to the folder we are in), or replace it there; what else the file holds stays, without its
+    comments. ValueError: the name is none that the toolkit takes, or the file is not of this
+    kind."""
     if not re.fullmatch(r"[a-zA-Z0-9_-]+", name):
         raise ValueError(f"{name!r} cannot be the name of a tracker: only letters, digits, - and _")
     ini = configparser.ConfigParser()

@@ -10,18 +10,9 @@ import torch
 
 
 def load_pickle(filename: str) -> Dict[str, Any]:
-    """
-    Args:
-        filename: a ``.pkl`` file of one of the model zoos: a pickled dictionary of arrays, bare or
-            as its "model" or "blobs".
-
-    Returns:
-        ``{"model": {name: Tensor}, ...}`` with the file's other entries.
-
-    Raises:
-        ValueError: no such file, or more than arrays and plain Python values in it: pickled code
-            is not run.
-    """
+    """``{"model": {name: Tensor}, ...}`` with the other entries of a ``.pkl`` file of one of the
+    model zoos: a pickled dictionary of arrays, bare or as its "model" or "blobs". ValueError: more
+    than arrays and plain Python values in it: pickled code is not run."""
     try:
         with open(filename, "rb") as f:
             content = _ArrayUnpickler(f, encoding="latin1").load()

@@ -44,22 +44,13 @@ class SOTCheckpointer(DetectionCheckpointer):
         allow_backbone_only: bool = False,
         **kwargs: Any,
     ) -> None:
-        """
-        Args:
-            model: the model to save and load.
-            save_dir: folder of the checkpoints that are saved.
-            allow_backbone_only: also take a file that holds all of ``backbone.`` and nothing
-                else, for training from a pre-trained backbone.
-            kwargs: ``save_to_disk`` and the checkpointables of :class:`DetectionCheckpointer`.
-        """
+        """``allow_backbone_only``: also take a file that holds all of ``backbone.`` and nothing
+        else, for training from a pre-trained backbone. The others are DetectionCheckpointer's."""
         super().__init__(model, save_dir, **kwargs)
         self.allow_backbone_only = allow_backbone_only
 
     def save(self, name: str, **kwargs: Any) -> None:
-        """
-        Raises:
-            OSError: the file cannot be written; names it and the free space.
-        """
+        """OSError: the file cannot be written; names it and the free space."""
         if not self.save_dir or not self.save_to_disk:
             return
         path = os.path.join(self.save_dir, f"{name}.pth")
@@ -134,15 +125,13 @@ class SOTCheckpointer(DetectionCheckpointer):
 
 
 def read_checkpoint(filename: str) -> Dict[str, Any]:
-    """
+    """``{"model": state_dict, ...}`` on the CPU, with the file's other entries (optimizer,
+    iteration, ...). Of a PySOT checkpoint only the weights, converted to our names.
+
     Args:
         filename: a local file written by torch.save: ``{"model": state_dict, ...}`` (ours, any
             detectron2 model's), ``{"state_dict": state_dict, ...}`` or a bare state_dict, with or
             without DistributedDataParallel's "module." prefix; on any device, in any precision.
-
-    Returns:
-        ``{"model": state_dict, ...}`` on the CPU, with the file's other entries (optimizer,
-        iteration, ...). Of a PySOT checkpoint only the weights, converted to our names.
 
     Raises:
         ValueError: not such a file, damaged weights, or PySOT's of an unknown network; names the
@@ -207,16 +196,8 @@ def _numpy_numbers_allowed():
 
 
 def split_weights(content: Any) -> Tuple[Mapping[str, torch.Tensor], Dict[str, Any]]:
-    """
-    Args:
-        content: what a checkpoint file holds.
-
-    Returns:
-        its state_dict without a "module." prefix, and the entries beside the state_dict.
-
-    Raises:
-        ValueError: no state_dict in it.
-    """
+    """The state_dict in the content of a checkpoint file, without a "module." prefix, and the
+    entries beside it. ValueError: no state_dict in it."""
     weights, others = content, {}
     for key in ("model", "state_dict"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
@@ -236,15 +217,8 @@ def split_weights(content: Any) -> Tuple[Mapping[str, torch.Tensor], Dict[str, A
 
 
 def mismatches(weights: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> str:
-    """
-    Args:
-        weights: state_dict of a file.
-        expected: state_dict of the model it is meant for.
-
-    Returns:
-        what is missing, unknown and of another shape, in one line; empty if all fits. Step
-        counters of batch norms may be missing or too many.
-    """
+    """What is missing, unknown and of another shape in a file's weights, in one line; empty if all
+    fits. Step counters of batch norms may be missing or too many."""
     missing = [k for k in expected if k not in weights and not is_counter(k)]
     unknown = [k for k in weights if k not in expected and not is_counter(k)]
     shapes = [

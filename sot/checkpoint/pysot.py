@@ -21,31 +21,17 @@ from .names import Rules, first_of, rename, resnet_rules, with_norm
 
 
 def is_pysot(weights: Iterable[str]) -> bool:
-    """
-    Args:
-        weights: the names in a state_dict, without a "module." prefix.
-
-    Returns:
-        whether they are PySOT's: its head is a child of the whole network, ours of the
-        proposal generator.
-    """
+    """Whether the names in a state_dict, without a "module." prefix, are PySOT's: its head is a
+    child of the whole network, ours of the proposal generator."""
     return any(name.startswith("rpn_head.") for name in weights)
 
 
 def convert_pysot(weights: Mapping[str, torch.Tensor]) -> Dict[str, torch.Tensor]:
-    """
-    Args:
-        weights: a PySOT state_dict, without a "module." prefix. Widths are free; the last layers
-            must have 2 (cls) and 4 (loc) channels per anchor.
+    """This project's state_dict of PySOT's, without a "module." prefix: every tensor under its new
+    name, the last layers of cls folded to one logit per anchor and those of loc reordered. Widths
+    are free; the last layers must have 2 (cls) and 4 (loc) channels per anchor.
 
-    Returns:
-        this project's state_dict: every tensor of ``weights`` under its new name, the last layers
-        of cls folded to one logit per anchor and those of loc reordered.
-
-    Raises:
-        ValueError: names that no network of PySOT's model zoo has, or a last layer with another
-            number of channels.
-    """
+    ValueError: names that no network of PySOT's model zoo has, or a last layer of another width."""
     rules = _rules(is_resnet="backbone.conv1.weight" in weights)
     names = {key: rename(key, rules) for key in weights}
     unknown = [key for key, name in names.items() if name is None]

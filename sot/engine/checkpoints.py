@@ -20,17 +20,11 @@ from ..utils.files import atomic_write, remove_partial_files
 
 
 class LastCheckpoints(hooks.PeriodicCheckpointer):
-    """Periodic checkpoints of which the last ones stay, those of before a resume counted.
-    model_final, model_best and the checkpoints of another run stay in any case; what a
+    """Periodic checkpoints of which the last ``keep`` stay (0: all), those of before a resume
+    counted. model_final, model_best and the checkpoints of another run stay in any case; what a
     killed run has left of a file that it was writing does not."""
 
     def __init__(self, checkpointer: Checkpointer, period: int, keep: int):
-        """
-        Args:
-            checkpointer: what saves.
-            period: iterations from one checkpoint to the next.
-            keep: number of checkpoints that stay; 0 = all.
-        """
         super().__init__(checkpointer, period, max_to_keep=keep if keep > 0 else None)
 
     def before_train(self):
@@ -49,20 +43,13 @@ class LastCheckpoints(hooks.PeriodicCheckpointer):
 
 
 class BestCheckpointer(hooks.BestCheckpointer):
-    """
-    detectron2's, for weights alone: after each evaluation whose result is better than all before,
-    ``model_best.pth``; and beside it ``model_best.json`` with measure, value and iteration, so
-    that a resumed run knows what to beat. It goes after the hook that evaluates.
-    """
+    """detectron2's, for weights alone: after each evaluation whose result is better than all
+    before, ``model_best.pth``; and beside it ``model_best.json`` with measure, value and iteration,
+    so that a resumed run knows what to beat. It goes after the hook that evaluates."""
 
     def __init__(self, eval_period: int, model: nn.Module, output_dir: str, measure: str):
-        """
-        Args:
-            eval_period: in iterations, that of the evaluation.
-            model: whose weights are evaluated, not wrapped in DistributedDataParallel.
-            output_dir: folder of the two files.
-            measure: name of a result in the event storage; more is better.
-        """
+        """``model``: not wrapped in DistributedDataParallel; ``measure``: name of a result in the
+        event storage; more is better."""
         super().__init__(eval_period, _UntaggedCheckpointer(model, output_dir), measure)
         self.measure = measure
         self.note = os.path.join(output_dir, "model_best.json")
@@ -98,14 +85,8 @@ class _UntaggedCheckpointer(SOTCheckpointer):
 
 
 def check_output_dir(cfg: CfgNode, resume: bool) -> None:
-    """
-    Warns of what a training in cfg.OUTPUT_DIR would overwrite or mix up. To be called before
-    detectron2's default_setup, which replaces the config.yaml in there.
-
-    Args:
-        cfg: config of the training.
-        resume: whether it is to go on from the last checkpoint in there.
-    """
+    """Warns of what a training in cfg.OUTPUT_DIR would overwrite or mix up. To be called before
+    detectron2's default_setup, which replaces the config.yaml in there."""
     folder = cfg.OUTPUT_DIR
     logger = logging.getLogger(__name__)
     checkpointed = os.path.isfile(os.path.join(folder, "last_checkpoint"))
@@ -126,15 +107,8 @@ def check_output_dir(cfg: CfgNode, resume: bool) -> None:
 
 
 def optimizer_mismatch(state: Dict[str, Any], optimizer: torch.optim.Optimizer) -> str:
-    """
-    Args:
-        state: an optimizer's state_dict.
-        optimizer: that is to load it.
-
-    Returns:
-        why it cannot, in a few words; empty if it can. Settings of the groups may differ: those of
-        the state are taken.
-    """
+    """Why an optimizer cannot load a state_dict, in a few words; empty if it can. Settings of the
+    groups may differ: those of the state are taken."""
     saved, ours = state["param_groups"], optimizer.param_groups
     members, our_members = _members(saved), _members(ours)
     if members != our_members:

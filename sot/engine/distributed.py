@@ -133,11 +133,7 @@ def _join(rank, local_rank, world_size, local_size, use_gpus, url, timeout) -> N
 
 def raise_on_all_ranks(error: Optional[Exception]) -> None:
     """Raise an error of one rank on all of them, so that none waits for the others; if several have
-    one, that of the first. To be called by all ranks.
-
-    Args:
-        error: of this rank; None if there is none.
-    """
+    one, that of the first. To be called by all ranks, with None where there is no error."""
     errors = [e for e in comm.all_gather(error) if e is not None]
     if errors:
         errors[0].on_all_ranks = True

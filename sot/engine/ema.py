@@ -20,14 +20,8 @@ class WeightAverage(swa_utils.AveragedModel):
     """
 
     def __init__(self, model: nn.Module, decay: float):
-        """
-        Args:
-            model: what to average, not wrapped in DistributedDataParallel.
-            decay: d after many iterations; at 0.999 the last 1,000 iterations count for 63 %.
-
-        Raises:
-            ValueError: no 0 <= decay < 1.
-        """
+        """``model``: not wrapped in DistributedDataParallel; ``decay``: d after many iterations; at
+        0.999 the last 1,000 iterations count for 63 %. ValueError: no 0 <= decay < 1."""
         if not 0 <= decay < 1:
             raise ValueError(f"SOLVER.EMA.DECAY must be at least 0 and below 1, it is {decay}")
         if hasattr(swa_utils, "get_ema_multi_avg_fn"):

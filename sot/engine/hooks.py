@@ -24,23 +24,18 @@ class SeedEachIteration(HookBase):
 
 
 class WatchTraining(HookBase):
-    """
-    Puts into the event storage, every ``period`` iterations and in the last one:
+    """Puts into the event storage, every ``period`` iterations (detectron2's trainer writes every
+    20) and in the last one:
 
     * ``lr/<group>``: the learning rates that were used (see :func:`learning_rates`);
     * ``pairs_per_second`` of all ranks together since the last time, of training alone: evaluation,
       checkpoints and other hooks do not count;
     * ``data_share``: the share of that time in which the loader was waited for.
 
-    It goes before the hooks that set the next learning rate and that write what is in the storage.
-    """
+    It goes before the hooks that set the next learning rate and that write what is in the
+    storage."""
 
     def __init__(self, batch_size: int, period: int = 20):
-        """
-        Args:
-            batch_size: pairs of an iteration, on all ranks together.
-            period: in iterations; detectron2's trainer writes every 20.
-        """
         self.batch_size = batch_size
         self.period = period
 

@@ -21,13 +21,9 @@ from torch.optim import Optimizer
 
 
 def build_siamese_optimizer(cfg: CfgNode, model: nn.Module) -> Optimizer:
-    """
-    SOLVER.OPTIMIZER over :func:`parameter_groups`, with detectron2's gradient clipping. That of
-    CLIP_TYPE "full_model" is done by the CheckedTrainer.
-
-    Raises:
-        ValueError: SOLVER.OPTIMIZER is not known; see also parameter_groups.
-    """
+    """SOLVER.OPTIMIZER over :func:`parameter_groups`, with detectron2's gradient clipping. That of
+    CLIP_TYPE "full_model" is done by the CheckedTrainer. ValueError: SOLVER.OPTIMIZER is not known;
+    see also parameter_groups."""
     solver = cfg.SOLVER
     options = {"lr": solver.BASE_LR, "weight_decay": solver.WEIGHT_DECAY}
     if solver.OPTIMIZER == "SGD":
@@ -51,21 +47,14 @@ def full_model_clipping(cfg: CfgNode) -> Optional[float]:
 
 
 def parameter_groups(cfg: CfgNode, model: nn.Module) -> List[Dict[str, Any]]:
-    """
-    The parameters to be trained, with detectron2's rates and weight decays, in few groups: one for
-    each part of the model, rate and decay. The backbone's rates are SOLVER.BACKBONE_LR_FACTOR
-    times the others'. Parts are the modules of SOLVER.UNFREEZE, the rest of the backbone, and the
-    head, which is all else.
+    """The parameters to be trained, with detectron2's rates and weight decays, in few groups for a
+    torch optimizer: one for each part of the model, rate and decay. The backbone's rates are
+    SOLVER.BACKBONE_LR_FACTOR times the others'. Parts are the modules of SOLVER.UNFREEZE, the rest
+    of the backbone, and the head, which is all else.
 
-    Returns:
-        list[dict]: groups for a torch optimizer. ``name``: that of the part; those of another
-        weight decay (norms) or rate (biases) than SOLVER's have it in the name: "head_wd0",
-        "head_lr2". ``start_iter``: the iteration from which on the group learns.
-
-    Raises:
-        ValueError: SOLVER.UNFREEZE is no list of pairs, or names a module that the model does not
-            have.
-    """
+    A group has a ``name``: that of the part; those of another weight decay (norms) or rate (biases)
+    than SOLVER's have it in the name: "head_wd0", "head_lr2". It learns from the iteration
+    ``start_iter`` on. ValueError: SOLVER.UNFREEZE is no list of pairs, or names no module."""
     solver, starts = cfg.SOLVER, _start_iterations(cfg, model)
     parts = {
         p: next(
@@ -139,15 +128,8 @@ class StagedUnfreezing(HookBase):
     """
 
     def __init__(self, cfg: CfgNode, model: nn.Module):
-        """
-        Args:
-            cfg: config.
-            model: not wrapped in DistributedDataParallel; the trainer's optimizer is over its
-                :func:`parameter_groups`.
-
-        Raises:
-            ValueError: see parameter_groups.
-        """
+        """``model``: not wrapped in DistributedDataParallel; the trainer's optimizer is over its
+        :func:`parameter_groups`."""
         starts = _start_iterations(cfg, model)
         self.modules = [(model.get_submodule(name), start) for name, start in starts.items()]
         # not the optimizer's own, which a resumed one has from its checkpoint
@@ -167,17 +149,12 @@ class StagedUnfreezing(HookBase):
 
 
 def build_siamese_lr_scheduler(cfg: CfgNode, optimizer: Optimizer) -> LRMultiplier:
-    """
-    detectron2's schedules, and "WarmupExponentialLR": a warm-up that is linear from
+    """detectron2's schedules, and "WarmupExponentialLR": a warm-up that is linear from
     WARMUP_FACTOR * BASE_LR to BASE_LR or (WARMUP_METHOD "constant") stays at the former, then
-    geometric from BASE_LR to BASE_LR_END.
+    geometric from BASE_LR to BASE_LR_END. The rate changes with each iteration, where papers and
+    toolkits change it with each epoch.
 
-    The rate changes with each iteration, where papers and toolkits change it with each epoch.
-
-    Raises:
-        ValueError: an unknown schedule or warm-up; or no BASE_LR_END > 0, or
-            WARMUP_ITERS >= MAX_ITER.
-    """
+    ValueError: an unknown schedule or warm-up, no BASE_LR_END > 0, or WARMUP_ITERS >= MAX_ITER."""
     solver = cfg.SOLVER
     if solver.LR_SCHEDULER_NAME != "WarmupExponentialLR":
         return build_lr_scheduler(cfg, optimizer)

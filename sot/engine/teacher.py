@@ -22,12 +22,8 @@ class Teacher:
     and what its box is."""
 
     def __init__(self, network, template_size: int, search_size: int):
-        """
-        Args:
-            network: a SiamRPN in eval mode, or another network with its ``template``, ``detect``,
-                ``stride`` and ``num_anchors``.
-            template_size, search_size: sides of its crops.
-        """
+        """``network``: a SiamRPN in eval mode, or another with its ``template``, ``detect``,
+        ``stride`` and ``num_anchors``; the sizes are the sides of its crops."""
         self.network = network
         self.template_size, self.search_size = template_size, search_size
 
@@ -43,7 +39,7 @@ class Teacher:
 
         Returns:
             Tensor: (5, n, n) the probability of the target, interpolated, and the box XYXY in
-            pixels of the search crop, of the nearest position of the teacher.
+                pixels of the search crop, of the nearest position of the teacher.
         """
         scale = search.shape[-1] / self.search_size
         kernels = self.network.template(_resize(template, self.template_size))
@@ -76,15 +72,10 @@ def _resize(crop: torch.Tensor, side: int) -> torch.Tensor:
 
 
 class TeacherMapper:
-    """A dataset mapper whose pairs also bring the teacher's map: ``instances.gt_teacher``
-    (1, 5, n, n). It runs in the workers of the loader."""
+    """A SiameseDatasetMapper whose pairs also bring the teacher's map at its positions:
+    ``instances.gt_teacher`` (1, 5, n, n). It runs in the workers of the loader."""
 
     def __init__(self, mapper, teacher: Teacher, positions: torch.Tensor):
-        """
-        Args:
-            mapper: a SiameseDatasetMapper.
-            teacher, positions: see Teacher.
-        """
         self.mapper, self.teacher, self.positions = mapper, teacher, positions
 
     def __call__(self, pair: Dict) -> Optional[Dict]:
@@ -106,13 +97,9 @@ def search_positions(model, template_size: int, search_size: int) -> torch.Tenso
 
 
 def build_teacher(cfg: CfgNode) -> Optional[Teacher]:
-    """The teacher of MODEL.DISTILL.TEACHER, on the CPU; None if it names none.
-
-    Raises:
-        FileNotFoundError: a file is missing.
-        ValueError: onnxruntime is not installed; files of another network; or a teacher, or a
-            network to be taught, that this does not work for.
-    """
+    """The teacher of MODEL.DISTILL.TEACHER, on the CPU; None if it names none. FileNotFoundError: a
+    file is missing. ValueError: onnxruntime is not installed; files of another network; or a
+    teacher, or a network to be taught, that this does not work for."""
     names = list(cfg.MODEL.DISTILL.TEACHER)
     if not names:
         return None

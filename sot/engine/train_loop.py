@@ -29,12 +29,8 @@ except ImportError:  # torch before 2.6
 
 
 def amp_dtype(cfg: CfgNode) -> Optional[torch.dtype]:
-    """What SOLVER.AMP asks for, None for float32. On a CPU it is always bfloat16, and nothing
-    where the processor would only emulate it.
-
-    Raises:
-        ValueError: an unknown SOLVER.AMP.PRECISION.
-    """
+    """What SOLVER.AMP asks for, None for float32. On a CPU it is always bfloat16, and nothing where
+    the processor would only emulate it. ValueError: an unknown SOLVER.AMP.PRECISION."""
     dtypes = {"float16": torch.float16, "bfloat16": torch.bfloat16}
     if cfg.SOLVER.AMP.PRECISION not in dtypes:
         raise ValueError(
@@ -70,13 +66,9 @@ class CheckedTrainer(SimpleTrainer):
         max_norm: Optional[float] = None,
         norm_type: float = 2.0,
     ):
-        """
-        Args:
-            model, data_loader, optimizer: as for SimpleTrainer.
-            dtype: of autocast; None = no autocast. With float16 gradients are scaled.
-            max_norm: what the norm of all gradients together is clipped to; None = no clipping.
-            norm_type: p of that norm.
-        """
+        """``dtype``: of autocast, None = no autocast; with float16 gradients are scaled.
+        ``max_norm``: what the p-norm of all gradients together (p = ``norm_type``) is clipped to;
+        None = no clipping."""
         super().__init__(model, data_loader, optimizer)
         device = next(model.parameters()).device.type
         self.autocast = torch.autocast(device, dtype or torch.bfloat16, enabled=dtype is not None)

@@ -36,12 +36,9 @@ from .vis import VisualizePairs
 
 
 class Trainer(DefaultTrainer):
-    """DefaultTrainer for trackers.
-
-    SOLVER.AMP.ENABLED works on a CPU too: where the processor has bfloat16, the forward pass runs
-    under its autocast.
-    With several processes the gradients are those of their joint batch.
-    """
+    """DefaultTrainer for trackers. SOLVER.AMP.ENABLED works on a CPU too: where the processor has
+    bfloat16, the forward pass runs under its autocast. With several processes the gradients are
+    those of their joint batch."""
 
     def __init__(self, cfg):
         # not DefaultTrainer's, which builds the model before it looks at the data, knows neither
@@ -209,11 +206,9 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def test(cls, cfg, model, evaluators=None, resume=False, stoppable=None):
-        """
-        Evaluation on DATASETS.TEST, by the protocol of each set.
+        """Evaluation on DATASETS.TEST, by the protocol of each set.
 
         Args:
-            cfg, model: what to test.
             evaluators: a SOTEvaluator for each test set; by default those of build_evaluator.
             resume: sequences that the same tracker has finished are not tracked again: same
                 weights, settings and data, and their files are in the folder of results.
@@ -221,8 +216,8 @@ class Trainer(DefaultTrainer):
 
         Returns:
             ``{"ope": {...}}`` (``"vot"`` with restarts), or ``{"<set>/ope": {...}, ...}`` of
-            several sets (detectron2 would nest them, which print_csv_format and verify_results do
-            not understand); empty on other ranks than the main one.
+                several sets (detectron2 would nest them, which print_csv_format and verify_results
+                do not understand); empty on other ranks than the main one.
 
         Raises:
             ValueError: see task_prefixes.

@@ -17,19 +17,14 @@ OTHER_COLOR = (32, 32, 224)  # BGR, of the box in a negative pair
 
 
 class VisualizePairs(HookBase):
-    """Every ``period`` iterations puts a picture into the event storage, from where it goes to
-    TensorBoard: the first pairs of the iteration's batch and what the network, as it tracks (with
-    the running statistics of its norms), sees in them. See :func:`draw_predictions`.
+    """Every ``period`` iterations (0: never) puts a picture into the event storage, from where it
+    goes to TensorBoard: the first ``num_pairs`` pairs of the iteration's batch and what the
+    network, as it tracks (with the running statistics of its norms), sees in them. See
+    :func:`draw_predictions`.
 
-    Training goes on as if it had not been there: nothing is learned and nothing drawn at random.
-    """
+    Training goes on as if it had not been there: nothing is learned and nothing drawn at random."""
 
     def __init__(self, period: int, num_pairs: int = 4):
-        """
-        Args:
-            period: in iterations; 0 = never.
-            num_pairs: rows of the picture; fewer if the batch has fewer.
-        """
         self.period = period
         self.num_pairs = num_pairs
 
@@ -55,16 +50,13 @@ class VisualizePairs(HookBase):
 def draw_predictions(pairs: Sequence[Dict], results: Sequence[Dict], stride: int) -> np.ndarray:
     """One row for each pair: the template; the search crop with the true box, or that of the other
     object in a negative pair, and the best box with its score; and the response map over the search
-    crop, from black (0) to bright (1).
+    crop, from black (0) to bright (1): (3, H, W) uint8 RGB.
 
     Args:
         pairs: items of a SiameseDatasetMapper.
         results: what the model makes of them in eval mode. Without a box (SiamFC looks for a place
             alone) a box of the true size is drawn at the peak of the response.
         stride: of the response map, in crop pixels.
-
-    Returns:
-        (3, H, W) uint8 RGB.
     """
     rows = [_draw_row(pair, result, stride) for pair, result in zip(pairs, results)]
     return np.ascontiguousarray(np.concatenate(rows)[..., ::-1].transpose(2, 0, 1))

@@ -26,13 +26,9 @@ SPEED = (
 
 
 def task_prefixes(datasets: Sequence[str]) -> List[str]:
-    """
-    What stands before the names of tasks in the results of an evaluation: nothing for one data
+    """What stands before the names of tasks in the results of an evaluation: nothing for one data
     set, whose results are "ope" or "vot"; "<slug>/" of each of several, for "<slug>/ope".
-
-    Raises:
-        ValueError: two of them share a slug, that is a folder of results.
-    """
+    ValueError: two of them share a slug, that is a folder of results."""
     slugs = {}
     for name in datasets:
         slug = resolve(name).slug
@@ -101,8 +97,7 @@ class SOTEvaluator(DatasetEvaluator):
         return self._protocol.experiment(tracker)
 
     def begin(self, tracker: str, resume: bool = False) -> Set[str]:
-        """
-        Take the folder of results for a run, and remove what is there of others. To be called by
+        """Take the folder of results for a run, and remove what is there of others. To be called by
         all ranks, before the first sequence.
 
         Args:
@@ -131,12 +126,11 @@ class SOTEvaluator(DatasetEvaluator):
         """
         Args:
             inputs: track dicts; only the names are looked at.
-            outputs: of an experiment for each of them, see ResultWriter.write; or `name` and
-                `error`, where the tracker failed.
+            outputs: of an experiment for each of them.
 
         Raises:
-            ValueError: an unknown sequence, one that was seen before, or one whose number of
-                boxes is not that of the truth.
+            ValueError: an unknown sequence, one that was seen before, or one whose number of boxes
+                is not that of the truth.
         """
         for track, output in zip(inputs, outputs):
             name = track["name"]
@@ -160,15 +154,9 @@ class SOTEvaluator(DatasetEvaluator):
             self._results[name] = self._score(name)
 
     def evaluate(self) -> Optional[Dict]:
-        """
-        Returns:
-            {"ope" or "vot": the measures of the protocol, and "fps"}, on the main rank; None on
-            the others. Only "fps" if no truth is at hand to score with. "failed_sequences" if
-            there are any.
-
-        Raises:
-            ValueError: sequences of the dataset have no result.
-        """
+        """{"ope" or "vot": the measures of the protocol, and "fps"}, on the main rank; None on the
+        others. Only "fps" if no truth is at hand to score with. "failed_sequences" if there are
+        any. ValueError: sequences of the dataset have no result."""
         results = [self._results]
         if self._distributed:
             results = comm.gather(self._results)

@@ -74,25 +74,14 @@ def read_frames(track: Dict, first: int = 0) -> Iterator[Frame]:
 
 
 class Experiment:
-    """Base of the experiments. A sequence in which the tracker fails with an error does not stop
-    the others."""
+    """Base of the experiments with a tracker, see :func:`follow`."""
 
     def __init__(self, tracker):
-        """
-        Args:
-            tracker: see :func:`follow`.
-        """
         self.tracker = tracker
 
     def __call__(self, tracks: List[Dict]) -> List[Dict]:
-        """
-        Args:
-            tracks: track dicts.
-
-        Returns:
-            list[dict]: for each track what :meth:`run` gives; where that fails with an error,
-            which is logged, ``name`` and ``error``, a line of text.
-        """
+        """What :meth:`run` gives for each track dict. Where that fails with an error, which is
+        logged, ``name`` and ``error``, a line of text, so that the other sequences go on."""
         return [self._try(track) for track in tracks]
 
     def _try(self, track: Dict) -> Dict:
@@ -103,28 +92,21 @@ class Experiment:
             return {"name": track["name"], "error": f"{type(e).__name__}: {e}"}
 
     def run(self, track: Dict) -> Dict:
-        """
-        Returns:
-            ``name``; ``boxes`` (T, 4) XYXY in frame pixels, NaN where there is none; ``marks``
-            (T,) as in sot.evaluation.measures.vot, BOX where there is one; ``scores`` (T,),
-            NaN where there is none; ``status``, T strings; ``times`` (T,), seconds in the
-            tracker, without reading the frame.
-        """
+        """``name``; ``boxes`` (T, 4) XYXY in frame pixels, NaN where there is none; ``marks`` (T,)
+        as in sot.evaluation.measures.vot, BOX where there is one; ``scores`` (T,), NaN where there
+        is none; ``status``, T strings; ``times`` (T,), seconds in the tracker, without reading the
+        frame."""
         raise NotImplementedError
 
 
 class OnePass(Experiment):
-    """The tracker is started on the box of the first frame and then never helped. For a frame that
-    cannot be read the last box stands in, with the status "skipped"."""
+    """The tracker is started on the box of the first frame, the only one that is looked at, and
+    then never helped. For a frame that cannot be read the last box stands in, with the status
+    "skipped"."""
 
     def run(self, track: Dict) -> Dict:
-        """See Experiment. Of ``boxes`` only the first is looked at; the box of the first frame is
-        the one given.
-
-        Raises:
-            FrameError: the first frame cannot be read.
-            ValueError: the tracker cannot be started.
-        """
+        """See Experiment. FrameError: the first frame cannot be read. ValueError: the tracker
+        cannot be started."""
         result = _Result(track)
         for frame, (state,), seconds in follow(
             self.tracker, read_frames(track), track["boxes"][:1]
@@ -149,12 +131,8 @@ class Restarts(Experiment):
     """
 
     def run(self, track: Dict) -> Dict:
-        """See Experiment. The score of a frame of a start is NaN.
-
-        Raises:
-            FrameError: a frame that the tracker should be started on cannot be read.
-            ValueError: there is no box in the first frame, or the tracker cannot be started.
-        """
+        """See Experiment; the score of a frame of a start is NaN. FrameError: a frame to start on
+        cannot be read. ValueError: no box in the first frame, or the tracker cannot be started."""
         startable = is_present(track["boxes"])
         if not startable[0]:
             raise ValueError(f"sequence {track['name']}: no box in the first frame to start from")

@@ -31,18 +31,9 @@ CLASSES = {"ViT": "Vit"}  # where OpenCV spells a name in another way
 
 
 def make_opencv_tracker(name: str, models: Dict[str, str]):
-    """
-    A tracker of OpenCV that was not started.
-
-    Args:
-        name: of MODEL_FILES.
-        models: its files by field.
-
-    Raises:
-        ValueError: no such tracker, also in the OpenCV that is installed; not the files it needs,
-            or OpenCV cannot read them.
-        FileNotFoundError: a file is missing.
-    """
+    """A tracker of OpenCV, of a name in MODEL_FILES, that was not started; ``models``: its files by
+    field. ValueError: no such tracker, also in the OpenCV that is installed; not the files it
+    needs, or OpenCV cannot read them. FileNotFoundError: a file is missing."""
     if name not in MODEL_FILES:
         raise ValueError(f"no tracker {name!r}: there are {', '.join(MODEL_FILES)}")
     if set(models) != set(MODEL_FILES[name]):
@@ -85,22 +76,15 @@ class OpenCVState(NamedTuple):
 
 
 class OpenCVTracker:
-    """A tracker of OpenCV behind the `start` and `step` of a SiameseTracker."""
+    """A tracker of OpenCV behind the `start` and `step` of a SiameseTracker; ``make`` gives a new
+    one, as `make_opencv_tracker` does."""
 
     def __init__(self, make):
-        """
-        Args:
-            make: gives a new tracker, as `make_opencv_tracker` does.
-        """
         self.make = make
 
     def start(self, image: np.ndarray, box) -> OpenCVState:
-        """
-        The tracker itself is given whole pixels inside of the image: OpenCV takes nothing else.
-
-        Args:
-            image: (H, W, 3) uint8 BGR.
-            box: XYXY in pixels of the image.
+        """Start on a box, XYXY in pixels of an image (H, W, 3) uint8 BGR. The tracker itself is
+        given whole pixels inside of the image: OpenCV takes nothing else.
 
         Raises:
             ValueError: the box is not finite, has no positive size, or lies outside the image.
@@ -133,13 +117,10 @@ class OpenCVTracker:
 
 
 class OpenCVWorker:
-    """An experiment in another process, where OpenCV may take that process down."""
+    """An experiment in another process, where OpenCV may take that process down; its ``run(track)``
+    and the tracks go there."""
 
     def __init__(self, experiment):
-        """
-        Args:
-            experiment: with ``run(track)``; it and the tracks go to the other process.
-        """
         self.experiment, self.pool = experiment, None
 
     def __call__(self, tracks: List[Dict]) -> List[Dict]:

@@ -17,12 +17,8 @@ def seconds_of(function: Callable, *args, clock: Callable = time.perf_counter) -
 
 @contextmanager
 def timed(parts: Sequence[Tuple[str, object, str]], spent: Dict[str, float], clock: Callable):
-    """Count the time that functions take, none inside another.
-
-    Args:
-        parts: (part, owner, name): the seconds of ``owner.name`` are added to ``spent[part]``.
-        clock: gives seconds.
-    """
+    """Count the seconds, as ``clock`` gives them, that functions take, none inside another: of each
+    (part, owner, name) those of ``owner.name`` are added to ``spent[part]``."""
     with ExitStack() as stack:
         for part, owner, name in parts:
             function = _timed(spent, part, getattr(owner, name), clock)

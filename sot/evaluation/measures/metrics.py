@@ -1,15 +1,15 @@
 """Measures of one-pass evaluation (OPE): a tracker is started on the first frame and never helped.
 
-Shapes: T frames of one sequence; boxes are (T, 4) XYXY in continuous frame pixels. `pred` is what a
-tracker said, `gt` the truth. Continuous boxes have the area w * h and the centre x + w / 2; the
-MATLAB toolkits count whole pixels, x to x + w - 1, with the same areas, overlaps and distances.
+Shapes: T frames of one sequence, K thresholds; boxes are (T, 4) XYXY in continuous frame pixels.
+`pred` is what a tracker said, `gt` the truth. Continuous boxes have the area w * h and the centre x
++ w / 2; the MATLAB toolkits count whole pixels, x to x + w - 1, with the same areas, overlaps and
+distances.
 
 What counts is up to each benchmark, see `sot.evaluation.protocols`. A prediction with a NaN is a
 failure here: IoU 0 and an infinite distance.
 
-Sources: [OTB] Wu, Lim, Yang: Object Tracking Benchmark, PAMI 2015, and its MATLAB toolkit;
-[TN] Mueller et al.: TrackingNet, ECCV 2018.
-"""
+Sources: [OTB] Wu, Lim, Yang: Object Tracking Benchmark, PAMI 2015, and its MATLAB toolkit; [TN]
+Mueller et al.: TrackingNet, ECCV 2018."""
 
 from typing import Optional
 
@@ -23,15 +23,7 @@ NORM_PRECISION_THRESHOLDS = np.arange(51) / 100  # of the true sides; 20 / 100 i
 
 
 def iou_xyxy(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """
-    Intersection over union of continuous rectangles, row by row.
-
-    Args:
-        a, b: (T, 4).
-
-    Returns:
-        (T,) in [0, 1]; 0 where either box has a NaN or no area.
-    """
+    """(T,) intersection over union of boxes, row by row; 0 where either has a NaN or no area."""
     a, b = _as_pair(a, b)
     valid = is_present(a) & is_present(b)
     a, b = np.where(valid[:, None], a, 0), np.where(valid[:, None], b, 0)
@@ -42,15 +34,7 @@ def iou_xyxy(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def center_error(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """
-    Distance in pixels between the centres of boxes, row by row.
-
-    Args:
-        a, b: (T, 4).
-
-    Returns:
-        (T,); infinite where either box is not finite.
-    """
+    """(T,) distances in pixels between the centres; infinite where either box is not finite."""
     a, b = _as_pair(a, b)
     valid = np.isfinite(a).all(axis=1) & np.isfinite(b).all(axis=1)
     shift = np.where(valid[:, None], a, 0) - np.where(valid[:, None], b, 0)
@@ -59,15 +43,8 @@ def center_error(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def normalized_center_error(pred: np.ndarray, gt: np.ndarray) -> np.ndarray:
-    """
-    Distance between the centres, with x in true widths and y in true heights [TN, eq. 2].
-
-    Args:
-        pred, gt: (T, 4).
-
-    Returns:
-        (T,); infinite where a box is not finite or the true one has no area.
-    """
+    """(T,) distances between the centres, with x in true widths and y in true heights [TN, eq. 2];
+    infinite where a box is not finite or the true one has no area."""
     pred, gt = _as_pair(pred, gt)
     valid = np.isfinite(pred).all(axis=1) & is_present(gt)
     pred, gt = np.where(valid[:, None], pred, 0), np.where(valid[:, None], gt, [0, 0, 1, 1])
@@ -77,33 +54,16 @@ def normalized_center_error(pred: np.ndarray, gt: np.ndarray) -> np.ndarray:
 
 
 def success_curve(ious: np.ndarray, thresholds: np.ndarray = SUCCESS_THRESHOLDS) -> np.ndarray:
-    """
-    Fraction of frames whose IoU is above each threshold. [OTB]: 0, 0.05, ..., 1, strictly above.
-
-    Args:
-        ious: (T,), of the frames that count; at least one.
-        thresholds: (K,).
-
-    Returns:
-        (K,).
-    """
+    """(K,) fraction of frames whose IoU (T,), T > 0, is above each threshold (K,). [OTB]: 0, 0.05,
+    ..., 1, strictly above."""
     return (np.asarray(ious)[:, None] > np.asarray(thresholds)).mean(axis=0)
 
 
 def precision_curve(
     errors: np.ndarray, thresholds: np.ndarray = PRECISION_THRESHOLDS
 ) -> np.ndarray:
-    """
-    Fraction of frames whose error is at most each threshold. [OTB]: 0, 1, ..., 50 pixels.
-
-    Args:
-        errors: (T,), of the frames that count, at least one: of `center_error` or
-            `normalized_center_error`.
-        thresholds: (K,), in the unit of the errors.
-
-    Returns:
-        (K,).
-    """
+    """(K,) fraction of frames whose error (T,), T > 0, is at most each threshold (K,), in the unit
+    of the errors. [OTB]: 0, 1, ..., 50 pixels."""
     return (np.asarray(errors)[:, None] <= np.asarray(thresholds)).mean(axis=0)
 
 

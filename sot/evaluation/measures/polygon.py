@@ -16,8 +16,8 @@ import numpy as np
 
 
 def raster_overlap(a: np.ndarray, b: np.ndarray, image_size: Tuple[int, int]) -> np.ndarray:
-    """
-    Intersection over union in whole pixels inside of the image, row by row, as in [vot]:
+    """(T,) intersection over union of regions (T, 4) or (T, 2K), row by row, in whole pixels inside
+    of the image of a size (width, height); 0 where either is no region. As in [vot]:
 
     * x, y, width and height of a box, or the corners of a polygon, are first rounded (half to
       even); the box then has the pixels x ... x + width - 1;
@@ -27,16 +27,7 @@ def raster_overlap(a: np.ndarray, b: np.ndarray, image_size: Tuple[int, int]) ->
     * two regions that together are at most one pixel wide or high count as the same, if they are
       inside of the image.
 
-    Args:
-        a, b: (T, 4) XYXY or (T, 2K) corners.
-        image_size: (width, height).
-
-    Returns:
-        (T,) in [0, 1]; 0 where either has a NaN.
-
-    Raises:
-        ValueError: other shapes, or different numbers of rows.
-    """
+    ValueError: other shapes, or different numbers of rows."""
     a, b = _as_regions(a), _as_regions(b)
     if len(a) != len(b):
         raise ValueError(f"{len(a)} and {len(b)} regions cannot be compared")

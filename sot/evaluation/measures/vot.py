@@ -30,12 +30,8 @@ EAO_INTERVALS = {"vot2016": (108, 371), "vot2018": (100, 356), "vot2019": (46, 2
 
 
 class Fragment(NamedTuple):
-    """A run from one start to its failure or the end of the sequence.
-
-    Attributes:
-        overlaps: (L,), the first one of the frame of the start; a failed frame is not in it.
-        failed: it ended with a failure.
-    """
+    """A run from one start to its failure or the end of the sequence: the overlaps (L,), the first
+    one of the frame of the start, and whether it ended with a failure, whose frame is not in it."""
 
     overlaps: np.ndarray
     failed: bool
@@ -44,19 +40,9 @@ class Fragment(NamedTuple):
 def restart_overlaps(
     regions: np.ndarray, marks: np.ndarray, truth: np.ndarray, image_size: Tuple[int, int]
 ) -> np.ndarray:
-    """
-    Args:
-        regions: (T, 4) XYXY or (T, 2K) corners; any numbers where the mark is not BOX.
-        marks: (T,) of BOX, STARTED, FAILED, PASSED_OVER.
-        truth: (T, 4) XYXY or (T, 2K) corners.
-        image_size: (width, height).
-
-    Returns:
-        (T,) overlaps; 0 in frames without a region, as in [vot].
-
-    Raises:
-        ValueError: different numbers of frames.
-    """
+    """(T,) overlaps of regions with the truth, each (T, 4) XYXY or (T, 2K) corners, in an image of
+    a size (width, height); 0 in frames whose mark (T,) is not BOX, as in [vot]. ValueError:
+    different numbers of frames."""
     if not len(regions) == len(marks) == len(truth):
         raise ValueError(f"{len(regions)} regions and {len(marks)} marks for {len(truth)} frames")
     tracked = np.asarray(marks) == BOX
@@ -81,18 +67,8 @@ def restart_accuracy(overlaps: np.ndarray, marks: np.ndarray) -> float:
 
 
 def fragments(overlaps: np.ndarray, marks: np.ndarray) -> List[Fragment]:
-    """
-    The fragments of a run [vot].
-
-    Args:
-        overlaps, marks: (T,).
-
-    Returns:
-        one for each start, in order.
-
-    Raises:
-        ValueError: starts and failures do not take turns, beginning with a start on frame 0.
-    """
+    """The fragments of a run [vot], one for each start, from its overlaps and marks (T,).
+    ValueError: starts and failures do not take turns, beginning with a start on frame 0."""
     marks = np.asarray(marks)
     starts, failures = np.flatnonzero(marks == STARTED), np.flatnonzero(marks == FAILED)
     ends = np.concatenate([failures, [len(marks)]])[: len(starts)]
@@ -107,20 +83,13 @@ def fragments(overlaps: np.ndarray, marks: np.ndarray) -> List[Fragment]:
 
 
 def expected_overlap_curve(parts: Sequence[Fragment], length: Optional[int] = None) -> np.ndarray:
-    """
-    Expected average overlap as a function of the length of sequence [EAO].
+    """(N,) expected average overlap by the length of sequence [EAO]: at n the mean overlap over
+    frames 1 to n after a start, the mean over the fragments that have so many frames. After a
+    failure a fragment goes on with overlaps of 0, to the end of the longest fragment, as in [vot],
+    or to `length` if that is more: N. The value at 0 means nothing; NaN where no fragment is so
+    long.
 
-    The value at n is the mean overlap over frames 1 to n after a start, the mean over the fragments
-    that have so many frames; after a failure a fragment goes on with overlaps of 0.
-
-    Args:
-        parts: of all runs over all sequences; each counts alike.
-        length: where failed fragments end. By default with the longest fragment, as in [vot].
-
-    Returns:
-        (N,), N the longest fragment, or `length` if that is more. The value at 0 means nothing;
-        NaN where no fragment is so long.
-    """
+    `parts` are the fragments of all runs over all sequences; each counts alike."""
     length = max([length or 0, *(len(part.overlaps) for part in parts)])
     total, count = np.zeros(length), np.zeros(length)
     for overlaps, failed in parts:
@@ -143,8 +112,8 @@ def expected_average_overlap(curve: np.ndarray, interval: Tuple[int, int]) -> fl
 
 
 def eao_pysot(runs: Sequence[Tuple[np.ndarray, np.ndarray]], interval: Tuple[int, int]) -> float:
-    """
-    EAO as [pysot] has it, whose numbers most papers on Siamese trackers give. It differs from
+    """EAO over an interval of EAO_INTERVALS as [pysot] has it, whose numbers most papers on Siamese
+    trackers give, of (overlaps, marks), both (T,), of each run. It differs from
     `expected_average_overlap` in three things:
 
     * after a failure overlaps of 0 go on to the length of the longest sequence, not fragment;
@@ -153,12 +122,7 @@ def eao_pysot(runs: Sequence[Tuple[np.ndarray, np.ndarray]], interval: Tuple[int
     * the interval is one frame earlier.
 
     Not followed: its weight of n / (n + 1) for a fragment of n frames up to the end of a sequence
-    whose failure is exactly five frames before the end, a matter of the fourth digit.
-
-    Args:
-        runs: (overlaps, marks) of each run over a sequence, arrays (T,).
-        interval: of EAO_INTERVALS.
-    """
+    whose failure is exactly five frames before the end, a matter of the fourth digit."""
     parts, length = [], max(len(marks) for _, marks in runs)
     for overlaps, marks in runs:
         *others, last = fragments(overlaps, marks)
@@ -173,16 +137,9 @@ def eao_pysot(runs: Sequence[Tuple[np.ndarray, np.ndarray]], interval: Tuple[int
 
 
 def confidence_thresholds(scores: np.ndarray, resolution: int = 100) -> np.ndarray:
-    """
-    Thresholds of confidence that split the frames of a whole test set evenly [vot].
-
-    Args:
-        scores: of all frames of all sequences; NaN are left out.
-        resolution: how many thresholds at most.
-
-    Returns:
-        (K,) descending, from infinity to minus infinity; all scores if they are few.
-    """
+    """(K,) descending thresholds of confidence, from infinity to minus infinity, that split the
+    frames of all sequences evenly [vot]: `resolution` at most, all scores if they are few; NaN are
+    left out."""
     scores = np.asarray(scores, dtype=np.float64)
     scores = np.sort(scores[~np.isnan(scores)])[::-1]
     inner = resolution - 2
@@ -195,19 +152,10 @@ def confidence_thresholds(scores: np.ndarray, resolution: int = 100) -> np.ndarr
 def precision_recall(
     overlaps: np.ndarray, scores: np.ndarray, num_visible: int, thresholds: np.ndarray
 ) -> Dict[str, np.ndarray]:
-    """
-    Tracking precision and recall of a sequence [LT]: the mean overlap over the frames whose
-    confidence is at least the threshold, and the same sum over the frames where the target can be
-    seen. Overlaps with an absent target are 0.
-
-    Args:
-        overlaps, scores: (T,); frames with a score of NaN have no prediction at any threshold.
-        num_visible: number of frames whose truth is a region.
-        thresholds: (K,).
-
-    Returns:
-        "precision" (1 where no frame reaches the threshold) and "recall", (K,) each.
-    """
+    """Tracking precision and recall of a sequence [LT], (K,) each: the mean overlap over the frames
+    whose confidence is at least the threshold (1 if there is none), and the same sum over the
+    number of frames whose truth is a region. Overlaps (T,) with an absent target are 0; frames with
+    a score (T,) of NaN have no prediction at any threshold."""
     overlaps = np.asarray(overlaps, dtype=np.float64)
     reported = np.asarray(scores, dtype=np.float64)[:, None] >= np.asarray(thresholds)
     count, total = reported.sum(axis=0), (reported * overlaps[:, None]).sum(axis=0)

@@ -163,16 +163,8 @@ PROTOCOLS: Dict[str, Protocol] = {
 
 
 def get_protocol(dataset_name: str, name: str = "") -> Protocol:
-    """
-    The protocol of a data set.
-
-    Args:
-        dataset_name: whatever `sot.data.get_tracks` knows.
-        name: TEST.PROTOCOL; "" for the one that the data set asks for, "otb" if it asks for none.
-
-    Raises:
-        ValueError: no such data set, or no protocol of that name.
-    """
+    """The protocol of a data set: `name` (TEST.PROTOCOL), or if that is "" the one that the data
+    set asks for, "otb" if it asks for none. ValueError: no such data set or protocol."""
     name = name or resolve(dataset_name).protocol or "otb"
     if name not in PROTOCOLS:
         raise ValueError(

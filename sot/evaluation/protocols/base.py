@@ -41,20 +41,19 @@ class Protocol:
         return {}
 
     def score(self, boxes, track: Dict, scores=None) -> Dict:
-        """
-        Scores of one run over one sequence.
+        """Scores of one run over one sequence.
 
         Args:
             boxes: (T, 4) XYXY predictions in frame pixels, the first one the box that was given;
                 NaN where there is none.
-            track: track dict (see sot.data.datasets); its `frames` are only needed by protocols
-                that count inside of the image.
+            track: track dict; its `frames` are only needed by protocols that count inside of the
+                image.
             scores: (T,) confidences, for long-term protocols.
 
         Returns:
             scalars by name, "frames_scored", and "curves" by name; "frames_scored" alone, and 0, if
-            there is no truth to compare with but the box that was given. What `summarize` needs of
-            each frame is in "per_frame". All of it fits into JSON.
+                there is no truth to compare with but the box that was given. What `summarize` needs
+                of each frame is in "per_frame". All of it fits into JSON.
 
         Raises:
             ValueError: another number of boxes than of frames.
@@ -62,20 +61,9 @@ class Protocol:
         raise NotImplementedError
 
     def score_result(self, result: SequenceResult, track: Dict, restarted: bool = False) -> Dict:
-        """
-        Scores of one sequence from the files of a tracker.
-
-        Args:
-            result, track: what was read, and the sequence.
-            restarted: the runs are of an experiment with restarts.
-
-        Returns:
-            as :meth:`score`; of several runs the mean over the frames of all, and "runs", what
-            :meth:`score` says of each.
-
-        Raises:
-            ValueError: this protocol has no restarts; and as :meth:`score`.
-        """
+        """Scores of one sequence from the files of a tracker, as :meth:`score`; of several runs the
+        mean over the frames of all, and "runs", what :meth:`score` says of each. `restarted`: the
+        runs are of an experiment with restarts; ValueError if this protocol has none."""
         if restarted:
             raise ValueError(
                 f"the result is of an experiment with restarts, which protocol {self.name} does "
@@ -95,16 +83,10 @@ class Protocol:
         }
 
     def summarize(self, per_sequence: Dict[str, Dict]) -> Dict:
-        """
-        Args:
-            per_sequence: {sequence: what `score_result` or `score` returned}.
-
-        Returns:
-            scalars of the whole set, "frames_scored", "sequences_scored", and "curves". Sequences
-            with nothing to score are left out; no other scalars if that is all of them. Of
-            repeated runs also "<measure>_std", the standard deviation over runs of the measure
-            that ranks.
-        """
+        """Of the whole set, from what `score_result` or `score` returned for each sequence:
+        scalars, "frames_scored", "sequences_scored", and "curves". Sequences with nothing to score
+        are left out; no other scalars if that is all of them. Of repeated runs also
+        "<measure>_std", the standard deviation over runs of the measure that ranks."""
         scored = [s for s in per_sequence.values() if any(m in s for m in self.measures)]
         counts = {
             "frames_scored": sum(s["frames_scored"] for s in scored),

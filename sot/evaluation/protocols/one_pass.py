@@ -50,15 +50,11 @@ class OnePassProtocol(Protocol):
         return {"success_auc": self.area(np.array(self.success) < 1)}
 
     def score(self, boxes, track: Dict, scores=None) -> Dict:
-        """
-        See Protocol.
-
-        Returns:
-            "success_auc", "precision_20" (pixels), "precision_auc", "norm_precision_20" (20 % of
-            the true sides), "norm_precision_auc", "average_overlap" (mean IoU), "sr_50", "sr_75"
-            (fractions of frames with an IoU above 0.5 and 0.75), "frames_scored", and "curves":
-            "success", "precision" and "norm_precision", lists over the thresholds.
-        """
+        """See Protocol: "success_auc", "precision_20" (pixels), "precision_auc",
+        "norm_precision_20" (20 % of the true sides), "norm_precision_auc", "average_overlap" (mean
+        IoU), "sr_50", "sr_75" (fractions of frames with an IoU above 0.5 and 0.75),
+        "frames_scored", and "curves": "success", "precision" and "norm_precision", lists over the
+        thresholds."""
         pred, truth = self._boxes(boxes, track)
         counts = self._counts(track, truth)
         if not counts[1:].any():  # the first box was given
@@ -122,11 +118,9 @@ class OnePassProtocol(Protocol):
 
 
 def _move_inside(boxes: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
-    """
-    Boxes in the image as the got10k toolkit has them (rect_iou with a bound): a box that begins
+    """Boxes in the image as the got10k toolkit has them (rect_iou with a bound): a box that begins
     left of or above the image is moved to the border with its sides as they are, not cut there;
-    then it is cut at the right and lower border. NaN stay.
-    """
+    then it is cut at the right and lower border. NaN stay."""
     size = np.asarray(size, dtype=np.float64)
     start = np.clip(boxes[:, :2], 0, size)
     sides = np.clip(sides_of(boxes), 0, size - start)

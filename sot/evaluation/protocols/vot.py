@@ -25,11 +25,8 @@ class VOTProtocol(Protocol):
     interval: Optional[Tuple[int, int]] = None
 
     def score(self, boxes, track: Dict, scores=None) -> Dict:
-        """See Protocol: one pass without restarts. `boxes` may be corners, (T, 2K).
-
-        Returns:
-            "average_overlap", "frames" of the sequence, "frames_scored".
-        """
+        """See Protocol: one pass without restarts, of boxes or corners (T, 2K). "average_overlap",
+        "frames" of the sequence, "frames_scored"."""
         marks = _one_start(len(boxes))
         overlaps = _overlaps(boxes, marks, track)
         settled = vot.settled(marks) & is_present(track["boxes"])
@@ -48,21 +45,11 @@ class VOTProtocol(Protocol):
         return super().score_result(result, track, restarted)
 
     def score_runs(self, runs: Sequence, track: Dict) -> Dict:
-        """
-        Scores of a sequence, of one or more runs with restarts.
-
-        Args:
-            runs: (regions, marks) of each; see `vot.restart_overlaps`.
-            track: see Protocol.
-
-        Returns:
-            "accuracy", "failures" (mean over runs), "frames" of the sequence, "frames_scored", and
-            "per_frame" with "overlaps" and "marks", lists of a list for each run. Only
-            "frames_scored", and 0, of a sequence with a single frame.
-
-        Raises:
-            ValueError: runs that do not fit the sequence, or whose marks are not in order.
-        """
+        """Scores of a sequence, of the (regions, marks) (see `vot.restart_overlaps`) of one or more
+        runs with restarts: "accuracy", "failures" (mean over runs), "frames" of the sequence,
+        "frames_scored", and "per_frame" with "overlaps" and "marks", lists of a list for each run.
+        Only "frames_scored", and 0, of a sequence with a single frame. ValueError: runs that do not
+        fit the sequence, or whose marks are not in order."""
         marks = [np.asarray(m) for _, m in runs]
         overlaps = [_overlaps(r, m, track) for (r, _), m in zip(runs, marks)]
         for o, m in zip(overlaps, marks):
@@ -114,15 +101,9 @@ class LongTermProtocol(Protocol):
     """VOT2018-LT: tracking precision, recall and F-score over thresholds of confidence."""
 
     def score(self, boxes, track: Dict, scores=None) -> Dict:
-        """See Protocol.
-
-        Returns:
-            "f_score", "precision", "recall", "frames_scored" (with the target), "curves", and
-            "per_frame" with "overlaps" and "scores" (None: no prediction).
-
-        Raises:
-            ValueError: no `scores`, or another number of them.
-        """
+        """See Protocol: "f_score", "precision", "recall", "frames_scored" (with the target),
+        "curves", and "per_frame" with "overlaps" and "scores" (None: no prediction). ValueError: no
+        `scores`, or another number of them."""
         if scores is None:
             raise ValueError(
                 f"sequence {track['name']}: a long-term result needs the tracker's confidences: "

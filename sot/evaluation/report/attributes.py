@@ -62,17 +62,8 @@ def long_name(attribute: str) -> str:
 
 
 def find_attributes(dataset: str, names: Iterable[str]) -> Tuple[Dict[str, List[str]], str]:
-    """
-    Args:
-        dataset: name that `sot.data.get_tracks` knows.
-        names: of its sequences.
-
-    Returns:
-        {sequence: attributes} and where they are from; ({}, "") if there are none.
-
-    Raises:
-        ValueError: a file that cannot be read; the message names it.
-    """
+    """{sequence: attributes} of the sequences of a dataset, and where they are from; ({}, "") if
+    there are none. ValueError: a file that cannot be read; the message names it."""
     names, root = list(names), resolve(dataset).root
     if root is not None:
         places = ("attributes.json", "attributes.csv", "att", OFFICIAL.get(dataset, "att"))
@@ -89,14 +80,11 @@ def find_attributes(dataset: str, names: Iterable[str]) -> Tuple[Dict[str, List[
 
 
 def read_attributes(path, names: Iterable[str]) -> Dict[str, List[str]]:
-    """
+    """{sequence: attributes}, of those of ``names`` that have an entry or file.
+
     Args:
         path: a JSON or CSV file as above, or a folder with NAME.txt: names of attributes, or 0 and
             1 in the order of LaSOT (14) or UAV123 (12).
-        names: the sequences that are asked for.
-
-    Returns:
-        {sequence: attributes}, of those that have an entry or file.
 
     Raises:
         FileNotFoundError: no such file.

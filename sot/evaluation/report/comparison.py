@@ -19,16 +19,8 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Comparison:
-    """
-    Attributes:
-        dataset: its name.
-        protocol: by which all are scored.
-        tracks: of the dataset.
-        trackers: best first, see Part.order.
-        attributes: {sequence: names of attributes}; {} if there are none.
-        attributes_from: where they are from.
-        problems: what is wrong with the attributes.
-    """
+    """Trackers, best first (see Part.order), scored by one protocol; the attributes of sequences
+    ({} if there are none), where they are from, and what is wrong with them."""
 
     dataset: str
     protocol: Protocol
@@ -108,8 +100,7 @@ def compare(
         protocol: its name; "" for that of the dataset.
 
     Returns:
-        a :class:`Comparison`. What is wrong with result files is in it; other files and trackers
-        go on.
+        a :class:`Comparison`. What is wrong with result files is in it; others go on.
 
     Raises:
         ValueError, FileNotFoundError: no such dataset, or bad ``attributes``.

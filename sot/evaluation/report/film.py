@@ -26,12 +26,8 @@ MOST_STRIPS = 24
 
 
 class Strip(NamedTuple):
-    """
-    sequence: its name.
-    losers: the trackers that it is one of the worst sequences of, worst first.
-    frames: (caption, image (H, W, 3) uint8 BGR) of each frame that is shown.
-    plot: IoU of the trackers over all frames.
-    """
+    """A sequence; the trackers that it is one of the worst sequences of, worst first; (caption,
+    image (H, W, 3) uint8 BGR) of each frame that is shown; IoU of the trackers over all frames."""
 
     sequence: str
     losers: List[TrackerScores]
@@ -49,11 +45,8 @@ def worst_strips(comparison: Comparison, count: int) -> List[Strip]:
 
 
 def worst_sequences(comparison: Comparison, count: int) -> List[Tuple[str, List[TrackerScores]]]:
-    """The ``count`` worst sequences of each tracker.
-
-    Returns:
-        [(sequence, the trackers that it is one of the worst of, worst first)], worst first.
-    """
+    """The ``count`` worst sequences of each tracker, worst first, each with the trackers that it is
+    one of the worst of, worst first."""
     measure, chosen = comparison.sequence_measure, {}
     sign = -1 if measure in LOWER_IS_BETTER else 1
     for tracker in comparison.scored:
@@ -94,12 +87,8 @@ def _overlaps(boxes: np.ndarray, track: Dict) -> np.ndarray:
 
 
 def choose_frames(ious: np.ndarray, count: int) -> List[int]:
-    """Frames to show: the first, the one in which the target is lost, and evenly spaced ones.
-
-    Args:
-        ious: (T,), NaN where the target is not visible.
-        count: at most so many.
-    """
+    """At most ``count`` frames to show: the first, the one in which the target is lost, and evenly
+    spaced ones. ``ious``: (T,), NaN where the target is not visible."""
     length = len(ious)
     chosen = np.unique(np.round(np.linspace(0, length - 1, min(count, length))).astype(int))
     lost = np.flatnonzero(ious <= 0)
@@ -112,18 +101,9 @@ def choose_frames(ious: np.ndarray, count: int) -> List[int]:
 def film_frame(
     track: Dict, predictions: Sequence[np.ndarray], colors: Sequence[str], index: int
 ) -> np.ndarray:
-    """
-    A frame with the truth in TRUTH_COLOR and predictions, cut out around them.
-
-    Args:
-        track: a track dict.
-        predictions: (T, 4) XYXY of each tracker; the first one is drawn on top.
-        colors: of the trackers, as matplotlib has them.
-        index: number of the frame.
-
-    Returns:
-        an image of the size VIEW, uint8 BGR.
-    """
+    """Frame ``index`` of a track with the truth in TRUTH_COLOR and predictions, (T, 4) XYXY of each
+    tracker (the first one on top) in colors of matplotlib, cut out around them: an image of the
+    size VIEW, uint8 BGR."""
     try:
         image = track["frames"][index]
     except FrameError:

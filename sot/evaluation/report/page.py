@@ -28,15 +28,9 @@ JPEG_QUALITY = 82
 
 
 def write_report(comparison: Comparison, output, worst: int = 3) -> Path:
-    """
-    Args:
-        comparison: of :func:`compare`.
-        output: folder, made if it is missing; files of an earlier report are replaced.
-        worst: sequences of each tracker that are shown as film strips.
-
-    Returns:
-        the path of report.html.
-    """
+    """Write the report of a comparison into a folder, which is made if it is missing, with film
+    strips of the ``worst`` sequences of each tracker; files of an earlier report are replaced.
+    Returns the path of report.html."""
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
     figures = all_plots(comparison)

@@ -18,7 +18,6 @@ class TrackerScores:
     """One tracker on the dataset.
 
     Attributes:
-        name, folder: as given.
         number: its place in the order of the command line, from 0; colors go by it.
         results: {sequence: result}, of those that can be used.
         scores: {sequence: what the protocol says of it}.
@@ -52,15 +51,8 @@ class TrackerScores:
 
 @dataclass(eq=False)
 class Part:
-    """Trackers on some of the sequences, or on all.
-
-    Attributes:
-        protocol: by which they are scored.
-        names: of the sequences.
-        trackers: those that are compared.
-        summaries: {number of a tracker: what the protocol says of its results on them}, {} of one
-            that has none.
-    """
+    """Trackers on some of the sequences, or on all, and {number of a tracker: what the protocol
+    says of its results on them}, {} of one that has none."""
 
     protocol: Protocol
     names: List[str]

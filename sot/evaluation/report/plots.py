@@ -20,12 +20,8 @@ SIZE = (8.4, 5)  # of a plot and its legend, in inches
 
 
 class Curve(NamedTuple):
-    """
-    title: of the plot.
-    measures: one of them is in the legend: that which the protocol reports, or the first.
-    xlabel, ylabel: of the axes.
-    top: largest value on the x axis; thresholds are evenly spaced from 0 to it.
-    """
+    """A plot: one of the measures is in its legend, that which the protocol reports, or the first;
+    thresholds are evenly spaced from 0 to the largest value on the x axis."""
 
     title: str
     measures: Sequence[str]

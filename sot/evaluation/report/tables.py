@@ -12,13 +12,9 @@ MISSING = "\N{EN DASH}"
 
 
 class Cell(NamedTuple):
-    """
-    value: number or text to sort by; None where there is none.
-    text: what is shown; by default the value.
-    color: of a patch before the text.
-    best: in bold.
-    shade: background, 0 (red) to 1 (blue); None for no color.
-    """
+    """A number or text to sort by (None where there is none); what is shown, by default the value;
+    the color of a patch before it; whether it is bold; and its background, 0 (red) to 1 (blue),
+    None for no color."""
 
     value: object = None
     text: Optional[str] = None
@@ -45,10 +41,7 @@ class Cell(NamedTuple):
 
 
 class Table(NamedTuple):
-    """
-    header: what is above each column.
-    rows: cells; a column with text anywhere in it sorts as text.
-    """
+    """What is above each column, and cells; a column with text anywhere in it sorts as text."""
 
     header: List[Cell]
     rows: List[List[Cell]]
@@ -60,15 +53,9 @@ class Table(NamedTuple):
 def measures_table(
     part: Part, measures: Sequence[str], ranked_by: str, speed: bool = False
 ) -> Table:
-    """One line for each tracker, best first, the best of each column in bold. Trackers that lack
-    sequences have no rank and are never bold.
-
-    Args:
-        part: the sequences and trackers.
-        measures: what is shown; those that no tracker has are left out.
-        ranked_by: a measure.
-        speed: whether frames per second and the number of sequences are shown.
-    """
+    """One line for each tracker, best first by the measure ``ranked_by``, the best of each column
+    in bold; measures that no tracker has are left out. Trackers that lack sequences have no rank
+    and are never bold. With ``speed``, frames per second and the number of sequences are shown."""
     measures = [m for m in measures if part.has(m)]
     trackers = part.order(ranked_by)
     ranked = [t for t in trackers if part.complete(t)]

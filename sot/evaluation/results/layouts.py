@@ -49,11 +49,8 @@ SCORES = ("{}_confidence.value", "{}_scores.txt", "{}_score.txt", "{}_confidence
 
 @dataclass(frozen=True)
 class Layout:
-    """Paths in the folder of results, with {0} for the sequence.
-
-    Attributes:
-        started: the first line of the boxes says that the tracker was started.
-    """
+    """Paths in the folder of results, with {0} for the sequence; whether the first line of the
+    boxes says that the tracker was started."""
 
     boxes: str
     times: str

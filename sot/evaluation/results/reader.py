@@ -22,13 +22,10 @@ FIRST_BOX_IOU = 0.5  # a first box that agrees less with the given one is of ano
 
 
 class Run(NamedTuple):
-    """
-    regions: (T, 4) XYXY in frame pixels from 0, or (T, 8) corners, a box XYXY among them followed
-        by NaN; NaN where there is none. The first one is the truth's where the file only says that
-        the tracker was started.
-    marks: (T,) as in sot.evaluation.measures.vot: BOX where there is a region.
-    scores: (T,) confidences, or None.
-    """
+    """regions: (T, 4) XYXY in frame pixels from 0, or (T, 8) corners, a box XYXY among them
+    followed by NaN; NaN where there is none. The first one is the truth's where the file only says
+    that the tracker was started. marks: (T,) as in measures.vot: BOX where there is a region.
+    scores: (T,) confidences, or None."""
 
     regions: np.ndarray
     marks: np.ndarray
@@ -69,11 +66,8 @@ class SequenceResult:
 
 
 class ResultProblem(NamedTuple):
-    """
-    sequence: its name, or "" where the folder as a whole is meant.
-    detail: for people.
-    left_out: the sequence has no usable result; otherwise it is used as it is.
-    """
+    """What is wrong, for people, with a sequence or (sequence "") the folder as a whole; left_out:
+    the sequence has no usable result, else it is used as it is."""
 
     sequence: str
     detail: str
@@ -83,18 +77,12 @@ class ResultProblem(NamedTuple):
 def read_results(
     folder, dataset: Union[str, Iterable[Dict]], problems: List[ResultProblem]
 ) -> Dict[str, SequenceResult]:
-    """
+    """{name of a sequence: result}, in the order of the data set.
+
     Args:
-        folder: of one tracker on one data set, see `layouts`.
+        folder: of one tracker on one data set, see `layouts`; FileNotFoundError if there is none.
         dataset: a name that `sot.data.get_tracks` knows, or track dicts (counted from 0).
-        problems: what is wrong is appended here, and sequences without a usable result are left
-            out.
-
-    Returns:
-        {name of a sequence: result}, in the order of the data set.
-
-    Raises:
-        FileNotFoundError: no such folder.
+        problems: what is wrong is appended here; sequences without a usable result are left out.
     """
     folder, origin = Path(folder), 0
     if not folder.is_dir():
@@ -120,16 +108,9 @@ def read_results(
 
 
 def read_sequence(folder: Path, track: Dict, origin: float) -> SequenceResult:
-    """The result of one sequence.
-
-    Args:
-        folder, track: see read_results.
-        origin: number of the first pixel in the files.
-
-    Raises:
-        FileNotFoundError: no file of boxes.
-        ValueError: a file of boxes that cannot be read or does not fit the track.
-    """
+    """The result of one sequence, from files in which the first pixel has the number ``origin``.
+    FileNotFoundError: no file of boxes. ValueError: one that cannot be read or does not fit the
+    track."""
     path = find_result(folder, track["name"])
     if path is None:
         raise FileNotFoundError(f"no result file for sequence {track['name']} in {folder}")
@@ -231,13 +212,8 @@ def read_result_table(path, origin: float = 0) -> Tuple[np.ndarray, np.ndarray]:
     STARTED, FAILED, PASSED_OVER in each line; comma, tab, semicolon or space between numbers.
     Pixels in it count from ``origin``.
 
-    Returns:
-        (T, 4) boxes XYXY, or (T, 8) corners if there is a polygon, see Run; (T,) marks.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: another line; the message gives file and line.
-    """
+    (T, 4) boxes XYXY, or (T, 8) corners if there is a polygon, see Run; (T,) marks. ValueError:
+    another line; the message gives file and line."""
     rows, marks = [], []
     for number, line in enumerate(read_text(path).splitlines(), start=1):
         words = re.split(r"[,;\s]+", line.strip(" \t,;"))

@@ -24,32 +24,22 @@ SUBMISSIONS = {"got10k": ("boxes", "times"), "trackingnet": ("boxes",)}
 
 
 class ResultWriter:
-    """The result files of one tracker on one data set; see above."""
+    """The result files of one tracker on one data set, in ``folder``, in the layout of the protocol
+    of that name; pixels in them count from ``pixel_origin``."""
 
     def __init__(self, folder, protocol: str, pixel_origin: float):
-        """
-        Args:
-            folder: where they go; made when the first is written.
-            protocol: name of the data set's protocol, which decides on the layout.
-            pixel_origin: the number of the first pixel in files of the data set.
-        """
         self.folder = Path(folder)
         self.protocol = protocol
         self.layout = LAYOUTS.get(protocol, FLAT)
         self.pixel_origin = pixel_origin
 
     def begin(self, tracker: str, tracks: Iterable[Dict], resume: bool) -> Set[str]:
-        """Take the folder for a run of a tracker: what is there of another run is removed.
+        """Take the folder for a run of a tracker, named so that those with other weights or
+        settings differ: what is there of another run is removed. With ``resume`` stays what the
+        same tracker has finished on the same data, as far as first frames, first boxes, names and
+        lengths tell.
 
-        Args:
-            tracker: tells trackers with other weights or settings apart.
-            tracks: the data set.
-            resume: keep what the same tracker has finished on the same data, as far as first
-                frames, first boxes, names and lengths tell.
-
-        Returns:
-            names of the sequences that are finished.
-        """
+        Returns the names of the sequences that are finished."""
         tracks = list(tracks)
         state = {"tracker": tracker, "data": _data_fingerprint(tracks)}
         trusted = resume and self._state() == state
@@ -117,11 +107,8 @@ class ResultWriter:
         return {times, status, boxes, scores or boxes} == {len(track["boxes"])}
 
     def write_submission(self, names: Iterable[str]) -> Optional[Path]:
-        """The archive of all sequences that the server of GOT-10k or TrackingNet takes.
-
-        Returns:
-            the zip file; None if the data set has no such server.
-        """
+        """The zip file of all sequences that the server of GOT-10k or TrackingNet takes; None if
+        the data set has no such server."""
         if self.protocol not in SUBMISSIONS:
             return None
         with zipfile.ZipFile(self._archive, "w", zipfile.ZIP_DEFLATED) as archive:
