@@ -10,16 +10,9 @@ from detectron2.structures import Boxes
 
 
 def response_centers(size, stride: int, crop_size: int, device=None) -> List[torch.Tensor]:
-    """Where the positions of a response map lie in the search crop: symmetric around its middle.
-
-    Args:
-        size: sides of the response map, such as (H, W).
-        crop_size: side of the search crop in pixels.
-
-    Returns:
-        list[Tensor]: for each side its coordinates in crop pixels; the first of n is
-        (crop_size - stride * (n - 1)) / 2: 31.5 for 255, 25 and stride 8.
-    """
+    """Where the positions of a response map of a size, such as (H, W), lie in the search crop: for
+    each side the coordinates in crop pixels, symmetric around the middle. The first of n is
+    (crop_size - stride * (n - 1)) / 2: 31.5 for 255, 25 and stride 8."""
     return [
         (crop_size - stride * (n - 1)) / 2
         + stride * torch.arange(n, dtype=torch.float32, device=device)
@@ -32,17 +25,13 @@ class CenteredAnchorGenerator(DefaultAnchorGenerator):
     """DefaultAnchorGenerator whose grid is centred on the crop.
 
     detectron2 puts the first anchor at ``offset * stride``, which suits padded networks. After
-    unpadded convolutions and a correlation the response map is smaller than crop / stride, and
-    its positions lie symmetrically around the middle of the crop.
-    """
+    unpadded convolutions and a correlation the response map is smaller than crop / stride, and its
+    positions lie symmetrically around the middle of the crop."""
 
     @configurable
     def __init__(self, *, sizes, aspect_ratios, strides, offset=0.5, truncate=False):
-        """
-        Args:
-            sizes, aspect_ratios, strides, offset: see DefaultAnchorGenerator; offset has no effect.
-            truncate (bool): integer-truncated shapes of the weights published with PySOT.
-        """
+        """``truncate``: integer-truncated shapes of the weights published with PySOT. The others
+        are DefaultAnchorGenerator's; offset has no effect."""
         # read by generate_cell_anchors, which the base constructor calls
         self.truncate = truncate
         self.base_stride = strides[0]
@@ -55,15 +44,11 @@ class CenteredAnchorGenerator(DefaultAnchorGenerator):
         return ret
 
     def generate_cell_anchors(self, sizes=(64,), aspect_ratios=(0.33, 0.5, 1, 2, 3)):
-        """Cell anchors around (0, 0).
+        """Cell anchors around (0, 0), (len(sizes) * len(aspect_ratios), 4) XYXY.
 
         With ``truncate``, width and height are integers in units of the stride before they are
         scaled: w = int(sqrt(stride^2 / ratio)), h = int(w * ratio), times size / stride, with the
-        first level's stride.
-
-        Returns:
-            Tensor: (len(sizes) * len(aspect_ratios), 4) XYXY.
-        """
+        first level's stride."""
         if not self.truncate:
             return super().generate_cell_anchors(sizes, aspect_ratios)
         stride, anchors = self.base_stride, []
@@ -76,15 +61,8 @@ class CenteredAnchorGenerator(DefaultAnchorGenerator):
         return torch.tensor(anchors)
 
     def forward(self, responses: List[torch.Tensor], crop_size: int) -> List[Boxes]:
-        """
-        Args:
-            responses (list[Tensor]): response maps (N, *, H, W), one per level.
-            crop_size (int): side of the search crop in pixels.
-
-        Returns:
-            list[Boxes]: per level, (H * W * A) boxes in crop pixels, in the order (H, W, A), on
-            the :func:`response_centers`.
-        """
+        """Of each level's response map (N, *, H, W) the (H * W * A) boxes in pixels of a search
+        crop of side ``crop_size``, in the order (H, W, A), on the :func:`response_centers`."""
         anchors = []
         for response, stride, cell in zip(responses, self.strides, self.cell_anchors):
             y, x = response_centers(response.shape[-2:], stride, crop_size, cell.device)

@@ -24,11 +24,8 @@ FOREGROUND = 0.3  # target above which an anchor learns the teacher's box
 
 
 def soft_targets(anchors: torch.Tensor, teacher: torch.Tensor) -> Tuple[torch.Tensor, ...]:
-    """What the anchors should say.
-
-    Args:
-        anchors: (R, 4) XYXY in pixels of the search crop, in the order (H, W, A).
-        teacher: (N, 5, H, W) maps of the teacher.
+    """What the anchors, (R, 4) XYXY in pixels of the search crop in the order (H, W, A), should say
+    by the teacher's maps (N, 5, H, W).
 
     Returns:
         Tensor: (N, R) target probability of each anchor.
@@ -53,19 +50,13 @@ def distillation_losses(
     teacher: torch.Tensor,
     box2box_transform: Box2BoxTransform,
 ) -> Dict[str, torch.Tensor]:
-    """Losses of a Siamese RPN against a teacher.
+    """Losses of logits (N, R) and deltas (N, R, 4) of the anchors against a teacher, see
+    soft_targets.
 
-    ``loss_teacher_cls`` is half the mean binary cross-entropy weighted by the targets plus half
-    the mean weighted by their complements. ``loss_teacher_loc`` is the mean GIoU loss against the
+    ``loss_teacher_cls`` is half the mean binary cross-entropy weighted by the targets plus half the
+    mean weighted by their complements. ``loss_teacher_loc`` is the mean GIoU loss against the
     teacher's box over the anchors whose target is above FOREGROUND, weighted by it. With several
-    processes all of them must call this, and the batch is their joint one.
-
-    Args:
-        anchors, teacher: see soft_targets.
-        logits: (N, R).
-        deltas: (N, R, 4).
-        box2box_transform: decodes the deltas.
-    """
+    processes all of them must call this, and the batch is their joint one."""
     targets, used, boxes = soft_targets(anchors, teacher)
     positive, negative = targets * used, (1 - targets) * used
     learned = targets > FOREGROUND

@@ -85,12 +85,9 @@ class _Pointwise(nn.Module):
 
 
 def join_convolutions(convs: Sequence[Conv2d], apart: bool = False) -> Conv2d:
-    """One convolution that gives the outputs of several of one kind, one after another.
-
-    Args:
-        apart: each has inputs of its own (which come one after another too, and the kernels are
-            1x1), else all have the same.
-    """
+    """One convolution that gives the outputs of several of one kind, one after another. ``apart``:
+    each has inputs of its own (which come one after another too, and the kernels are 1x1), else all
+    have the same."""
     first, weights = convs[0], [c.weight for c in convs]
     joined = Conv2d(
         sum(c.in_channels for c in convs) if apart else first.in_channels,
@@ -130,12 +127,7 @@ class FrozenLayers:
     def __call__(
         self, layers: Sequence[nn.Module], positions: Sequence[int], x: torch.Tensor
     ) -> List[torch.Tensor]:
-        """
-        Args:
-            layers: run one after another.
-            positions: of those whose outputs are wanted.
-            x: (N, C, H, W).
-        """
+        """Outputs of the layers at some positions, run one after another on x (N, C, H, W)."""
         device = x.device.type
         compiles = device == "cpu" and x.dtype == torch.float32 and not _autocasts(device)
         tensors = [t for layer in layers for t in (*layer.parameters(), *layer.buffers())]

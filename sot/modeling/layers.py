@@ -16,14 +16,8 @@ def conv_norm(
     bias: bool = False,
     **kwargs,
 ) -> Conv2d:
-    """Convolution, norm and activation as one module.
-
-    Args:
-        in_channels, out_channels, kernel_size, bias, kwargs: of the convolution.
-        norm: a name of detectron2.layers.get_norm.
-        activation: function of a tensor.
-        init: function that fills the convolution, in place of torch's own initialisation.
-    """
+    """Convolution, norm (a name of detectron2.layers.get_norm) and activation (a function) as one
+    module. ``init`` fills the convolution, in place of torch's own initialisation."""
     conv = Conv2d(
         in_channels,
         out_channels,

@@ -85,33 +85,21 @@ class _SingleLevelRPNHead(nn.Module):
     def forward(
         self, kernels: List[torch.Tensor], features: List[torch.Tensor]
     ) -> Tuple[List[torch.Tensor], List[torch.Tensor]]:
-        """
-        Args:
-            kernels (list[Tensor]): output of :meth:`template`.
-            features (list[Tensor]): search features [(N, C, Hx, Wx)].
-
-        Returns:
-            list[Tensor]: logits [(N, A, H, W)], H = Hx - Hz + 1.
-            list[Tensor]: deltas [(N, A*4, H, W)], the four of an anchor next to each other.
-        """
+        """Logits [(N, A, H, W)], H = Hx - Hz + 1, and deltas [(N, A*4, H, W)], the four of an
+        anchor next to each other, from the output of :meth:`template` and search features [(N, C,
+        Hx, Wx)]."""
         (x,) = features
         return [self.cls(kernels[0], x)], [self.loc(kernels[1], x)]
 
 
 @RPN_HEAD_REGISTRY.register()
 class DepthwiseRPNHead(_SingleLevelRPNHead):
-    """Head of SiamRPN++ on one feature level: one depthwise correlation for the logits and one
-    for the deltas. The kernels have K = ``channels`` channels."""
+    """Head of SiamRPN++ on one feature level: one depthwise correlation of ``channels`` channels
+    for the logits and one for the deltas. The kernels have K = ``channels``; norm: a name of
+    detectron2.layers.get_norm."""
 
     @configurable
     def __init__(self, *, in_channels: int, channels: int, num_anchors: int, norm: str = "BN"):
-        """
-        Args:
-            in_channels (int): channels of the features, template and search alike.
-            channels (int): channels of the correlation.
-            num_anchors (int): A.
-            norm (str): a name of detectron2.layers.get_norm.
-        """
         super().__init__(
             _DepthwiseBranch(in_channels, channels, num_anchors, norm),
             _DepthwiseBranch(in_channels, channels, num_anchors * 4, norm),
@@ -166,12 +154,6 @@ class UpChannelRPNHead(_SingleLevelRPNHead):
 
     @configurable
     def __init__(self, *, in_channels: int, channels: int, num_anchors: int):
-        """
-        Args:
-            in_channels (int): channels of the features, template and search alike.
-            channels (int): channels of the correlation.
-            num_anchors (int): A.
-        """
         super().__init__(
             _UpChannelBranch(in_channels, channels, num_anchors, adjust=False),
             _UpChannelBranch(in_channels, channels, num_anchors * 4, adjust=True),
@@ -181,15 +163,11 @@ class UpChannelRPNHead(_SingleLevelRPNHead):
 @RPN_HEAD_REGISTRY.register()
 class MultiLevelRPNHead(nn.Module):
     """Head of SiamRPN++ on several feature levels of one size (Sec. 3.3): a head for each level,
-    and the weighted mean of their outputs, with weights of their own for logits and deltas."""
+    and the mean of their outputs, ``weighted`` by learned weights of their own for logits and
+    deltas (through a softmax), or plain."""
 
     @configurable
     def __init__(self, *, heads: Sequence[nn.Module], weighted: bool = True):
-        """
-        Args:
-            heads (sequence[nn.Module]): a head on one level for each level, in their order.
-            weighted (bool): learn the weights (through a softmax); else a plain mean.
-        """
         super().__init__()
         if len(heads) < 2:
             raise ValueError(
@@ -222,14 +200,8 @@ class MultiLevelRPNHead(nn.Module):
     def forward(
         self, kernels: List[torch.Tensor], features: List[torch.Tensor]
     ) -> Tuple[List[torch.Tensor], List[torch.Tensor]]:
-        """
-        Args:
-            kernels (list[Tensor]): output of :meth:`template`.
-            features (list[Tensor]): search features, one (N, C, Hx, Wx) for each level.
-
-        Returns:
-            As of a head on one level: logits [(N, A, H, W)] and deltas [(N, A*4, H, W)].
-        """
+        """As of a head on one level, from the output of :meth:`template` and search features, one
+        (N, C, Hx, Wx) for each level."""
         per_head = len(kernels) // len(self.heads)
         logits, deltas = [], []
         for i, (head, x) in enumerate(zip(self.heads, features)):

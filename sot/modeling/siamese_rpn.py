@@ -29,11 +29,8 @@ class SiameseRPN(RPN):
 
     @configurable
     def __init__(self, *, distillation_weight: float = 1.0, **kwargs):
-        """
-        Args:
-            distillation_weight: factor on the losses against a teacher's soft targets.
-            kwargs: those of detectron2's RPN.
-        """
+        """``distillation_weight``: factor on the losses against a teacher's soft targets. The
+        others are those of detectron2's RPN."""
         super().__init__(**kwargs)
         self.distillation_weight = distillation_weight
         if self.box_reg_loss_type not in ("smooth_l1", "giou"):

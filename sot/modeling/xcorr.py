@@ -7,12 +7,12 @@ import torch.nn.functional as F
 def xcorr(kernel: torch.Tensor, search: torch.Tensor) -> torch.Tensor:
     """Correlate each sample with its own kernels, summed over the channels.
 
-    One output channel is the correlation of SiamFC (Eq. 2); with two or four for each anchor it
-    is the up-channel correlation of SiamRPN (Sec. 3.2).
+    One output channel is the correlation of SiamFC (Eq. 2); with two or four for each anchor it is
+    the up-channel correlation of SiamRPN (Sec. 3.2).
 
     Args:
-        kernel (Tensor): (N, O*C, Hz, Wz), the C channels of an output next to each other; or
-            (1, O*C, Hz, Wz) for one template and N searches.
+        kernel (Tensor): (N, O*C, Hz, Wz), the C channels of an output next to each other; or (1,
+            O*C, Hz, Wz) for one template and N searches.
         search (Tensor): (N, C, Hx, Wx).
 
     Returns:
@@ -31,18 +31,10 @@ def xcorr(kernel: torch.Tensor, search: torch.Tensor) -> torch.Tensor:
 
 
 def xcorr_depthwise(kernel: torch.Tensor, search: torch.Tensor) -> torch.Tensor:
-    """Correlate each channel of each sample with its own kernel (SiamRPN++, Fig. 5c).
-
-    Args:
-        kernel (Tensor): (N, C, Hz, Wz), or (1, C, Hz, Wz) for one template and N searches.
-        search (Tensor): (N, C, Hx, Wx).
-
-    Returns:
-        Tensor: (N, C, Hx - Hz + 1, Wx - Wz + 1).
-
-    Raises:
-        ValueError: channels or batch sizes that do not fit.
-    """
+    """Correlate each channel of each sample with its own kernel (SiamRPN++, Fig. 5c): kernels (N,
+    C, Hz, Wz), or (1, C, Hz, Wz) for one template and N searches, and search features (N, C, Hx,
+    Wx) give (N, C, Hx - Hz + 1, Wx - Wz + 1). ValueError: channels or batch sizes that do not
+    fit."""
     n, c = search.shape[:2]
     _check(kernel, search, kernel.shape[1] == c)
     kernel = kernel.expand(n, -1, -1, -1).reshape(n * c, 1, *kernel.shape[2:])

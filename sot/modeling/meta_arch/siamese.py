@@ -19,12 +19,8 @@ class SiameseNetwork(nn.Module):
     """
 
     def __init__(self, *, backbone: Backbone, neck: Optional[nn.Module], pixel_mean, pixel_std):
-        """
-        Args:
-            backbone: a detectron2 backbone.
-            neck: maps ``(features dict, is_template)`` to a features dict, or None.
-            pixel_mean, pixel_std: per channel, in the order of the crops (BGR).
-        """
+        """``neck``: maps ``(features dict, is_template)`` to a features dict, or None;
+        ``pixel_mean`` and ``pixel_std``: per channel, in the order of the crops (BGR)."""
         super().__init__()
         self.backbone = backbone
         self.neck = neck
@@ -63,15 +59,12 @@ class SiameseNetwork(nn.Module):
         return crops.contiguous(memory_format=torch.channels_last)
 
     def forward(self, batched_inputs: List[Dict]):
-        """
-        Args:
-            batched_inputs (list[dict]): pairs from SiameseDatasetMapper: ``template``
-                (3, 127, 127) and ``search`` (3, 255, 255) uint8 tensors; and, for training,
-                ``instances``: Instances with ``gt_boxes`` (1, 4) in search-crop pixels and
-                ``gt_negative`` (1,).
+        """Losses, in training; otherwise :meth:`inference`'s result.
 
-        Returns:
-            dict[str, Tensor]: losses, in training; otherwise :meth:`inference`'s result.
+        Args:
+            batched_inputs (list[dict]): pairs from SiameseDatasetMapper: ``template`` (3, 127, 127)
+                and ``search`` (3, 255, 255) uint8 tensors; and, for training, ``instances``:
+                Instances with ``gt_boxes`` (1, 4) in search-crop pixels and ``gt_negative`` (1,).
         """
         template = torch.stack([x["template"] for x in batched_inputs])
         search = torch.stack([x["search"] for x in batched_inputs])

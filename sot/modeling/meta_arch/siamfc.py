@@ -34,13 +34,8 @@ class SiamFC(SiameseNetwork):
         pos_radius: float = 16.0,
         **kwargs,
     ):
-        """
-        Args:
-            in_feature: the feature, of backbone or neck, that is correlated.
-            stride: of that feature, in crop pixels.
-            out_scale, pos_radius: see sot/config/keys.py, MODEL.SIAMFC.
-            kwargs: see SiameseNetwork.
-        """
+        """``in_feature``: of backbone or neck, that is correlated, with its stride in crop pixels;
+        ``out_scale`` and ``pos_radius``: see sot/config/keys.py, MODEL.SIAMFC."""
         super().__init__(**kwargs)
         self.in_feature = in_feature
         self.stride = stride
@@ -102,17 +97,10 @@ class SiamFC(SiameseNetwork):
 
     @torch.no_grad()
     def label_positions(self, size, crop_size: int, gt_instances: List[Instances]) -> torch.Tensor:
-        """Which positions show the target in their middle (Sec. 2.2).
-
-        Args:
-            size: (H, W) of the response map.
-            crop_size: side of the search crops.
-            gt_instances: N items with one ``gt_boxes`` each and ``gt_negative`` (bool): the box
-                is another object than the template's, and all positions are background.
-
-        Returns:
-            Tensor: (N, H, W) bool, true within ``pos_radius`` pixels of the centre of the box.
-        """
+        """Which positions of a response map (H, W) show the target in their middle (Sec. 2.2): (N,
+        H, W) bool, true within ``pos_radius`` pixels of the centre of its ``gt_boxes``. With
+        ``gt_negative`` the box is another object than the template's, and all positions are
+        background."""
         y, x = response_centers(size, self.stride, crop_size, self.device)
         centers = torch.cat([i.gt_boxes.get_centers() for i in gt_instances])  # (N, 2)
         target = ~torch.cat([i.gt_negative for i in gt_instances])
@@ -122,12 +110,8 @@ class SiamFC(SiameseNetwork):
 
 
 def balanced_logistic_loss(logits: torch.Tensor, positive: torch.Tensor) -> torch.Tensor:
-    """Half the mean logistic loss of a map's positive positions plus half that of its negative
-    ones (SiamFC, Sec. 2.2), averaged over the maps; a half without positions is 0.
-
-    Args:
-        logits, positive: (N, H, W), real and bool.
-    """
+    """Half the mean logistic loss of a map's positive positions (N, H, W) plus half that of its
+    negative ones (SiamFC, Sec. 2.2), averaged over the maps; a half without positions is 0."""
     loss = F.binary_cross_entropy_with_logits(logits, positive.to(logits.dtype), reduction="none")
     # sums over maxima, not means: a negative pair has no positive position
     halves = [

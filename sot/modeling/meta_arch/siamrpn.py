@@ -13,15 +13,10 @@ from .siamese import SiameseNetwork
 
 @META_ARCH_REGISTRY.register()
 class SiamRPN(SiameseNetwork):
-    """Siamese network with a region proposal head (Li et al., CVPR 2018)."""
+    """Siamese network with a region proposal head (Li et al., CVPR 2018), a SiameseRPN."""
 
     @configurable
     def __init__(self, *, proposal_generator, **kwargs):
-        """
-        Args:
-            proposal_generator (SiameseRPN): head, anchors, labels, losses.
-            kwargs: see SiameseNetwork.
-        """
         super().__init__(**kwargs)
         self.proposal_generator = proposal_generator
 
