@@ -72,16 +72,11 @@ def check_box(
     image_size: Optional[Tuple[int, int]] = None,
     mode: BoxMode = BoxMode.XYXY_ABS,
 ) -> np.ndarray:
-    """A sound box as a new array, (4,) float64 XYXY.
-
-    Args:
-        box: four numbers.
-        image_size: (H, W) of the image that it is in, if known.
-        mode: format of ``box``, XYXY_ABS or XYWH_ABS.
+    """A sound box as a new array, (4,) float64 XYXY, from one in ``mode`` XYXY_ABS or XYWH_ABS.
 
     Raises:
         ValueError: it is not four finite numbers, has no positive size or one above MAX_SIDE, or
-            lies outside the image.
+            lies outside the image of that (H, W), if it is given.
     """
     values = np.array(box, dtype=np.float64).reshape(-1)
     if values.shape != (4,) or not np.isfinite(values).all():
@@ -93,9 +88,8 @@ def check_box(
         raise ValueError(f"box has no positive size: width {w:g}, height {h:g}")
     if fault == "outside":
         height, width = image_size
-        raise ValueError(
-            f"box x={x:g} y={y:g} w={w:g} h={h:g} lies outside the {width}x{height} image"
-        )
+        shown = f"box x={x:g} y={y:g} w={w:g} h={h:g}"
+        raise ValueError(f"{shown} lies outside the {width}x{height} image")
     if max(w, h) > MAX_SIDE:
         raise ValueError(f"box is too large: width {w:g}, height {h:g}; at most {MAX_SIDE:g}")
     return values

@@ -49,11 +49,8 @@ class Progress:
     """
 
     def __init__(self, path: Path, dataset: str, decode: bool, tracks: TrackList, restart: bool):
-        """
-        Args:
-            path: of the file; what a walk with other arguments left there counts for nothing.
-            restart: begin anew.
-        """
+        """What a walk with other arguments left at ``path`` counts for nothing, as with
+        ``restart``."""
         self.path, self.done = path, {}
         boxes = zlib.crc32(tracks.rows("boxes"), zlib.crc32(tracks.rows("visible")))
         header = json.dumps({"dataset": dataset, "decode": decode, "boxes": boxes})
@@ -79,11 +76,8 @@ class Progress:
 
 
 def read_dataset(name: str) -> Tuple[TrackList, List[Problem]]:
-    """Tracks of a dataset, and what is wrong with the sequences that cannot be read.
-
-    Raises:
-        ValueError, FileNotFoundError: as sot.data.get_tracks.
-    """
+    """Tracks of a dataset, and what is wrong with the sequences that cannot be read; raises as
+    sot.data.get_tracks."""
     entry = resolve(name)
     if entry.sources is None:
         return entry.tracks(), []
@@ -95,11 +89,11 @@ def read_dataset(name: str) -> Tuple[TrackList, List[Problem]]:
 def folders_left_out(root: Path, sources: List[Source]) -> List[Problem]:
     """Folders of a ``folder:`` dataset that are passed over, as they hold no boxes."""
     known = {source.name for source in sources}
-    folders = [] if known == {root.name} else sorted(p for p in root.iterdir() if p.is_dir())
+    folders = [] if known == {root.name} else sorted(root.glob("[!.]*/"))
     return [
         Problem("unreadable", folder.name, None, f"{folder} has no groundtruth_rect.txt")
         for folder in folders
-        if folder.name not in known and not folder.name.startswith(".")
+        if folder.name not in known and folder.is_dir()
     ]
 
 
@@ -216,11 +210,7 @@ def summarize(problems: List[Problem], absent: Dict[str, List[Tuple[int, int]]])
 
 
 def check(name: str, output: Path, decode: bool, workers: int, restart: bool) -> int:
-    """Check a dataset, print the result and write the report; returns the exit code.
-
-    Raises:
-        ValueError, OSError: there is no such dataset.
-    """
+    """Check a dataset, print the result and write the report; returns the exit code."""
     tracks, problems = read_dataset(name)
     progress = Progress(output.with_name(output.name + ".part"), name, decode, tracks, restart)
     if progress.done:

@@ -30,7 +30,6 @@ KINDS = {
     "outside": "boxes outside the picture",
     "huge": f"boxes more than {TOO_LARGE:g} times as wide or high as the picture",
 }
-PICTURE_KINDS = ("missing", "undecodable", "damaged")
 
 
 class Problem(NamedTuple):
@@ -88,13 +87,10 @@ def key_of(tracks: TrackList, unit: Unit) -> str:
 
 class Checker(Dataset):
     """``checker[unit]`` is the unit and what is wrong with it; for a loader whose workers begin
-    with :func:`start_worker`, as otherwise no frame is found to be damaged."""
+    with :func:`start_worker`, as otherwise no frame is found to be damaged. Without ``decode`` it
+    reads the sizes of pictures alone, and the first frame of a video."""
 
     def __init__(self, tracks: TrackList, decode: bool):
-        """
-        Args:
-            decode: False reads the sizes of pictures alone, and the first frame of a video.
-        """
         self.tracks, self.decode = tracks, decode
 
     def __getitem__(self, unit: Unit) -> Tuple[Unit, List[Problem]]:
@@ -132,8 +128,10 @@ class Checker(Dataset):
         complaints = take_complaints()
         if complaints:
             return size, "damaged", f"{name}: {complaints}"
-        upright = frame_size(ImageFrames([name])) if isinstance(frames, Photograph) else size
-        if not isinstance(frames, Photograph) or upright == frames.size:
+        if not isinstance(frames, Photograph):
+            return size, None, ""
+        upright = frame_size(ImageFrames([name]))
+        if upright == frames.size:
             return size, None, ""
         told, shown = ("{} x {}".format(*s) for s in (frames.size, upright))
         detail = f"{name}: the annotations tell {told}, the picture is {shown}"

@@ -25,24 +25,15 @@ FONT = ImageFont.truetype(f"{get_data_path()}/fonts/ttf/DejaVuSans.ttf", 10)
 
 @dataclass
 class PairView:
-    """A training pair as the network gets it.
+    """A training pair as the network gets it."""
 
-    Attributes:
-        box: (4,) of the target, or of the other object in a negative pair.
-        negative: the search crop shows another object than the template.
-        matched: (R,) bool, the anchors on the box.
-        labels: (R,) what is trained: 1 positive, 0 negative, -1 not used. A negative pair has
-            no positive one.
-        crops: template and search crop, (3, S, S) uint8 BGR; None where only numbers are needed.
-        caption: lines of text.
-    """
-
-    box: np.ndarray
-    negative: bool
-    matched: np.ndarray
-    labels: np.ndarray
+    box: np.ndarray  # (4,) of the target, or of the other object in a negative pair
+    negative: bool  # the search crop shows another object than the template
+    matched: np.ndarray  # (R,) bool, the anchors on the box
+    labels: np.ndarray  # (R,) 1 positive (none in a negative pair), 0 negative, -1 not used
+    # template and search crop, (3, S, S) uint8 BGR; None where only numbers are needed
     crops: Optional[Tuple[np.ndarray, np.ndarray]] = None
-    caption: Sequence[str] = ()
+    caption: Sequence[str] = ()  # lines of text
 
 
 def anchor_noun(anchors: np.ndarray) -> str:
@@ -51,13 +42,8 @@ def anchor_noun(anchors: np.ndarray) -> str:
 
 
 def draw_pairs(pairs: Sequence[PairView], anchors: np.ndarray, path) -> None:
-    """Write a contact sheet in which the crops keep their size in pixels.
-
-    Args:
-        pairs: with crops, all of the same sizes.
-        anchors: (R, 4).
-        path: of a PNG file.
-    """
+    """Write a contact sheet, a PNG file in which the crops keep their size in pixels, of pairs with
+    crops of the same sizes; anchors: (R, 4)."""
     template, search = (crop.shape[-1] for crop in pairs[0].crops)
     columns = min(len(pairs), 4 if len(pairs) <= 24 else 6)
     width, height = template + search + 2 * GAP, max(search, template + TEXT_HEIGHT) + GAP
@@ -133,11 +119,11 @@ def covered_area(boxes: np.ndarray, size: int) -> np.ndarray:
 
 
 def position_shares(anchors: np.ndarray, hits: np.ndarray):
-    """Share of pairs that have a hit at each position of the response.
+    """Share of K pairs that have a hit at each position of the response.
 
     Args:
         anchors: (R, 4).
-        hits: (K, R) bool, for K pairs.
+        hits: (K, R) bool.
 
     Returns:
         (W,) x and (H,) y of the positions in crop pixels, and the shares (H, W).
@@ -154,16 +140,9 @@ def position_shares(anchors: np.ndarray, hits: np.ndarray):
 def draw_positions(
     pairs: Sequence[PairView], anchors: np.ndarray, size: int, shift: float, path
 ) -> None:
-    """Plot where in the search crop the targets of many pairs lie, and what of it becomes a
-    positive label (SiamRPN++, Figure 1).
-
-    Args:
-        pairs: crops are not needed.
-        anchors: (R, 4).
-        size: side of the search crop.
-        shift: largest shift of the target's centre, drawn as a square.
-        path: of a PNG file.
-    """
+    """Plot, as a PNG file, where in search crops of side ``size`` the targets of many pairs lie,
+    and what of it becomes a positive label (SiamRPN++, Figure 1). The largest ``shift`` of a
+    target's centre is drawn as a square; anchors: (R, 4)."""
     boxes = np.stack([pair.box for pair in pairs])
     figure = Figure(figsize=(14, 9), layout="constrained")
     positive = [pair for pair in pairs if not pair.negative]

@@ -16,7 +16,6 @@ Settings follow as for train_net.py, to compare for example
     ... DATALOADER.NEGATIVE_PAIR_FRACTION 0.5 MODEL.RPN.IOU_THRESHOLDS "[0.3, 0.5]"
 """
 
-import argparse
 import os
 import sys
 from itertools import chain, islice
@@ -33,7 +32,7 @@ from pair_plots import PairView, anchor_noun, draw_pairs, draw_positions
 from tqdm import tqdm
 
 from sot.boxes import sides_of
-from sot.data import SiameseDatasetMapper, build_siamese_train_loader
+from sot.data import build_siamese_train_loader
 from sot.modeling.anchor_generator import response_centers
 from sot.utils.command_line import add_config_options, make_parser, one_line_errors
 
@@ -42,36 +41,12 @@ NAME_LENGTH = 21  # letters that fit below a template
 BATCH = 8  # pairs that a loader worker hands over at once
 
 
-class CaptionedMapper:
-    """A mapper whose items say which frames they were cut from."""
-
-    def __init__(self, mapper):
-        self.mapper = mapper
-
-    def __call__(self, pair):
-        item = self.mapper(pair)
-        if item is not None:
-            item["caption"] = caption(pair["template"], pair["search"], pair["negative"])
-        return item
-
-
-def caption(template, search, negative: bool):
-    """Lines that name the two frames of a pair."""
-    lines = []
-    for frame in (template, search) if negative else (template,):
-        lines.append(shorten(frame["name"]))
-        if negative and len(frame["frames"]) > 1:
-            lines.append(f"  frame {frame['index']}")
-    if negative:
-        return lines
-    numbers = f"frames {template['index']} and {search['index']}"
-    return [*lines, numbers if len(template["frames"]) > 1 else "photograph"]
-
-
-def shorten(name: str) -> str:
-    """The name, its middle left out where it is longer than NAME_LENGTH."""
+def caption(pair: str):
+    """The names of the two frames of a pair, which the mapper gives as "A -> B", with their middle
+    left out where they are longer than NAME_LENGTH."""
     half = (NAME_LENGTH - 1) // 2
-    return name if len(name) <= NAME_LENGTH else f"{name[:half]}…{name[-half:]}"
+    frames = pair.split(" -> ")
+    return [f if len(f) <= NAME_LENGTH else f"{f[:half]}…{f[-half:]}" for f in frames]
 
 
 class AnchorLabels:
@@ -136,37 +111,27 @@ def view(item, labels, with_crops: bool) -> PairView:
         bool(instances.gt_negative),
         *labels(instances),
         crops=(item["template"].numpy(), item["search"].numpy()) if with_crops else None,
-        caption=item["caption"],
+        caption=caption(item["name"]),
     )
 
 
 def visualize(cfg, output, num_pairs: int, num_positions: int) -> str:
-    """Write pairs.png and positions.png.
-
-    Args:
-        num_pairs, num_positions: pairs in the first and in the second; the same ones come first.
-
-    Returns:
-        what there is to say about the pairs, for the terminal.
-    """
+    """Write pairs.png and positions.png of so many pairs, the same ones first; returns what there
+    is to say about them."""
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(cfg.SEED)  # of the sampling of anchors
-    loader = build_siamese_train_loader(cfg, CaptionedMapper(SiameseDatasetMapper(cfg)))
-    items = chain.from_iterable(loader)
+    items = chain.from_iterable(build_siamese_train_loader(cfg))
     total = max(num_pairs, num_positions)
     labels, views = None, []
     for i, item in enumerate(tqdm(islice(items, total), "pairs", total, mininterval=1)):
         labels = labels or build_labels(cfg, item)
         views.append(view(item, labels, i < num_pairs))
-    size = cfg.INPUT.SEARCH_SIZE_TRAIN
-    draw_pairs(views[:num_pairs], labels.anchors, output / "pairs.png")
-    draw_positions(
-        views, labels.anchors, size, cfg.INPUT.SEARCH_AUG.SHIFT, output / "positions.png"
-    )
-    return "\n".join(
-        [summary(views, labels.anchors), f"{output / 'pairs.png'}, {output / 'positions.png'}"]
-    )
+    size, shift = cfg.INPUT.SEARCH_SIZE_TRAIN, cfg.INPUT.SEARCH_AUG.SHIFT
+    files = output / "pairs.png", output / "positions.png"
+    draw_pairs(views[:num_pairs], labels.anchors, files[0])
+    draw_positions(views, labels.anchors, size, shift, files[1])
+    return f"{summary(views, labels.anchors)}\n{files[0]}, {files[1]}"
 
 
 def summary(views, anchors) -> str:
@@ -188,36 +153,30 @@ def summary(views, anchors) -> str:
     return "\n".join(lines)
 
 
-def count_argument(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no positive whole number")
-    return int(text)
-
-
 def parse_args(argv=None):
     parser = make_parser(__doc__)
     add_config_options(parser, default="SiamRPN/siamrpn_lite.yaml")
     parser.add_argument("--output", required=True, help="folder for the two pictures")
     parser.add_argument(
         "--num-pairs",
-        type=count_argument,
+        type=int,
         default=24,
         help=f"pairs in pairs.png, up to {MAX_DRAWN} (%(default)s)",
     )
     parser.add_argument(
         "--num-positions",
-        type=count_argument,
+        type=int,
         default=2000,
         help="pairs in positions.png (%(default)s), thousands for a smooth picture",
     )
-    parser.add_argument(
-        "--seed", type=int, help="another one draws other pairs (the config's SEED)"
-    )
+    parser.add_argument("--seed", type=int, help="of the draw of pairs (the config's SEED)")
     args = parser.parse_intermixed_args(argv)
     if args.seed is not None and args.seed < 0:
         parser.error(f"--seed {args.seed} is negative")
-    if args.num_pairs > MAX_DRAWN:
-        parser.error(f"--num-pairs {args.num_pairs}: up to {MAX_DRAWN} fit in a picture")
+    if not 0 < args.num_pairs <= MAX_DRAWN:
+        parser.error(f"--num-pairs {args.num_pairs}: 1 to {MAX_DRAWN} fit in a picture")
+    if args.num_positions < 1:
+        parser.error(f"--num-positions {args.num_positions}: at least one is needed")
     return args
 
 

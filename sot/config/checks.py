@@ -5,11 +5,7 @@ from typing import Any, Iterator, Tuple
 
 import torch
 from detectron2.config import CfgNode as CN
-from detectron2.modeling import (
-    BACKBONE_REGISTRY,
-    META_ARCH_REGISTRY,
-    PROPOSAL_GENERATOR_REGISTRY,
-)
+from detectron2.modeling import BACKBONE_REGISTRY, META_ARCH_REGISTRY, PROPOSAL_GENERATOR_REGISTRY
 from detectron2.modeling.anchor_generator import ANCHOR_GENERATOR_REGISTRY
 from detectron2.modeling.proposal_generator.rpn import RPN_HEAD_REGISTRY
 
@@ -40,11 +36,8 @@ FRACTIONS = (  # and all keys *_PROB
 
 
 def check_config(cfg: CN) -> None:
-    """
-    Raises:
-        ValueError: a name that is not registered, a number out of its range, or no device; names
-            the key and what it may be.
-    """
+    """ValueError for a name that is not registered, a number out of its range, or no device; names
+    the key and what it may be."""
     values = dict(flat(cfg))
     for key, registry in NAMES.items():
         if values[key] not in registry:

@@ -17,14 +17,7 @@ from detectron2.config import get_cfg
 from .checks import check_config, flat
 from .keys import REMOVED_KEYS, add_sot_config
 
-KINDS = {
-    bool: "True or False",
-    int: "a whole number",
-    float: "a number",
-    str: "a text",
-    list: "a list",
-    tuple: "a list",
-}
+KINDS = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
 
 
 def resource_dir(name: str) -> Path:
@@ -41,11 +34,8 @@ def list_configs() -> list:
 
 
 def find_config(config) -> Path:
-    """File of a config, given by its path or by its name among :func:`list_configs`.
-
-    Raises:
-        FileNotFoundError: no such file or name; the message lists the names.
-    """
+    """File of a config, given by its path or by its name among :func:`list_configs`, which the
+    FileNotFoundError lists if it is neither."""
     for path in (Path(config).expanduser(), resource_dir("configs") / config):
         if path.is_file():
             return path
@@ -66,9 +56,8 @@ def load_config(config, opts=()) -> CN:
         opts (sequence): ``KEY VALUE KEY VALUE ...``.
 
     Raises:
-        FileNotFoundError: see find_config; or a _BASE_ that is no file.
-        ValueError: a file that is no config, a key that does not exist, or a value that it cannot
-            have; the message names file and key.
+        FileNotFoundError, ValueError: no such file, a file that is no config, a key that does not
+            exist, or a value that it cannot have; the message names file and key.
     """
     path = find_config(config)
     cfg = get_cfg()
@@ -80,11 +69,8 @@ def load_config(config, opts=()) -> CN:
 
 def merge_opts(cfg: CN, opts) -> CN:
     """Override keys of ``cfg`` in place by ``KEY VALUE KEY VALUE ...``, check it, and return it.
-
-    Raises:
-        ValueError: a key that does not exist or a value that it cannot have; the message names it.
-            Or an option among them, which argparse hands on with all that follows the first KEY.
-    """
+    ValueError names a key that does not exist or cannot have the value, or an option among them,
+    which argparse hands on with all that follows the first KEY."""
     opts, source = list(opts), "the command line"
     for key in map(str, opts[::2]):
         late = re.match("--[a-z]", key)
@@ -142,9 +128,8 @@ def _set(cfg: CN, key: str, value, source) -> None:
     new = _literal(value)
     if key in REMOVED_KEYS:
         if new != REMOVED_KEYS[key]:
-            _refuse(
-                source, f"{key} is always {REMOVED_KEYS[key]} now and no key any more: leave it out"
-            )
+            value = REMOVED_KEYS[key]
+            _refuse(source, f"{key} is always {value} now and no key any more: leave it out")
         return
     node, (*sections, name) = cfg, key.split(".")
     for section in sections:
@@ -157,9 +142,8 @@ def _set(cfg: CN, key: str, value, source) -> None:
     if isinstance(default, CN):
         if value is None:  # all keys below it are commented out
             return
-        _refuse(
-            source, f"{key} is a section: give a value to one of its keys, {', '.join(default)}"
-        )
+        keys = ", ".join(default)
+        _refuse(source, f"{key} is a section: give a value to one of its keys, {keys}")
     if new is None and default is not None:
         _refuse(source, f"{key} is empty (~ and None mean that): give it a value")
     if isinstance(default, str) and type(new) in (int, float):
@@ -170,7 +154,7 @@ def _set(cfg: CN, key: str, value, source) -> None:
         new = type(default)(new)
     if default is not None and new is not None and type(new) is not type(default):
         hint = "; one entry needs a comma, as ('NAME',)" if isinstance(default, tuple) else ""
-        wanted = f"{KINDS[type(default)]}, as {default!r}"
+        wanted = f"{KINDS.get(type(default), 'a list')}, as {default!r}"
         _refuse(source, f"{key} must be {wanted}, it is {value!r}{hint}")
     if isinstance(new, str) and new.startswith("~"):
         new = os.path.expanduser(new)

@@ -42,16 +42,11 @@ def add_sot_config(cfg: CN) -> None:
     _C.INPUT.TEMPLATE_AUG.LOW_RESOLUTION_PROB = 0.0
     _C.INPUT.TEMPLATE_AUG.NOISE_PROB = 0.0
     _C.INPUT.TEMPLATE_AUG.COMPRESSION_PROB = 0.0
-    _C.INPUT.SEARCH_AUG = CN()
+    # The same keys for the search crop; these three have other values.
+    _C.INPUT.SEARCH_AUG = _C.INPUT.TEMPLATE_AUG.clone()
     _C.INPUT.SEARCH_AUG.SHIFT = 64.0
     _C.INPUT.SEARCH_AUG.SCALE = 0.18
-    _C.INPUT.SEARCH_AUG.WARP_PROB = 0.0
-    _C.INPUT.SEARCH_AUG.COLOR_PROB = 1.0
     _C.INPUT.SEARCH_AUG.BLUR_PROB = 0.2
-    _C.INPUT.SEARCH_AUG.OCCLUSION_PROB = 0.0
-    _C.INPUT.SEARCH_AUG.LOW_RESOLUTION_PROB = 0.0
-    _C.INPUT.SEARCH_AUG.NOISE_PROB = 0.0
-    _C.INPUT.SEARCH_AUG.COMPRESSION_PROB = 0.0
     # Both crops of a pair become gray / are mirrored with these probabilities.
     _C.INPUT.GRAY_PROB = 0.25
     _C.INPUT.FLIP_PROB = 0.5

@@ -2,6 +2,7 @@
 pixels. They move nothing, so the target's box stays as it is; detectron2's RandomApply gives them
 a probability."""
 
+from dataclasses import dataclass
 from typing import Tuple
 
 import cv2
@@ -17,13 +18,14 @@ def gray_transform() -> ColorTransform:
     return ColorTransform(lambda image: cv2.transform(image, matrix))
 
 
+@dataclass
 class ColorJitter(Augmentation):
-    """Random brightness, contrast, saturation and white balance, as one affine map of colours: the
-    first an offset of up to +-``brightness`` * 255, the others factors of 1 +- up to these."""
+    """Random brightness, contrast, saturation and white balance, as one affine map of colours."""
 
-    def __init__(self, brightness=0.15, contrast=0.25, saturation=0.4, balance=0.08):
-        super().__init__()
-        self._init(locals())
+    brightness: float = 0.15  # offset in units of 255, up to this
+    contrast: float = 0.25  # this and the others: factors 1 +- up to this
+    saturation: float = 0.4
+    balance: float = 0.08
 
     def get_transform(self, image):
         contrast = 1 + np.random.uniform(-self.contrast, self.contrast)
@@ -38,12 +40,11 @@ class ColorJitter(Augmentation):
         return ColorTransform(lambda image: cv2.transform(image, matrix))
 
 
+@dataclass
 class MotionBlur(Augmentation):
-    """Blur along a line of random direction, of at most ``max_length`` pixels."""
+    """Blur along a line of random direction."""
 
-    def __init__(self, max_length: int = 15):
-        super().__init__()
-        self._init(locals())
+    max_length: int = 15  # of the line, in pixels
 
     def get_transform(self, image):
         reach = int(np.random.randint(1, self.max_length // 2 + 1))
@@ -56,13 +57,11 @@ class MotionBlur(Augmentation):
         return ColorTransform(lambda image: cv2.filter2D(image, -1, kernel))
 
 
+@dataclass
 class LowResolution(Augmentation):
-    """The detail of a smaller picture: the crop is shrunk, by 1 to ``max_factor``, log-uniform, and
-    enlarged again."""
+    """The detail of a smaller picture: the crop is shrunk and enlarged again."""
 
-    def __init__(self, max_factor: float = 4.0):
-        super().__init__()
-        self._init(locals())
+    max_factor: float = 4.0  # by 1 to this, log-uniform
 
     def get_transform(self, image):
         size = image.shape[1::-1]
@@ -76,12 +75,11 @@ class LowResolution(Augmentation):
         return ColorTransform(apply)
 
 
+@dataclass
 class Compression(Augmentation):
-    """The blocks of a JPEG whose quality, 0..100, is uniform between the two numbers."""
+    """The blocks of a JPEG of low quality."""
 
-    def __init__(self, quality: Tuple[int, int] = (10, 60)):
-        super().__init__()
-        self._init(locals())
+    quality: Tuple[int, int] = (10, 60)  # uniform from the first to the second, 0..100
 
     def get_transform(self, image):
         quality = int(np.random.randint(self.quality[0], self.quality[1] + 1))
@@ -93,13 +91,11 @@ class Compression(Augmentation):
         return ColorTransform(apply)
 
 
+@dataclass
 class SensorNoise(Augmentation):
-    """Gaussian noise, the same in all channels; its standard deviation is uniform from 0 to
-    ``max_sigma``, in levels of 0..255."""
+    """Gaussian noise, the same in all channels."""
 
-    def __init__(self, max_sigma: float = 15.0):
-        super().__init__()
-        self._init(locals())
+    max_sigma: float = 15.0  # standard deviation: uniform from 0 to this, in levels of 0..255
 
     def get_transform(self, image):
         sigma = np.random.uniform(0, self.max_sigma)
@@ -115,14 +111,13 @@ class SensorNoise(Augmentation):
         return ColorTransform(apply)
 
 
+@dataclass
 class Occlusion(Augmentation):
-    """Another part of the picture covers part of the target: width and height are each uniform from
-    the first number of ``extent`` to the second, in sides of the target. The box stays that of the
-    whole target, as in the annotations of tracking sequences."""
+    """Another part of the picture covers part of the target. The box stays that of the whole
+    target, as in the annotations of tracking sequences."""
 
-    def __init__(self, extent: Tuple[float, float] = (0.2, 0.6)):
-        super().__init__()
-        self._init(locals())
+    # of what covers: width and height in sides of the target, uniform from the first to the second
+    extent: Tuple[float, float] = (0.2, 0.6)
 
     def get_transform(self, image, boxes):
         """boxes: (1, 4) XYXY of the target."""

@@ -46,14 +46,8 @@ class Video:
     """
 
     def __init__(self, url: str, name: str = ""):
-        """
-        Args:
-            url: path of a file, FIFO or device, "-" for standard input, or an address.
-            name: for messages; by default the url.
-
-        Raises:
-            FrameError: it does not open, or has no video stream.
-        """
+        """Of the path of a file, FIFO or device, "-" for standard input, or an address; ``name`` is
+        for messages. FrameError if it does not open, or has no video stream."""
         self.name = name or url
         remote = "://" in url
         options = {"rtsp_transport": "tcp"} if url.startswith("rtsp:") else {}
@@ -99,7 +93,7 @@ class Video:
 
     def pictures(self) -> Iterator[Picture]:
         """Yield each picture, the first one decoded. To be iterated once, from the start."""
-        begun, clock = False, _Clock(self.stream.time_base, self.fps)
+        begun, now, zero = False, None, None
         for frame, stamp, reason in self._decoded():
             if frame is not None and frame.is_corrupt:
                 frame, reason = None, "damaged picture"
@@ -109,7 +103,14 @@ class Video:
             if not begun and round(frame.rotation / 90) % 2:
                 self.aspect = 1 / self.aspect
             begun = True
-            yield Picture(frame, clock.time(stamp), reason if frame is None else "")
+            # stamps that are missing or go back count as one step
+            at = None if stamp is None else float(stamp * self.stream.time_base)
+            if None not in (at, zero) and at - zero > now:
+                now = at - zero
+            else:
+                now = 0.0 if now is None else now + float(1 / self.fps)
+                zero = zero if at is None else at - now
+            yield Picture(frame, now, reason if frame is None else "")
         self.problem = self.problem or self._cut_off()
 
     def _decoded(self):
@@ -174,24 +175,6 @@ class Video:
 
     def close(self):
         self.container.close()
-
-
-class _Clock:
-    """Times of pictures from their stamps, in seconds since the first one."""
-
-    def __init__(self, unit: Fraction, fps: Fraction):
-        self.unit, self.step, self.last, self.zero = unit, float(1 / fps), None, None
-
-    def time(self, stamp: Optional[int]) -> float:
-        """Stamps that are missing or go back count as one step."""
-        now = 0.0 if self.last is None else self.last + self.step
-        at = None if stamp is None else float(stamp * self.unit)
-        if at is not None and self.zero is not None and at - self.zero > self.last:
-            now = at - self.zero
-        elif at is not None:
-            self.zero = at - now
-        self.last = now
-        return now
 
 
 def _fps(stream) -> Fraction:

@@ -37,19 +37,11 @@ FAR = 64  # frames before a key frame that seeking may end up at
 def read_frame(frames, index: int, max_reduction: float = 1, gray: bool = False):
     """Frame ``index``, at less than its full size where that is less work.
 
-    Args:
-        frames: see above; those without ``read`` give the full size.
-        max_reduction: >= 1.
-        gray: without its colours.
-
     Returns:
-        image: (h, w, 3) uint8 BGR, or (h, w) uint8.
-        reduction r <= max_reduction: pixel (x, y) of the image is the mean of the pixels
+        image: (h, w, 3) uint8 BGR, or (h, w) uint8 if ``gray``.
+        reduction r, 1 <= r <= max_reduction: pixel (x, y) of the image is the mean of the pixels
         [r x, r (x + 1)) x [r y, r (y + 1)) of the frame, so that frame coordinates / r are its
         coordinates. The last ones reach over the edge where r does not divide the frame's size.
-
-    Raises:
-        FrameError: the frame cannot be had.
     """
     if hasattr(frames, "read"):
         return frames.read(index, max_reduction, gray)
@@ -99,10 +91,7 @@ class VideoFrames:
     """
 
     def __init__(self, path):
-        """
-        Raises:
-            FrameError: the file is missing or is no video.
-        """
+        """FrameError if the file is missing or is no video."""
         self.path = str(path)
         if not self._index_by_stamps():
             self._index_by_content()
@@ -282,14 +271,10 @@ def _content(picture: av.VideoFrame) -> int:
 
 
 class Photograph(ImageFrames):
-    """One photograph whose annotations tell its size, and so whether they are about the picture as
-    it is stored or as its EXIF tag turns it."""
+    """One photograph whose annotations tell its ``size`` (W, H), and so whether they are about the
+    picture as it is stored or as its EXIF tag turns it."""
 
     def __init__(self, file: str, size: Tuple[int, int]):
-        """
-        Args:
-            size: (W, H) that the annotations tell.
-        """
         super().__init__([file])
         self.size = tuple(size)
 
@@ -308,11 +293,7 @@ class Photograph(ImageFrames):
 
 
 def frame_size(frames, index: int = 0) -> Tuple[int, int]:
-    """(W, H) of a frame as it is read; of an image file, from its header alone.
-
-    Raises:
-        FrameError: the frame cannot be had.
-    """
+    """(W, H) of a frame as it is read; of an image file, from its header alone."""
     if isinstance(frames, ImageFrames):
         try:
             with Image.open(frames.name(index)) as image:

@@ -21,11 +21,8 @@ SMALL_JPEG = 500_000  # bytes, in which there is no room for too many pixels
 
 def read_image(path) -> np.ndarray:
     """Image file -> (H, W, 3) uint8 BGR; gray, 4-channel and 16-bit files are converted, and
-    photographs turned upright by their EXIF tag, as detectron2 does.
-
-    Raises:
-        FrameError: the file is missing or does not decode, as when it is cut off.
-    """
+    photographs turned upright by their EXIF tag, as detectron2 does. FrameError if the file is
+    missing or does not decode, as when it is cut off."""
     return read_file(path, 1, False)[0]
 
 
@@ -51,10 +48,10 @@ def read_file(path, max_reduction: float, gray: bool) -> Tuple[np.ndarray, int]:
     ends = not is_jpeg or _has_end(data)
     if not ends:  # OpenCV wants an end, and fills up with gray if data are missing before it
         data = data.rstrip(b"\0") + b"\xff\xd9"
-    if is_jpeg:  # the one format that decodes smaller for less
-        # EXIF may turn it about a corner that is not on the grid of the reduced pixels
-        if b"Exif" not in data[: 1 << 16]:
-            reduction = max(r for r in _FLAGS if r <= max_reduction)
+    # the one format that decodes smaller for less; EXIF may turn it about a corner that is not on
+    # the grid of the reduced pixels
+    if is_jpeg and b"Exif" not in data[: 1 << 16]:
+        reduction = max(r for r in _FLAGS if r <= max_reduction)
     # 16 bits stay: to_uint8 knows better than OpenCV, which drops the lower half
     flags = _FLAGS[reduction][gray] | (cv2.IMREAD_ANYDEPTH if reduction == 1 else 0)
     try:
@@ -108,10 +105,8 @@ def _has_end(data: bytes) -> bool:
 
 def _has_gray_corner(image: np.ndarray) -> bool:
     """Whether the last pixels, or those that EXIF made of them, are what libjpeg fills up with."""
-    corners = [
-        image[y, x] for y in (slice(4), slice(-4, None)) for x in (slice(4), slice(-4, None))
-    ]
-    return any((corner == 128).all() for corner in corners)
+    ends = slice(4), slice(-4, None)
+    return any((image[y, x] == 128).all() for y in ends for x in ends)
 
 
 def natural_key(path: str):

@@ -6,6 +6,7 @@ A crop is one rectangle of the frame, resampled once: training draws the rectang
 """
 
 import math
+from dataclasses import dataclass
 from typing import Optional, Sequence, Tuple
 
 import cv2
@@ -28,28 +29,18 @@ def target_rect(
     return cx - half, cy - half, cx + half, cy + half
 
 
+@dataclass(eq=False)
 class SubwindowTransform(Transform):
-    """Resample a rectangle of an image, which may leave it, to a given size.
+    """Resample a rectangle of an image, which may leave it, to a given size. Coordinates are
+    continuous: an (H, W) image spans [0, W] x [0, H]."""
 
-    Coordinates are continuous: an (H, W) image spans [0, W] x [0, H].
-    """
+    rect: Sequence[float]  # XYXY in pixels of the image
+    output_size: Tuple[int, int]  # (H, W)
+    pad_value: Sequence[float] = (0.0, 0.0, 0.0)  # colour outside of the image
 
-    def __init__(
-        self,
-        rect: Tuple[float, float, float, float],
-        output_size: Tuple[int, int],
-        pad_value: Sequence[float] = (0.0, 0.0, 0.0),
-    ):
-        """
-        Args:
-            rect: XYXY in pixels of the image.
-            output_size: (H, W) of the result.
-            pad_value: colour outside the image; published trackers use the mean of the image.
-        """
-        super().__init__()
-        if not (rect[2] > rect[0] and rect[3] > rect[1]):
-            raise ValueError(f"SubwindowTransform: {rect} is no rectangle with positive sides")
-        self._set_attributes(locals())
+    def __post_init__(self):
+        if not (self.rect[2] > self.rect[0] and self.rect[3] > self.rect[1]):
+            raise ValueError(f"SubwindowTransform: {self.rect} has no positive sides")
 
     def _scale(self) -> np.ndarray:
         """Output pixels per image pixel, (x, y)."""
@@ -92,14 +83,14 @@ class SubwindowTransform(Transform):
         return (np.asarray(coords, dtype=float) - self.rect[:2]) * self._scale()
 
 
+@dataclass(eq=False)
 class WarpTransform(Transform):
-    """A perspective map of an image about its centre, which then is cut to a given size."""
+    """A perspective map of a square image about its centre, which then is cut to a given size."""
 
-    def __init__(self, matrix: np.ndarray, input_size: int, output_size: int):
-        """matrix: (3, 3) from (x, y, 1) of the input to the output, both relative to their centres,
-        in pixels; input_size, output_size: sides of the two square images."""
-        super().__init__()
-        self._set_attributes(locals())
+    # (3, 3) from (x, y, 1) of the input to the output, both relative to their centres, in pixels
+    matrix: np.ndarray
+    input_size: int  # side
+    output_size: int  # side
 
     def apply_image(self, img: np.ndarray) -> np.ndarray:
         def center(side, sign):
@@ -133,34 +124,20 @@ class WarpTransform(Transform):
         return np.concatenate([moved - extent, moved + extent], axis=1)
 
 
+@dataclass
 class RandomWarp(Augmentation):
     """A turn in the plane, a shear and a change of perspective about the centre of a crop that is
     larger than the result, so that nothing is missing at the borders."""
 
-    MARGIN = 1.25  # side of the larger crop in sides of the result
-
-    def __init__(
-        self,
-        output_size: int,
-        prob: float,
-        rotate: float = 15.0,
-        shear: float = 0.1,
-        tilt: float = 0.1,
-    ):
-        """
-        Args:
-            output_size: side of the result.
-            prob: of a warp at all; for the caller, who has to cut the larger crop first.
-            rotate: largest angle in degrees.
-            shear: largest tangent of the shear.
-            tilt: largest change of scale from the centre to a border, as a fraction.
-        """
-        super().__init__()
-        self._init(locals())
+    output_size: int  # side of the result
+    prob: float  # of a warp at all; for the caller, who has to cut the larger crop first
+    rotate: float = 15.0  # largest angle in degrees
+    shear: float = 0.1  # largest tangent of the shear
+    tilt: float = 0.1  # largest change of scale from the centre to a border, as a fraction
 
     @property
     def input_size(self) -> int:
-        return round(self.output_size * self.MARGIN)
+        return round(self.output_size * 1.25)
 
     def get_transform(self, image: np.ndarray) -> WarpTransform:
         angle = np.deg2rad(np.random.uniform(-self.rotate, self.rotate))
@@ -172,29 +149,20 @@ class RandomWarp(Augmentation):
         return WarpTransform(turn @ sheared, self.input_size, self.output_size)
 
 
+@dataclass
 class TargetCrop(Augmentation):
     """Square crop around the first box, with random shift and scale (spatial-aware sampling,
-    SiamRPN++ Sec. 3.2), padded with the mean colour of the image."""
+    SiamRPN++ Sec. 3.2), padded with the mean colour of the image, as in published trackers."""
 
-    def __init__(
-        self,
-        size: int,
-        template_size: int = 127,
-        context: float = 0.5,
-        shift: float = 0.0,
-        scale: float = 0.0,
-    ):
-        """
-        Args:
-            size: side of the crop.
-            template_size, context: see :func:`target_rect`.
-            shift: the target's centre is moved by up to this many crop pixels along x and y.
-            scale: the crop's width and height are each multiplied by 1 +- up to this.
-        """
-        super().__init__()
-        if not 0 <= scale < 1:
-            raise ValueError(f"scale of TargetCrop must be in [0, 1), got {scale}")
-        self._init(locals())
+    size: int  # side of the crop
+    template_size: int = 127  # this and the next: see target_rect
+    context: float = 0.5
+    shift: float = 0.0  # the target's centre moves by up to this many crop pixels along x and y
+    scale: float = 0.0  # width and height of the crop are each multiplied by 1 +- up to this
+
+    def __post_init__(self):
+        if not 0 <= self.scale < 1:
+            raise ValueError(f"scale of TargetCrop must be in [0, 1), got {self.scale}")
 
     def draw_rect(self, box: Sequence[float]) -> np.ndarray:
         """(4,) rectangle of the frame to show for ``box``, both XYXY in frame pixels."""
@@ -206,11 +174,9 @@ class TargetCrop(Augmentation):
         cx, cy = (x0 + x1) / 2 - dx, (y0 + y1) / 2 - dy
         return np.array([cx - sx / 2, cy - sy / 2, cx + sx / 2, cy + sy / 2])
 
-    def transform_to(
-        self, rect: Sequence[float], image: np.ndarray, size: Optional[int] = None
-    ) -> SubwindowTransform:
-        """Transform from ``image`` to its part ``rect`` (XYXY, image pixels), of side ``size``;
-        by default the crop's."""
+    def transform_to(self, rect, image: np.ndarray, size: Optional[int] = None):
+        """SubwindowTransform from ``image`` to its part ``rect`` (XYXY, image pixels), of side
+        ``size``; by default the crop's."""
         h, w = image.shape[:2]
         inside = rect[0] > 1 and rect[1] > 1 and rect[2] < w - 1 and rect[3] < h - 1
         # every fourth row is enough for the mean, which takes a while

@@ -61,10 +61,9 @@ def open_source(src: str, stop: Optional[threading.Event] = None):
         an iterable of :class:`Frame`, to be iterated once, with ``name``; ``fps`` and ``aspect``
         (of the pixels of its images), both Fractions; ``total`` (about how many frames, None if
         unknown); ``files``, paths it reads; ``live``; ``close()``; and ``problem``, which says
-        after the iteration how the source ended if not in order, else "".
-
-        Live sources (cameras, streams and pipes that come at their own pace) drop frames that are
-        not fetched in time; their frame numbers then have gaps.
+        after the iteration how the source ended if not in order, else "". Live sources (cameras,
+        streams and pipes that come at their own pace) drop frames that are not fetched in time;
+        their frame numbers then have gaps.
 
     Raises:
         OSError or ValueError with one line that names ``src``.
@@ -78,7 +77,7 @@ def open_source(src: str, stop: Optional[threading.Event] = None):
         return _open_path(src, stop)
     if "://" in src:
         source = VideoSource(src)
-        return LiveSource(source, stop) if source.video.is_live else source
+        return LiveSource(source, stop) if source.is_live else source
     if src.isdecimal():
         return LiveSource(CameraSource(int(src)), stop)
     pattern = re.sub(r"%0?\d*d", "*", src)
@@ -187,34 +186,23 @@ class PageSource(ImageSource):
         self.image.close()
 
 
-class VideoSource:
+class VideoSource(Video):
     """The main video stream of a file, pipe or URL."""
 
     live = False
 
     def __init__(self, url: str):
-        self.name, self.files = public_name(url), [] if "://" in url or url == "-" else [url]
-        self.video = Video(url, self.name)
-        self.fps, self.total = self.video.fps, self.video.num_announced
-
-    @property
-    def aspect(self) -> Fraction:
-        return self.video.aspect
-
-    @property
-    def problem(self) -> str:
-        return self.video.problem
+        super().__init__(url, public_name(url))
+        self.files = [] if "://" in url or url == "-" else [url]
+        self.total = self.num_announced
 
     def __iter__(self) -> Iterator[Frame]:
-        for index, picture in enumerate(self.video.pictures()):
-            if index == 0 and self.video.left_out:
-                lost = self.video.left_out
+        for index, picture in enumerate(self.pictures()):
+            if index == 0 and self.left_out:
+                lost = self.left_out
                 logger.warning(f"{self.name}: frame 0 comes after {lost} that do not decode")
             image = None if picture.frame is None else bgr_image(picture.frame)
             yield Frame(index, f"frame {index}", image, picture.reason, picture.time)
-
-    def close(self):
-        self.video.close()
 
 
 class CameraSource:
@@ -254,10 +242,7 @@ class LiveSource:
     total, live = None, True
 
     def __init__(self, source, stop: Optional[threading.Event] = None, endless: bool = True):
-        """
-        Args:
-            endless: the source has a pace of its own and no end but by a fault; else a pipe.
-        """
+        """endless: the source has a pace of its own and no end but by a fault; else a pipe."""
         self.source, self.endless, self.problem = source, endless, ""
         self.name, self.fps, self.files = source.name, source.fps, source.files
         self._keeps_pace = endless or None  # None: not known yet

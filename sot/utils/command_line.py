@@ -19,11 +19,8 @@ def make_parser(description: str) -> argparse.ArgumentParser:
 
 
 def add_config_options(parser: argparse.ArgumentParser, **config_file) -> None:
-    """Add ``--config-file`` and ``opts``, the KEY VALUE pairs at the end of a command line.
-
-    Args:
-        config_file: of ``add_argument`` for --config-file, such as ``required=True``.
-    """
+    """Add ``--config-file``, with further arguments of ``add_argument`` such as ``required=True``,
+    and ``opts``, the KEY VALUE pairs at the end of a command line."""
     options = {"metavar": "FILE", "help": "config: a yaml file, or a name in configs/"}
     parser.add_argument("--config-file", **{**options, **config_file})
     parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="overrides of the config")

@@ -47,16 +47,12 @@ def cpu_has_bfloat16() -> bool:
 
 
 def keep_freed_memory() -> bool:
-    """
-    Let the process keep the memory that it frees, for its next use. A program calls this when it
-    starts; importing ``sot`` changes nothing.
+    """Let the process keep the memory that it frees, for its next use. A program calls this when it
+    starts; importing ``sot`` changes nothing. False where the C library is not glibc.
 
     An iteration allocates and frees the same large tensors and images over and over. glibc returns
     each to the system, and the first touch of every page of the next one costs a fault: on virtual
     machines several times what the arithmetic on it takes.
-
-    Returns:
-        False where the C library is not glibc; then nothing has changed.
     """
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt

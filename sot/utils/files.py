@@ -31,17 +31,10 @@ def _sync_folder(folder: str) -> None:
 
 @contextlib.contextmanager
 def atomic_write(path: str, mode: str = "wb", advice: str = INTACT, **kwargs) -> Iterator[IO]:
-    """
-    As ``open(path, mode, **kwargs)`` in a ``with`` block, but the file takes its place once it is
-    complete and on the disk. If the block or the disk fails, what was at ``path`` before is still
-    there and nothing is left over.
-
-    Args:
-        advice: the end of the message of an error.
-
-    Raises:
-        OSError: the file cannot be written; names it, the reason and the free space.
-    """
+    """As ``open(path, mode, **kwargs)`` in a ``with`` block, but the file takes its place once it
+    is complete and on the disk. If the block or the disk fails, what was at ``path`` before is
+    still there and nothing is left over; OSError names the file, the reason and the free space, and
+    ends in ``advice``."""
     path = os.fspath(path)
     partial = f"{path}{PARTIAL}"
     try:
@@ -75,20 +68,16 @@ class GrowingFile:
         self._file = open(path, "wb", buffering=0)
 
     def add(self, text: str, tail: str = "") -> None:
-        """Replace the tail by ``text`` and another tail.
-
-        Raises:
-            OSError: the file cannot be written; it stays as it was.
-        """
+        """Replace the tail by ``text`` and another tail; OSError if the file cannot be written,
+        which stays as it was."""
         added, tail = (part.encode(errors="surrogateescape") for part in (text, tail))
         try:
             self._put(added + tail)
         except OSError as error:
             with contextlib.suppress(OSError):
                 self._put(self._tail)
-            raise OSError(
-                f"could not write {self.path}: {error.strerror}; what is in it stays"
-            ) from error
+            problem = f"{error.strerror}; what is in it stays"
+            raise OSError(f"could not write {self.path}: {problem}") from error
         self._end, self._tail = self._end + len(added), tail
 
     def _put(self, data: bytes) -> None:

@@ -12,12 +12,8 @@ import torch
 
 
 def fingerprint(*parts) -> str:
-    """Hexadecimal SHA-256 of values in their order.
-
-    Args:
-        parts: bytes, arrays, tensors (their values, type and shape), or what JSON can hold (the
-            order of a dict does not count).
-    """
+    """Hexadecimal SHA-256 of values in their order: bytes, arrays, tensors (their values, type and
+    shape), or what JSON can hold (the order of a dict does not count)."""
     digest = hashlib.sha256()
     for part in parts:
         if isinstance(part, torch.Tensor):

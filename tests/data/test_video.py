@@ -123,7 +123,7 @@ class TestVideo:
         write_video(path, [image] * 3)
         rotate_clockwise(path, degrees)
         source = open_source(str(path))
-        source.video.aspect = Fraction(4, 3)
+        source.aspect = Fraction(4, 3)
         frame = next(iter(source)).image
         assert source.aspect == (Fraction(4, 3) if degrees == 180 else Fraction(3, 4))
         assert frame.shape == ((64, 48, 3) if degrees != 180 else (48, 64, 3))

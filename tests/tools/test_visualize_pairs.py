@@ -61,7 +61,7 @@ def item(box, negative=False):
     instances = Instances((255, 255), gt_boxes=Boxes(torch.tensor([box])))
     instances.gt_negative = torch.tensor([negative])
     crops = {s: torch.zeros(3, n, n, dtype=torch.uint8) for s, n in SIZES.items()}
-    return {**crops, "instances": instances, "caption": []}
+    return {**crops, "instances": instances}
 
 
 class TestAnchorLabels:
@@ -109,12 +109,9 @@ class TestPositionLabels:
 
 
 def test_captions(tool):
-    video = {"name": "cat", "frames": [0] * 9, "index": 4}
-    later = {**video, "index": 7}
-    photo = {"name": "COCO_train2014_000000123456.jpg#3", "frames": [0], "index": 0}
-    assert tool.caption(video, later, False) == ["cat", "frames 4 and 7"]
-    assert tool.caption(photo, photo, False) == ["COCO_train…3456.jpg#3", "photograph"]
-    assert tool.caption(video, photo, True) == ["cat", "  frame 4", "COCO_train…3456.jpg#3"]
+    assert tool.caption("cat frame 4 -> cat frame 7") == ["cat frame 4", "cat frame 7"]
+    photo = "COCO_train2014_000000123456.jpg#3 frame 0"
+    assert tool.caption(f"{photo} -> {photo}") == ["COCO_train…#3 frame 0"] * 2
 
 
 @pytest.mark.parametrize(

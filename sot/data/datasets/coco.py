@@ -32,22 +32,17 @@ class Photographs:
     read: Callable[[Optional[Fields]], List[Dict]]  # makes the tracks
 
 
-class LeftOut:
-    """Counts entries that are not used, by reason, for one line in the end."""
+LeftOut = Dict[str, List[str]]  # a defaultdict: reason -> names of entries that are not used
 
-    def __init__(self, source: str):
-        self.source, self.names = source, defaultdict(list)
 
-    def add(self, reason: str, name) -> None:
-        self.names[reason].append(str(name))
+def _log_left_out(source: str, left_out: LeftOut) -> None:
+    kinds = [f"{len(names)} {reason} ({_list(names)})" for reason, names in left_out.items()]
+    if kinds:
+        warn_once(f"{source}: left out are {'; '.join(kinds)}", __name__)
 
-    def log(self) -> None:
-        kinds = []
-        for reason, names in self.names.items():
-            shown = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
-            kinds.append(f"{len(names)} {reason} ({shown})")
-        if kinds:
-            warn_once(f"{self.source}: left out are {'; '.join(kinds)}", __name__)
+
+def _list(names: List[str]) -> str:
+    return ", ".join(map(str, names[:SHOWN])) + (", ..." if len(names) > SHOWN else "")
 
 
 def load_coco(images_dir, annotations_json) -> TrackList:
@@ -86,10 +81,10 @@ def registered_photographs(items: Iterable[Dict], name: str) -> Photographs:
     ``bbox_mode``."""
 
     def read(fields: Optional[Fields]) -> List[Dict]:
-        left_out, tracks = LeftOut(name), []
+        left_out, tracks = defaultdict(list), []
         for image in items:
             tracks += _objects(image, image["file_name"], image["annotations"], fields, left_out)
-        left_out.log()
+        _log_left_out(name, left_out)
         return tracks
 
     return Photographs(name, (), read)
@@ -97,13 +92,13 @@ def registered_photographs(items: Iterable[Dict], name: str) -> Photographs:
 
 def _read_coco(root: str, path: str, fields: Optional[Fields]) -> List[Dict]:
     """The tracks of a COCO file, which is read once. A bad entry costs that entry."""
-    content, left_out = _load_json(path), LeftOut(path)
+    content, left_out = _load_json(path), defaultdict(list)
     annotations = defaultdict(list)
     for i, annotation in enumerate(content["annotations"]):
         try:
             annotations[annotation["image_id"]].append(annotation)
         except (TypeError, KeyError):
-            left_out.add("annotations without image_id", f"number {i}")
+            left_out["annotations without image_id"].append(f"number {i}")
     images = {}
     for i, image in enumerate(content["images"]):
         try:
@@ -112,11 +107,11 @@ def _read_coco(root: str, path: str, fields: Optional[Fields]) -> List[Dict]:
             hash(image.get("video_id")), int(image.get("frame_id", 0))
             images[image["id"]] = {**image, "path": _path_in(root, image["file_name"])}
         except PermissionError as e:
-            left_out.add(str(e), image["file_name"])
+            left_out[str(e)].append(image["file_name"])
         except (TypeError, ValueError, KeyError, AttributeError):
-            left_out.add("images without id or file_name", f"number {i}")
+            left_out["images without id or file_name"].append(f"number {i}")
     for key in annotations.keys() - images.keys():
-        left_out.add("image_id that no image has", key)
+        left_out["image_id that no image has"].append(key)
     _find_images(images.values(), root, path)
     tracks = []
     for key in sorted(images, key=lambda key: (isinstance(key, str), key)):
@@ -126,7 +121,7 @@ def _read_coco(root: str, path: str, fields: Optional[Fields]) -> List[Dict]:
         tracks += _objects(image, image["path"], annotations[key], fields, left_out)
     if fields is None:
         tracks += _video_tracks(images, annotations, content.get("videos"), left_out)
-    left_out.log()
+    _log_left_out(path, left_out)
     return tracks
 
 
@@ -169,8 +164,7 @@ def _find_images(images: Iterable[Dict], root: str, source: str) -> None:
             else:
                 missing.append(image["path"])
     if missing:
-        shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
-        message = f"{source}: {len(missing)} of {len(images)} images are missing: {shown}"
+        message = f"{source}: {len(missing)} of {len(images)} images are missing: {_list(missing)}"
         if len(missing) == len(images):
             raise FileNotFoundError(f"{message}; they were looked for in {os.path.abspath(root)}")
         warn_once(message, __name__)
@@ -192,13 +186,13 @@ def _objects(
                 continue
             track = make_track(name, frames, [box])
             if not track["visible"].all():
-                left_out.add("boxes that are absent or not positive", name)
+                left_out["boxes that are absent or not positive"].append(name)
                 continue
             more = fields({**annotation, "bbox": box}) if fields else {}
             if more is None:
                 continue
         except (TypeError, ValueError, AttributeError, AssertionError) as e:
-            left_out.add("annotations that cannot be read", f"{name}: {e}")
+            left_out["annotations that cannot be read"].append(f"{name}: {e}")
             continue
         yield {**track, **more}
 
@@ -227,11 +221,11 @@ def _video_tracks(images: Dict, annotations: Dict, videos, left_out: LeftOut) ->
                     if not annotation.get("iscrowd", 0):
                         table[t] = _box(annotation)
                 except (TypeError, ValueError, AttributeError, AssertionError) as e:
-                    left_out.add("annotations that cannot be read", f"{path}: {e}")
+                    left_out["annotations that cannot be read"].append(f"{path}: {e}")
         files = ImageFrames([path for _, path, _ in frames])
         for target, table in boxes.items():
             name = f"{names.get(video) or video}#{target}"
             if target is None:
-                left_out.add("videos with boxes without instance_id and track_id", name)
+                left_out["videos with boxes without instance_id and track_id"].append(name)
             else:
                 yield make_track(name, files, table)

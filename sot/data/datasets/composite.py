@@ -175,23 +175,19 @@ def _arrange(frames: "CompositeFrames") -> Tuple[List[Layer], int]:
     return below + [target] + above, len(below)
 
 
+@dataclass(eq=False)
 class CompositeFrames:
     """The frames of one sequence, and the annotation of its target."""
 
-    def __init__(
-        self, cut_outs: CutOuts, target: int, background, seed: int, length: int, size, reduction=1
-    ):
-        """
-        Args:
-            target: number of the cut-out that is tracked.
-            background: frames (see sot.data.frames): a video, to and fro where it is too short, or
-                one photograph, of which a part is shown that moves slowly.
-            seed: non-negative; each is another sequence.
-            size: (height, width) of the frames.
-            reduction: of a video, how much smaller its frames are read (see read_frame).
-        """
-        self.cut_outs, self.target, self.background = cut_outs, target, background
-        self.seed, self.length, self.size, self.reduction = seed, length, size, reduction
+    cut_outs: CutOuts
+    target: int  # number of the cut-out that is tracked
+    # frames (see sot.data.frames): a video, to and fro where it is too short, or one photograph, of
+    # which a part is shown that moves slowly
+    background: Sequence
+    seed: int  # non-negative; each is another sequence
+    length: int
+    size: Tuple[int, int]  # (height, width)
+    reduction: int = 1  # of a video, how much smaller its frames are read (see read_frame)
 
     def __len__(self) -> int:
         return self.length

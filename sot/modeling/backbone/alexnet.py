@@ -8,10 +8,8 @@ from detectron2.modeling import BACKBONE_REGISTRY, Backbone
 
 
 class AlexNet(Backbone):
-    """Five convolutions with batch norm, without padding, total stride 8 (SiamFC, Table 1).
-
-    Feature sizes: 6x6 for 127, 22x22 for 255, 26x26 for 287.
-    """
+    """Five convolutions with batch norm, without padding, total stride 8 (SiamFC, Table 1). Feature
+    sizes: 6x6 for 127, 22x22 for 255, 26x26 for 287."""
 
     def __init__(
         self,

@@ -27,13 +27,8 @@ class CIRStem(CNNBlockBase):
     """
 
     def __init__(self, out_channels: int = 64, *, pool: int = 2, bias: bool = False, norm: str):
-        """
-        Args:
-            out_channels: of the convolution.
-            pool: kernel of the max pooling of stride 2: 2 or 3; or 0 for no pooling.
-            bias: of the convolution; has no effect before a batch norm but is in the public
-                weights of CIResNeXt-22.
-            norm: a name of detectron2.layers.get_norm.
+        """pool: kernel of the max pooling of stride 2: 2 or 3; or 0 for no pooling. bias: of the
+        convolution; has no effect before a batch norm but is in the public weights of CIResNeXt-22.
         """
         if pool not in (0, 2, 3):
             raise ValueError(f"the pooling of the stem (MODEL.CIR.STEM_POOL) is 2 or 3, not {pool}")
@@ -62,13 +57,11 @@ class _CropInsideUnit(CNNBlockBase):
     ):
         """
         Args:
-            in_channels, out_channels: of the unit.
             channels: of the three convolutions.
             num_groups: cardinality of the 3x3 convolution.
             stride: 1, or 2 for 2x2 max pooling at the end.
             relu: whether the unit ends in a ReLU. The last one of a network does not: the
                 correlation needs both signs.
-            norm: a name of detectron2.layers.get_norm.
         """
         super().__init__(in_channels, out_channels, stride)
         self.relu = relu
@@ -98,12 +91,8 @@ class CIRUnit(_CropInsideUnit):
         norm: str,
         **kwargs,
     ):
-        """
-        Args:
-            in_channels, out_channels, norm, kwargs: see _CropInsideUnit.
-            bottleneck_channels: of the first 1x1 convolution.
-            widening: channels of the 3x3 convolution in multiples of them.
-            norm_after: normalise the sum; the shortcut then has no norm of its own.
+        """bottleneck_channels: of the first 1x1 convolution; widening: of the 3x3 convolution in
+        multiples of them; norm_after: normalise the sum, the shortcut then has no norm of its own.
         """
         channels = bottleneck_channels, bottleneck_channels * widening, out_channels
         super().__init__(in_channels, out_channels, channels=channels, norm=norm, **kwargs)
@@ -125,12 +114,8 @@ class CIInceptionUnit(_CropInsideUnit):
     def __init__(
         self, in_channels: int, out_channels: int, *, bottleneck_channels: int, norm: str, **kwargs
     ):
-        """
-        Args:
-            in_channels, out_channels, norm, kwargs: see _CropInsideUnit. The 1x1 branch has the
-                channels of the bottleneck, the other one the rest.
-            bottleneck_channels: of the 1x1 and 3x3 convolutions before the last 1x1.
-        """
+        """bottleneck_channels: of the 1x1 and 3x3 convolutions before the last 1x1, and of the 1x1
+        branch; the last 1x1 has the rest of ``out_channels``."""
         mid = bottleneck_channels
         channels = mid, mid, out_channels - mid
         super().__init__(in_channels, out_channels, channels=channels, norm=norm, **kwargs)
@@ -187,11 +172,7 @@ def make_cir_network(name: str, stem_pool: int = 2, norm: str = "BN", freeze_at:
         stem_pool: kernel of the max pooling in the stem, where the network has one: 2 as in the
             paper's table, or 3 as in the public code of CIResInception-22 and CIResNeXt-22, for
             the same sizes and a receptive field of 95 instead of 93.
-        norm: a name of detectron2.layers.get_norm.
-        freeze_at: see detectron2's ResNet.
-
-    Raises:
-        ValueError: unknown name or pooling.
+        norm, freeze_at: as for detectron2's ResNet.
     """
     if name not in CIR_NETWORKS:
         raise ValueError(f"MODEL.CIR.NAME must be one of {', '.join(CIR_NETWORKS)}; not {name!r}")

@@ -14,11 +14,9 @@ _conv = partial(conv_norm, activation=F.relu, init=weight_init.c2_msra_fill)
 
 
 class CropInsideBlock(CNNBlockBase):
-    """Residual unit that keeps only what padding has not touched (SiamDW, Sec. 4.1).
-
-    Two unpadded 3x3 convolutions and a shortcut cropped by two pixels a side: the same numbers
-    as padded convolutions with the border cropped after the addition, for less work.
-    """
+    """Residual unit that keeps only what padding has not touched (SiamDW, Sec. 4.1): two unpadded
+    3x3 convolutions and a shortcut cropped by two pixels a side. The same numbers as padded
+    convolutions with the border cropped after the addition, for less work."""
 
     def __init__(self, channels: int, norm: str):
         super().__init__(channels, channels, stride=1)
@@ -39,12 +37,8 @@ class CompactCIRNet(Backbone):
     """
 
     def __init__(self, channels=(24, 48, 64, 128), num_blocks: int = 2, norm: str = "BN"):
-        """
-        Args:
-            channels: of the stride-2 stem, the stride-4 stage (two values) and the blocks.
-            num_blocks: residual units at stride 8; each shrinks the feature map by 4.
-            norm: a name of detectron2.layers.get_norm.
-        """
+        """channels: of the stride-2 stem, the stride-4 stage (two values) and the blocks.
+        num_blocks: residual units at stride 8, each of which shrinks the feature map by 4."""
         super().__init__()
         c1, c2, c3, c4 = channels
         self.stem = nn.Sequential(_conv(3, c1, 3, norm, stride=2), _conv(c1, c2, 3, norm, stride=2))

@@ -39,10 +39,8 @@ def _shortcut(block, stride: int, dilation: int, norm):
 
 
 class UnpaddedStem(BasicStem):
-    """detectron2's stem without the padding of its 7x7 convolution; the pool keeps its own.
-
-    (N, 3, 127, 127) -> (N, C, 31, 31).
-    """
+    """detectron2's stem without the padding of its 7x7 convolution; the pool keeps its own:
+    (N, 3, 127, 127) -> (N, C, 31, 31)."""
 
     def __init__(self, in_channels: int = 3, out_channels: int = 64, norm="BN"):
         super().__init__(in_channels, out_channels, norm)
@@ -53,11 +51,7 @@ class AtrousBasicBlock(BasicBlock):
     """detectron2's block of ResNet-18 and -34 with unpadded strides and with dilation."""
 
     def __init__(self, in_channels, out_channels, *, stride=1, dilation=1, norm="BN"):
-        """
-        Args:
-            dilation: of the stage; its first block has half of it at the entry.
-            in_channels, out_channels, stride, norm: as for detectron2's block.
-        """
+        """dilation: of the stage; its first block has half of it at the entry."""
         super().__init__(in_channels, out_channels, stride=stride, norm=norm)
         _set_window(self.conv1, stride, _entry_dilation(in_channels, out_channels, dilation))
         _set_window(self.conv2, 1, dilation)
@@ -68,11 +62,7 @@ class AtrousBottleneckBlock(BottleneckBlock):
     """detectron2's bottleneck with unpadded strides and 3x3 shortcuts."""
 
     def __init__(self, in_channels, out_channels, *, stride=1, dilation=1, norm="BN", **kwargs):
-        """
-        Args:
-            dilation: of the stage; its first block has half of it.
-            in_channels, out_channels, stride, norm, kwargs: as for detectron2's block.
-        """
+        """dilation: of the stage; its first block has half of it. kwargs: of detectron2's block."""
         super().__init__(in_channels, out_channels, stride=stride, norm=norm, **kwargs)
         _set_window(self.conv2, stride, _entry_dilation(in_channels, out_channels, dilation))
         self.shortcut = _shortcut(self, stride, dilation, norm)
@@ -80,14 +70,10 @@ class AtrousBottleneckBlock(BottleneckBlock):
 
 @BACKBONE_REGISTRY.register()
 def build_atrous_resnet_backbone(cfg, input_shape: ShapeSpec) -> ResNet:
-    """
-    ResNet-18, -34 or -50 from MODEL.RESNETS, with the windows of the networks published with
+    """ResNet-18, -34 or -50 from MODEL.RESNETS, with the windows of the networks published with
     PySOT. Feature sizes of "res3" to "res5" (stride 8): 15x15 for 127, 31x31 for 255; of "res2"
-    (stride 4): 31x31 and 63x63. Stages after the last of OUT_FEATURES are not built.
-
-    Raises:
-        ValueError: a value of MODEL.RESNETS that this network cannot have; names the key.
-    """
+    (stride 4): 31x31 and 63x63. Stages after the last of OUT_FEATURES are not built. ValueError
+    names a key of MODEL.RESNETS whose value this network cannot have."""
     resnets = cfg.MODEL.RESNETS
     depth, width, channels = resnets.DEPTH, resnets.STEM_OUT_CHANNELS, resnets.RES2_OUT_CHANNELS
     if depth not in BLOCKS_PER_STAGE:
