@@ -3,9 +3,8 @@
 
 python demo/make_clip.py --output DIR
 
-demo/clip.mp4 itself was rendered by an earlier version, and stays as it is.
-
-Frames and boxes are the same in every run; the bytes of the video depend on the encoder.
+demo/clip.mp4 itself was rendered by an earlier version, and stays as it is. Frames and boxes are
+the same in every run; the bytes of the video depend on the encoder.
 """
 
 import argparse

@@ -121,11 +121,8 @@ def _prepare_worker(exiting, _worker_id):
 
 
 def build_siamese_train_loader(cfg: CfgNode, mapper=None) -> PairLoader:
-    """Training batches over DATASETS.TRAIN.
-
-    Raises:
-        ValueError, FileNotFoundError: an unknown, missing or empty dataset, named.
-    """
+    """Training batches over DATASETS.TRAIN; ValueError and FileNotFoundError name an unknown,
+    missing or empty dataset."""
     if not cfg.DATASETS.TRAIN:
         raise ValueError("DATASETS.TRAIN is empty: name at least one training set")
     entries = [resolve(name) for name in cfg.DATASETS.TRAIN]
@@ -148,12 +145,8 @@ def build_siamese_test_loader(
     cfg: CfgNode, dataset_name: str, skip: Collection[str] = ()
 ) -> DataLoader:
     """Tracks of a dataset but for those named in ``skip``, one to a batch, split over the ranks
-    without repetition.
-
-    Raises:
-        ValueError: a sequence whose first frame has no box to start from; and as of
-            `sot.data.get_tracks`.
-    """
+    without repetition. ValueError if a first frame has no box to start from, and as of
+    `sot.data.get_tracks`."""
     tracks = resolve(dataset_name).tracks()
     for track in tracks:
         if not track["visible"][0]:

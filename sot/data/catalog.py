@@ -47,11 +47,8 @@ class DatasetEntry:
     sources: Optional[Callable[[], List[Source]]] = None
 
     def tracks(self) -> TrackList:
-        """
-        Raises:
-            ValueError: it cannot be read, or none of its boxes is usable; the message names it.
-            FileNotFoundError: a folder or file is missing.
-        """
+        """ValueError if it cannot be read or has no usable box, FileNotFoundError if a folder or
+        file is missing; the message names it."""
         tracks = self.load()
         if not tracks.num_visible().any():
             raise ValueError(f"dataset {self.name!r} has no usable box")
@@ -64,14 +61,8 @@ def get_tracks(name: str) -> TrackList:
 
 
 def resolve(name: str) -> DatasetEntry:
-    """
-    Args:
-        name: a registered one, or as in USAGES. A registered dataset yields track dicts, or
-            detectron2's dicts of photographs with annotations.
-
-    Raises:
-        ValueError: no such dataset; the message lists what there is.
-    """
+    """The dataset of a name: a registered one, of track dicts or of detectron2's dicts of
+    photographs with annotations, or as in USAGES. ValueError lists what there is."""
     if name in DatasetCatalog.list():
         return _registered(name)
     kind, colon, rest = name.partition(":")

@@ -84,11 +84,7 @@ def read_table(path, columns: Sequence = ()) -> np.ndarray:
     """Text file with as many numbers in each line (see :func:`split_line`), blank lines passed over
     -> (T, K) float64; (0, 0) for an empty file.
 
-    Args:
-        columns: the numbers K to accept; () accepts any.
-
-    Raises:
-        ValueError: no number, or another number of them; the message gives file and line.
+    ``columns`` are the numbers K to accept; () accepts any. ValueError gives file and line.
     """
     rows = []
     for number, words in enumerate(_read_lines(path), start=1):
@@ -123,10 +119,7 @@ def read_boxes(path, size: Optional[Tuple[int, int]] = None) -> np.ndarray:
             and to read fractions.
 
     Returns:
-        (T, 4) float64 x, y, w, h.
-
-    Raises:
-        ValueError: what cannot be read; the message gives file and line, and what to write.
+        (T, 4) float64 x, y, w, h. ValueError gives file and line, and what to write.
     """
     lines, layout = [], None
     for number, words in enumerate(_read_lines(path), start=1):

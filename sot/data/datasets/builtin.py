@@ -21,28 +21,18 @@ from .tracks import TrackList
 
 @dataclass(frozen=True)
 class Builtin:
-    """How a dataset is read.
+    """How a dataset is read."""
 
-    Attributes:
-        reader: the module, with TREE and PIXEL_ORIGIN.
-        sources: its function (root, split) -> sources; FileNotFoundError if what tells the names
-            of the sequences is missing.
-        folder: under DETECTRON2_DATASETS.
-        split: for ``sources``.
-        frame_range: largest distance of the frames of a training pair, as published trackers
-            have it (SiamRPN++ and PySOT: VID 100, YouTube-BB 3, stills 1).
-        strict: all must be there: a test set with holes would give wrong scores.
-        protocol: by which it is scored, a name of sot.evaluation.protocols.PROTOCOLS; "" for those
-            that trackers are not compared on.
-    """
-
-    reader: ModuleType
+    reader: ModuleType  # has TREE and PIXEL_ORIGIN
+    # of the reader: (root, split) -> sources; FileNotFoundError if the list of them is missing
     sources: Callable[[Path, str], List[Source]]
-    folder: str
+    folder: str  # under DETECTRON2_DATASETS
     split: str
+    # largest distance of the frames of a training pair, as published trackers have it (SiamRPN++
+    # and PySOT: VID 100, YouTube-BB 3, stills 1)
     frame_range: int = 100
-    strict: bool = False
-    protocol: str = ""
+    strict: bool = False  # all must be there: a test set with holes would give wrong scores
+    protocol: str = ""  # by which it is scored, one of sot.evaluation.protocols, if by any
 
 
 def _benchmark(reader, sources, folder, split, protocol) -> Builtin:
@@ -98,12 +88,8 @@ def where_to_put(path: Path) -> str:
 
 
 def builtin_sources(name: str) -> List[Source]:
-    """Sources of a dataset of BUILTIN.
-
-    Raises:
-        FileNotFoundError: not there, or a part of it that is needed to know its sequences; the
-            message says where it was looked for and what is expected there.
-    """
+    """Sources of a dataset of BUILTIN. FileNotFoundError, if it or the list of its sequences is not
+    there, says where it was looked for and what is expected there."""
     builtin = BUILTIN[name]
     root = datasets_root() / builtin.folder
     try:

@@ -5,6 +5,7 @@ import json
 import os
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Callable, Dict, Iterable, Iterator, List, Optional, Tuple
 
@@ -49,14 +50,11 @@ def load_coco(images_dir, annotations_json) -> TrackList:
     """Each object of a COCO file, crowds left out, as a track of one frame.
 
     In a CocoVID file images have ``video_id`` and ``frame_id``, and annotations ``instance_id`` or
-    ``track_id``: each object of a video is a track over all its frames.
-
-    Raises:
-        FileNotFoundError: the folder, the file, or all images are missing.
-        ValueError: the file is not in the COCO format.
+    ``track_id``: each object of a video is a track over all its frames. FileNotFoundError if the
+    folder, the file or all images are missing, ValueError if it is not in the COCO format.
     """
     photographs = coco_photographs(images_dir, annotations_json)
-    source = Source(photographs.name, photographs.files, lambda: photographs.read(None))
+    source = Source(photographs.name, photographs.files, partial(photographs.read, None))
     return cached_tracks(f"coco:{images_dir}:{annotations_json}", [source], strict=True)
 
 
@@ -69,10 +67,7 @@ def coco_photographs(images_dir, annotations_json) -> Photographs:
         hint = where_to_put(annotations)
         raise FileNotFoundError(f"annotation file {annotations} does not exist{hint}")
     images_dir, annotations_json = str(images_dir), str(annotations_json)
-
-    def read(fields: Optional[Fields]) -> List[Dict]:
-        return _read_coco(images_dir, annotations_json, fields)
-
+    read = partial(_read_coco, images_dir, annotations_json)
     return Photographs(annotations_json, (annotations_json, images_dir), read)
 
 

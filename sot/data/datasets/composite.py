@@ -205,8 +205,7 @@ class CompositeFrames:
         return {"name": name, "frames": self, "boxes": boxes, "visible": visible}
 
     def __getitem__(self, i: int) -> np.ndarray:
-        """uint8 (H, W, 3) BGR. Raises IndexError beyond the last frame, FrameError if a photograph
-        or a frame of the video cannot be read."""
+        """uint8 (H, W, 3) BGR."""
         if not 0 <= i < self.length:
             raise IndexError(f"frame {i} of {self.length} of composite sequence {self.seed}")
         background = self._background(i)

@@ -66,11 +66,8 @@ def premultiply(color: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 
 def load_cut_outs(photographs: Photographs, limit: int, name: str) -> TrackList:
     """The objects of photographs that can be cut out, as tracks with :func:`cut_out_fields`, sorted
-    by category; at most ``limit``, drawn at random.
-
-    Raises:
-        ValueError: there are none; names the dataset.
-    """
+    by category; at most ``limit``, drawn at random. ValueError, with the ``name`` of the dataset,
+    if there are none."""
 
     def choose():
         tracks = photographs.read(cut_out_fields)
@@ -107,11 +104,7 @@ class CutOuts:
 
     @lru_cache(maxsize=64)  # noqa: B019  the few sets of cut-outs live as long as the process
     def sprite(self, number: int) -> np.ndarray:
-        """uint8 (H, W, 4): what is in the box of a cut-out, colours premultiplied with alpha.
-
-        Raises:
-            FrameError: the photograph cannot be read.
-        """
+        """uint8 (H, W, 4): what is in the box of a cut-out, colours premultiplied with alpha."""
         track, (sides, outline) = self.tracks[number], self.shape(number)
         limit = max(1.0, min(sides) / SPRITE_SIDE)
         image, reduction = read_frame(track["frames"], 0, limit)

@@ -17,14 +17,10 @@ TRUTH_NAMES = ("groundtruth_rect.txt", "groundtruth.txt")
 
 def load_folder(path) -> TrackList:
     """One folder per sequence (or ``path`` itself is one): ``groundtruth_rect.txt`` beside
-    ``img/0001.jpg ...``, image files, or one video file.
+    ``img/0001.jpg ...``, image files, or one video file; FileNotFoundError if there is none.
 
     Boxes are read by :func:`read_boxes` and taken as they stand: pixels, 0-based, top-left origin.
     For files that count pixels from 1 (OTB) that is off by one, alike for training and scoring.
-
-    Raises:
-        FileNotFoundError: no such folder, or no sequence in it.
-        ValueError: numbers of frames and boxes differ, or a line cannot be read.
     """
     root = Path(path).resolve()  # "." has no name
     tracks = cached_tracks(f"folder:{root}", folder_sources(root), strict=True)

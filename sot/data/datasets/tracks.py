@@ -21,10 +21,8 @@ def make_track(name: str, frames, boxes_xywh, visible=None, **fields) -> Dict:
         fields: more arrays with T rows, kept under their names.
 
     Returns:
-        a track dict (see sot.data.datasets).
-
-    Raises:
-        ValueError: no frames, or numbers of frames, boxes or rows of a field that differ.
+        a track dict (see sot.data.datasets). ValueError if there are no frames, or another number
+        of frames, boxes or rows of a field.
     """
     xywh = np.asarray(boxes_xywh, dtype=np.float64).reshape(-1, 4)
     if len(frames) != len(xywh):

@@ -20,11 +20,9 @@ class AlexNet(Backbone):
     ):
         """
         Args:
-            channels: of the five convolutions.
             groups: of the second, fourth and fifth convolution: 2 as in SiamFC, 1 as in the
                 published networks of SiamRPN (Sec. 3.1 of the paper drops those of conv2 and
                 conv4).
-            norm: a name of detectron2.layers.get_norm.
             freeze_at: number of convolutions, from the first on, that keep their weights for ever.
         """
         super().__init__()

@@ -26,10 +26,6 @@ class AdjustNeck(nn.Module):
             channels: of the outputs, one number for all or one for each feature in the order of
                 ``input_shape``; empty keeps the features as they are.
             template_size: side of the centre crop of template features; 0 keeps all.
-            norm: a name of detectron2.layers.get_norm.
-
-        Raises:
-            ValueError: another number of ``channels`` than that.
         """
         super().__init__()
         if len(channels) not in (0, 1, len(input_shape)):
