@@ -3,12 +3,12 @@
 import contextlib
 import os
 import tempfile
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Iterator, List, NamedTuple, Optional, Tuple
 
 import cv2
 import numpy as np
-from torch.utils.data import Dataset
 
 from sot.boxes import find_fault, sides_of, to_xywh
 from sot.data.datasets import TrackList
@@ -85,13 +85,14 @@ def key_of(tracks: TrackList, unit: Unit) -> str:
     return f"{track['name']} {list(unit)} {stamp}"
 
 
-class Checker(Dataset):
+@dataclass
+class Checker:
     """``checker[unit]`` is the unit and what is wrong with it; for a loader whose workers begin
     with :func:`start_worker`, as otherwise no frame is found to be damaged. Without ``decode`` it
     reads the sizes of pictures alone, and the first frame of a video."""
 
-    def __init__(self, tracks: TrackList, decode: bool):
-        self.tracks, self.decode = tracks, decode
+    tracks: TrackList
+    decode: bool
 
     def __getitem__(self, unit: Unit) -> Tuple[Unit, List[Problem]]:
         owner = self.tracks[unit.first]

@@ -6,8 +6,9 @@ import logging
 import multiprocessing
 import os
 import signal
+from dataclasses import dataclass
 from multiprocessing.util import Finalize
-from typing import Collection, Dict, Iterator, List
+from typing import Callable, Collection, Dict, Iterator, List
 
 import cv2
 import torch
@@ -16,7 +17,7 @@ from detectron2.data.common import DatasetFromList
 from detectron2.data.samplers import InferenceSampler
 from detectron2.structures import Instances
 from detectron2.utils import comm
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from ..utils.cpu import keep_freed_memory
 from .catalog import resolve
@@ -27,12 +28,10 @@ from .pair_dataset import PairDataset
 MAX_REPLACEMENTS = 100
 
 
-class _MappedPairs(Dataset):
-    def __init__(self, pairs: PairDataset, mapper):
-        self.pairs, self.mapper = pairs, mapper
-
-    def __len__(self):
-        return len(self.pairs)
+@dataclass
+class _MappedPairs:
+    pairs: PairDataset
+    mapper: Callable
 
     def __getitem__(self, index: int) -> Dict:
         # detectron2's MapDataset replaces at random, which would not be reproducible

@@ -20,22 +20,24 @@ def _set_window(conv: Conv2d, stride: int, dilation: int) -> None:
     conv.padding = (0, 0) if stride > 1 else (dilation, dilation)
 
 
-def _entry_dilation(in_channels: int, out_channels: int, dilation: int) -> int:
-    """Dilation at the entry of a block: the first block of a stage still sees the grid of the
-    stage before, whose dilation is half as large."""
-    return max(dilation // 2, 1) if in_channels != out_channels else dilation
-
-
-def _shortcut(block, stride: int, dilation: int, norm):
-    """The block's shortcut. In a strided or dilated stage it is 3x3 in place of detectron2's 1x1,
-    since a 1x1 would sample other positions than the unpadded 3x3 of the main path."""
-    if block.shortcut is None or (stride == 1 and dilation == 1):
-        return block.shortcut
-    entry_dilation = _entry_dilation(block.in_channels, block.out_channels, dilation)
-    fill = weight_init.c2_msra_fill
-    conv = conv_norm(block.in_channels, block.out_channels, 3, norm, stride=stride, init=fill)
-    _set_window(conv, stride, entry_dilation)
-    return conv
+def _make_block(in_channels, out_channels, *, stride=1, dilation=1, norm="BN", **kwargs):
+    """detectron2's block, a bottleneck if ``kwargs`` have its channels, with unpadded strides and
+    dilation. In a strided or dilated stage the shortcut is 3x3 in place of detectron2's 1x1, since
+    a 1x1 would sample other positions than the unpadded 3x3 of the main path."""
+    kind = BottleneckBlock if "bottleneck_channels" in kwargs else BasicBlock
+    block = kind(in_channels, out_channels, stride=stride, norm=norm, **kwargs)
+    # the first block of a stage still sees the grid of the stage before
+    entry_dilation = max(dilation // 2, 1) if in_channels != out_channels else dilation
+    if kind is BasicBlock:
+        _set_window(block.conv1, stride, entry_dilation)
+        _set_window(block.conv2, 1, dilation)
+    else:
+        _set_window(block.conv2, stride, entry_dilation)
+    if block.shortcut is not None and (stride > 1 or dilation > 1):
+        fill = weight_init.c2_msra_fill
+        block.shortcut = conv_norm(in_channels, out_channels, 3, norm, stride=stride, init=fill)
+        _set_window(block.shortcut, stride, entry_dilation)
+    return block
 
 
 class UnpaddedStem(BasicStem):
@@ -45,27 +47,6 @@ class UnpaddedStem(BasicStem):
     def __init__(self, in_channels: int = 3, out_channels: int = 64, norm="BN"):
         super().__init__(in_channels, out_channels, norm)
         self.conv1.padding = (0, 0)
-
-
-class AtrousBasicBlock(BasicBlock):
-    """detectron2's block of ResNet-18 and -34 with unpadded strides and with dilation."""
-
-    def __init__(self, in_channels, out_channels, *, stride=1, dilation=1, norm="BN"):
-        """dilation: of the stage; its first block has half of it at the entry."""
-        super().__init__(in_channels, out_channels, stride=stride, norm=norm)
-        _set_window(self.conv1, stride, _entry_dilation(in_channels, out_channels, dilation))
-        _set_window(self.conv2, 1, dilation)
-        self.shortcut = _shortcut(self, stride, dilation, norm)
-
-
-class AtrousBottleneckBlock(BottleneckBlock):
-    """detectron2's bottleneck with unpadded strides and 3x3 shortcuts."""
-
-    def __init__(self, in_channels, out_channels, *, stride=1, dilation=1, norm="BN", **kwargs):
-        """dilation: of the stage; its first block has half of it. kwargs: of detectron2's block."""
-        super().__init__(in_channels, out_channels, stride=stride, norm=norm, **kwargs)
-        _set_window(self.conv2, stride, _entry_dilation(in_channels, out_channels, dilation))
-        self.shortcut = _shortcut(self, stride, dilation, norm)
 
 
 @BACKBONE_REGISTRY.register()
@@ -107,7 +88,7 @@ def build_atrous_resnet_backbone(cfg, input_shape: ShapeSpec) -> ResNet:
             kwargs = {"bottleneck_channels": bottleneck, "num_groups": resnets.NUM_GROUPS}
         stages.append(
             ResNet.make_stage(
-                AtrousBottleneckBlock if depth >= 50 else AtrousBasicBlock,
+                _make_block,
                 num_blocks,
                 in_channels=width,
                 out_channels=channels * 2**i,
