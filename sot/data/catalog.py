@@ -16,9 +16,9 @@ from tqdm import tqdm
 
 from .datasets.builtin import BUILTIN, builtin_sources, datasets_root
 from .datasets.cache import Source
-from .datasets.coco import Photographs, coco_photographs, load_coco, registered_photographs
+from .datasets.coco import coco_source, load_coco, read_registered
 from .datasets.composite import composite_tracks
-from .datasets.composite_cut import CutOuts, load_cut_outs
+from .datasets.composite_cut import CutOuts, cut_out_fields, load_cut_outs
 from .datasets.folder import folder_sources, load_folder
 from .datasets.tracks import TrackList
 
@@ -98,7 +98,7 @@ def _coco_files(name: str) -> Tuple[str, ...]:
 def _load_registered(name: str) -> TrackList:
     items = DatasetCatalog.get(name)
     if len(items) and "annotations" in items[0]:
-        items = registered_photographs(items, name).read(None)
+        items = read_registered(items, name)
     return TrackList.pack(items)
 
 
@@ -141,7 +141,7 @@ def _composite(name: str, rest: str) -> DatasetEntry:
 
     def load() -> TrackList:
         limit = max(MIN_CUT_OUTS, 2 * number)
-        objects = load_cut_outs(_photographs(name, source), limit, name)
+        objects = load_cut_outs(_objects(name, source), limit, name)
         behind = backgrounds.tracks() if backgrounds else objects
         found = composite_tracks(CutOuts(objects), behind, number, length, name)
         return TrackList.pack(tqdm(found, f"sequences of {name}", number, delay=2, mininterval=1))
@@ -149,17 +149,18 @@ def _composite(name: str, rest: str) -> DatasetEntry:
     return DatasetEntry(name, load, _slug(name))
 
 
-def _photographs(name: str, source: str) -> Photographs:
-    """Of a registered dataset, or of ``IMAGES_DIR:ANNOTATIONS_JSON``; ``name`` is for messages."""
+def _objects(name: str, source: str) -> Source:
+    """Objects that can be cut out of a registered dataset, or of ``IMAGES_DIR:ANNOTATIONS_JSON``;
+    ``name`` is for messages."""
     if source not in DatasetCatalog.list():
-        return coco_photographs(*source.rsplit(":", 1))
+        return coco_source(*source.rsplit(":", 1), cut_out_fields)
     files = _coco_files(source)
     if files:
-        return coco_photographs(*files)
+        return coco_source(*files, cut_out_fields)
     items = DatasetCatalog.get(source)
     if not len(items) or "annotations" not in items[0]:
         raise ValueError(f"dataset {name!r}: {source} holds no photographs with annotations")
-    return registered_photographs(items, source)
+    return Source(source, (), partial(read_registered, items, source, cut_out_fields))
 
 
 def _slug(name: str) -> str:

@@ -4,10 +4,9 @@ detectron2 registers), and videos in the CocoVID form of it."""
 import json
 import os
 from collections import defaultdict
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Callable, Dict, Iterable, Iterator, List, Optional, Tuple
+from typing import Callable, Dict, Iterable, Iterator, List, Optional
 
 import numpy as np
 from detectron2.structures import BoxMode
@@ -22,15 +21,6 @@ SHOWN = 5  # of a kind, in messages
 # makes further fields of a photograph's track from its annotation (in detectron2's format, the box
 # XYWH), or None to leave it out
 Fields = Callable[[Dict], Optional[Dict]]
-
-
-@dataclass(frozen=True)
-class Photographs:
-    """Objects of photographs, each a track of one frame."""
-
-    name: str  # for messages
-    files: Tuple[str, ...]  # see `Source`; () if no file tells that something has changed
-    read: Callable[[Optional[Fields]], List[Dict]]  # makes the tracks
 
 
 LeftOut = Dict[str, List[str]]  # a defaultdict: reason -> names of entries that are not used
@@ -53,13 +43,12 @@ def load_coco(images_dir, annotations_json) -> TrackList:
     ``track_id``: each object of a video is a track over all its frames. FileNotFoundError if the
     folder, the file or all images are missing, ValueError if it is not in the COCO format.
     """
-    photographs = coco_photographs(images_dir, annotations_json)
-    source = Source(photographs.name, photographs.files, partial(photographs.read, None))
+    source = coco_source(images_dir, annotations_json)
     return cached_tracks(f"coco:{images_dir}:{annotations_json}", [source], strict=True)
 
 
-def coco_photographs(images_dir, annotations_json) -> Photographs:
-    """What a COCO file lists; ``read`` and this raise as :func:`load_coco`."""
+def coco_source(images_dir, annotations_json, fields: Optional[Fields] = None) -> Source:
+    """What a COCO file lists; with ``fields`` of its photographs alone. Raises as load_coco."""
     images, annotations = Path(images_dir).absolute(), Path(annotations_json).absolute()
     if not images.is_dir():
         raise FileNotFoundError(f"image folder {images} does not exist{where_to_put(images)}")
@@ -67,22 +56,20 @@ def coco_photographs(images_dir, annotations_json) -> Photographs:
         hint = where_to_put(annotations)
         raise FileNotFoundError(f"annotation file {annotations} does not exist{hint}")
     images_dir, annotations_json = str(images_dir), str(annotations_json)
-    read = partial(_read_coco, images_dir, annotations_json)
-    return Photographs(annotations_json, (annotations_json, images_dir), read)
+    read = partial(_read_coco, images_dir, annotations_json, fields)
+    return Source(annotations_json, (annotations_json, images_dir), read)
 
 
-def registered_photographs(items: Iterable[Dict], name: str) -> Photographs:
-    """Dicts of detectron2's format, ``file_name`` and ``annotations`` with ``bbox`` and
+def read_registered(
+    items: Iterable[Dict], name: str, fields: Optional[Fields] = None
+) -> List[Dict]:
+    """Tracks of dicts of detectron2's format, ``file_name`` and ``annotations`` with ``bbox`` and
     ``bbox_mode``."""
-
-    def read(fields: Optional[Fields]) -> List[Dict]:
-        left_out, tracks = defaultdict(list), []
-        for image in items:
-            tracks += _objects(image, image["file_name"], image["annotations"], fields, left_out)
-        _log_left_out(name, left_out)
-        return tracks
-
-    return Photographs(name, (), read)
+    left_out, tracks = defaultdict(list), []
+    for image in items:
+        tracks += _objects(image, image["file_name"], image["annotations"], fields, left_out)
+    _log_left_out(name, left_out)
+    return tracks
 
 
 def _read_coco(root: str, path: str, fields: Optional[Fields]) -> List[Dict]:

@@ -9,7 +9,6 @@ import numpy as np
 from ..frames import read_frame
 from ..transforms import SubwindowTransform
 from .cache import Source, cached_tracks
-from .coco import Photographs
 from .tracks import TrackList
 
 MIN_SIDE = 20  # pixels of an object that is worth cutting out
@@ -64,13 +63,13 @@ def premultiply(color: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     return cv2.merge([cv2.multiply(color, cv2.merge([alpha] * 3), scale=1 / 255), alpha])
 
 
-def load_cut_outs(photographs: Photographs, limit: int, name: str) -> TrackList:
-    """The objects of photographs that can be cut out, as tracks with :func:`cut_out_fields`, sorted
-    by category; at most ``limit``, drawn at random. ValueError, with the ``name`` of the dataset,
+def load_cut_outs(objects: Source, limit: int, name: str) -> TrackList:
+    """At most ``limit`` tracks of a source, with :func:`cut_out_fields`, drawn at random and sorted
+    by category. ValueError, with the ``name`` of the dataset,
     if there are none."""
 
     def choose():
-        tracks = photographs.read(cut_out_fields)
+        tracks = list(objects.read())
         if not tracks:
             raise ValueError(
                 f"dataset {name!r}: none of its objects can be cut out; it takes polygons, under "
@@ -80,10 +79,10 @@ def load_cut_outs(photographs: Photographs, limit: int, name: str) -> TrackList:
         chosen = np.random.default_rng(0).permutation(len(tracks))[:limit]
         return sorted((tracks[i] for i in chosen), key=lambda track: track["category"][0])
 
-    if not photographs.files:
+    if not objects.files:
         return TrackList.pack(choose())
-    source = Source(name, photographs.files, choose)
-    return cached_tracks(f"{photographs.name}:{limit} objects", [source], strict=True)
+    source = Source(name, objects.files, choose)
+    return cached_tracks(f"{objects.name}:{limit} objects", [source], strict=True)
 
 
 class CutOuts:

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from sot.data.datasets import load_coco
-from sot.data.datasets.coco import coco_photographs
+from sot.data.datasets.coco import coco_source
 from sot.data.datasets.composite_cut import cut_out_fields
 from sot.data.frames import frame_size
 
@@ -55,7 +55,7 @@ def test_boxes_without_a_sound_polygon_stay(tmp_path, segmentation):
     )
     before = path.read_bytes()
     assert len(load_coco(tmp_path, path)) == 3
-    tracks = coco_photographs(tmp_path, path).read(cut_out_fields)
+    tracks = coco_source(tmp_path, path, cut_out_fields).read()
     assert [t["name"] for t in tracks] == ["a.jpg#1", "a.jpg#2"]
     assert path.read_bytes() == before
 

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from sot.data.datasets.coco import Photographs
+from sot.data.datasets.cache import Source
 from sot.data.datasets.composite_cut import (
     UNIT,
     CutOuts,
@@ -25,7 +25,7 @@ def rectangle(x0, y0, x1, y1):
 
 
 def cut_outs(tracks, limit=10):
-    return CutOuts(load_cut_outs(Photographs("p", (), lambda fields: tracks), limit, "d"))
+    return CutOuts(load_cut_outs(Source("p", (), lambda: tracks), limit, "d"))
 
 
 def track(photograph="a.jpg", box=(10, 20, 40, 80), polygon=None, **annotation):
