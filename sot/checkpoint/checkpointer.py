@@ -143,6 +143,7 @@ def read_checkpoint(filename: str) -> Dict[str, Any]:
             weights, others = convert_pysot(weights), {}
         checkpoint = {**others, "model": weights}
         for part in (weights, averaged_weights(checkpoint)):
+            _check_tensors(part)
             bad = [k for k, v in part.items() if v.is_floating_point() and not v.isfinite().all()]
             if bad:
                 raise ValueError(f"NaN or infinite numbers in {len(bad)} tensors: {first_of(bad)}")
@@ -158,7 +159,18 @@ def averaged_weights(checkpoint: Mapping[str, Any]) -> Mapping[str, torch.Tensor
     average = checkpoint.get("ema")
     if not isinstance(average, Mapping):
         return checkpoint["model"]
-    return {k[len(prefix) :]: v for k, v in average.items() if k.startswith(prefix)}
+    return {k[len(prefix) :]: v for k, v in average.items() if str(k).startswith(prefix)}
+
+
+def _check_tensors(weights: Mapping) -> None:
+    """ValueError if these are not names and their tensors."""
+    wrong = [
+        k
+        for k, v in weights.items()
+        if not (isinstance(k, str) and isinstance(v, torch.Tensor) and v.layout == torch.strided)
+    ]
+    if wrong:
+        raise ValueError(f"not a state_dict: these entries are not tensors: {first_of(wrong)}")
 
 
 def load_tensors(filename: str) -> Any:
@@ -173,9 +185,9 @@ def load_tensors(filename: str) -> Any:
             raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong")
         with _numpy_numbers_allowed():
             return torch.load(filename, map_location="cpu", weights_only=True)
-    except OSError:
-        raise  # no such file, no permission: says so itself
     except Exception as error:  # unpickling damaged bytes may raise anything
+        if isinstance(error, OSError) and error.filename is not None:
+            raise  # no such file, no permission: says so itself
         reason = error if isinstance(error, zipfile.BadZipFile) else type(error).__name__
         raise ValueError(
             "not a readable checkpoint: it must be a complete file written by torch.save, of "
@@ -208,9 +220,7 @@ def split_weights(content: Any) -> Tuple[Mapping[str, torch.Tensor], Dict[str, A
         raise ValueError(
             "no weights in it: expected a state_dict, bare or as 'model' or 'state_dict'"
         )
-    wrong = [k for k, v in weights.items() if not isinstance(v, torch.Tensor)]
-    if wrong:
-        raise ValueError(f"not a state_dict: these entries are not tensors: {first_of(wrong)}")
+    _check_tensors(weights)
     if all(name.startswith("module.") for name in weights):
         weights = {name[len("module.") :]: value for name, value in weights.items()}
     return weights, others

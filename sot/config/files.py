@@ -64,13 +64,24 @@ def load_config(config, opts=()) -> CN:
     add_sot_config(cfg)
     for key, value in flat(_read(path)):
         _set(cfg, key, value, source=path)
-    return merge_opts(cfg, opts)
+    _override(cfg, opts)
+    try:
+        check_config(cfg)
+    except ValueError as e:
+        raise ValueError(f"{e} (config {path})") from None
+    return cfg
 
 
 def merge_opts(cfg: CN, opts) -> CN:
     """Override keys of ``cfg`` in place by ``KEY VALUE KEY VALUE ...``, check it, and return it.
     ValueError names a key that does not exist or cannot have the value, or an option among them,
     which argparse hands on with all that follows the first KEY."""
+    _override(cfg, opts)
+    check_config(cfg)
+    return cfg
+
+
+def _override(cfg: CN, opts) -> None:
     opts, source = list(opts), "the command line"
     for key in map(str, opts[::2]):
         late = re.match("--[a-z]", key)
@@ -82,8 +93,6 @@ def merge_opts(cfg: CN, opts) -> CN:
         _refuse(source, f"{opts[-1]} has no value: write KEY VALUE KEY VALUE ...")
     for key, value in zip(opts[::2], opts[1::2]):
         _set(cfg, str(key), value, source)
-    check_config(cfg)
-    return cfg
 
 
 def _refuse(source, message: str) -> NoReturn:
@@ -94,9 +103,10 @@ def _read(path: Path, above: Tuple[Path, ...] = ()) -> dict:
     """Content of a file over that of those its ``_BASE_`` names; ``above``: which name this one."""
     if path.resolve() in above:
         _refuse(above[-1], f"_BASE_: {path} leads back to this file")
+    data = path.read_bytes()
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as e:
+        content = yaml.safe_load(data.decode("utf-8"))
+    except Exception as e:  # the 13th month is a ValueError, other odd tags raise anything
         _refuse(path, f"no YAML of plain values: {' '.join(str(e).split())}")
     content = {} if content is None else content
     if not isinstance(content, dict):

@@ -57,10 +57,17 @@ class BestCheckpointer(hooks.BestCheckpointer):
     def before_train(self):
         if self.trainer.start_iter == 0 or not os.path.isfile(self.note):
             return
-        with open(self.note) as f:
-            best = json.load(f)
-        if best["measure"] == self.measure:
-            self.best_metric, self.best_iter = best["value"], best["iteration"]
+        try:
+            with open(self.note, encoding="utf-8") as f:
+                best = json.load(f)
+            value, iteration = float(best["value"]), int(best["iteration"])
+            same = best["measure"] == self.measure
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+            raise ValueError(
+                f"{self.note} is damaged: remove it to go on, and the next evaluation is the best"
+            ) from None
+        if same:
+            self.best_metric, self.best_iter = value, iteration
 
     def after_step(self):
         self._check(super().after_step)

@@ -162,6 +162,9 @@ class TestBadFiles:
             (torch.zeros(3), "no weights in it"),
             ({}, "no weights in it"),
             ({"net": {"a": torch.zeros(1)}, "epoch": 3}, "not tensors: net, epoch"),
+            ({1: torch.zeros(1)}, "not tensors: 1"),
+            ({"model": {"a": torch.eye(2).to_sparse()}}, "not tensors: a"),
+            ({"model": {"a": torch.zeros(1)}, "ema": {"module.a": 3}}, "not tensors: a"),
         ],
     )
     def test_no_weights_in_it(self, content, message, tmp_path):

@@ -57,7 +57,9 @@ def test_no_code_is_run(tmp_path):
     assert not mark.exists()
 
 
-@pytest.mark.parametrize("text", ["INPUT: [1, 2\n", "- 1\n", "just words", "\x00"])
+@pytest.mark.parametrize(
+    "text", ["INPUT: [1\n", "- 1\n", "words", "\x00", "A: 2024-13-45", "!!bool"]
+)
 def test_file_that_is_no_config_is_named(tmp_path, text):
     refused(tmp_path, text, match="no YAML of plain values|no config of KEY: VALUE lines")
 
@@ -83,6 +85,10 @@ def test_bytes_that_are_no_text_are_named(tmp_path):
 )
 def test_wrong_key_or_value_is_named(tmp_path, text, match):
     refused(tmp_path, text, match=match)
+
+
+def test_a_value_that_cannot_be_is_named_with_its_file(tmp_path):
+    refused(tmp_path, "SOLVER: {MAX_ITER: 0}", match="SOLVER.MAX_ITER is 0: .*yaml")
 
 
 def test_sections_may_be_empty(tmp_path):

@@ -106,6 +106,12 @@ class TestBestCheckpointer:
         self.run(tmp_path, [0.125, 0.125, 0.1875], start=3)
         assert self.best(tmp_path) == (0.1875, 6, -18.0)
 
+    @pytest.mark.parametrize("text", ["", "[]", '{"measure": "a", "value": []}', "\xff"])
+    def test_damaged_note_is_named(self, tmp_path, text):
+        (tmp_path / "model_best.json").write_text(text, encoding="latin-1")
+        with pytest.raises(ValueError, match="model_best.json is damaged: remove it"):
+            self.run(tmp_path, [0.25, 0.75, 0.5], start=3)
+
     def test_it_is_no_checkpoint_to_resume_from(self, tmp_path):
         (tmp_path / "last_checkpoint").write_text("model_0000001.pth")
         self.run(tmp_path, [0.25, 0.75, 0.5])

@@ -221,8 +221,9 @@ def _read_columns(path, lines, layout: Layout, named: bool) -> np.ndarray:
     last = max([*layout.columns, layout.frame or 0, layout.target or 0])
     for number, words in lines:
         # with names, what is missing at the end of a line may be empty
-        if words and len(words) != width and (not named or len(words) <= last):
-            problem = f"expected {width} columns as before but found {_shorten(words)}"
+        if words and (len(words) <= last if named else len(words) != width):
+            wanted = f"at least {last + 1} columns" if named else f"{width} columns as before"
+            problem = f"expected {wanted} but found {_shorten(words)}"
             raise ValueError(f"{path} line {number}: {problem}")
         cells = [words[i] if words else "" for i in layout.columns]
         rows.append(_numbers(path, number, [cell or "nan" for cell in cells]))

@@ -1,6 +1,7 @@
 """Files in the COCO format: photographs (``coco:IMAGES_DIR:ANNOTATIONS_JSON``, and the sets that
 detectron2 registers), and videos in the CocoVID form of it."""
 
+import contextlib
 import json
 import os
 from collections import defaultdict
@@ -17,6 +18,16 @@ from .cache import Source, cached_tracks, warn_once
 from .tracks import TrackList, make_track
 
 SHOWN = 5  # of a kind, in messages
+MAX_SIDE = 2**31  # of images, in pixels
+# what an entry that is not what it should be may raise; NotImplementedError is BoxMode's
+BAD_ENTRY = (
+    TypeError,
+    ValueError,
+    AttributeError,
+    AssertionError,
+    OverflowError,
+    NotImplementedError,
+)
 
 # makes further fields of a photograph's track from its annotation (in detectron2's format, the box
 # XYWH), or None to leave it out
@@ -86,11 +97,16 @@ def _read_coco(root: str, path: str, fields: Optional[Fields]) -> List[Dict]:
         try:
             if not isinstance(image["id"], (int, str)):
                 raise TypeError
-            hash(image.get("video_id")), int(image.get("frame_id", 0))
-            images[image["id"]] = {**image, "path": _path_in(root, image["file_name"])}
+            entry = {**image, "path": _path_in(root, image["file_name"])}
+            if image.get("video_id") is None:
+                entry.pop("video_id", None)
+            elif not isinstance(image["video_id"], (int, str)):
+                raise TypeError
+            int(image.get("frame_id", 0))
+            images[image["id"]] = entry
         except PermissionError as e:
             left_out[str(e)].append(image["file_name"])
-        except (TypeError, ValueError, KeyError, AttributeError):
+        except (TypeError, ValueError, KeyError, AttributeError, OverflowError):
             left_out["images without id or file_name"].append(f"number {i}")
     for key in annotations.keys() - images.keys():
         left_out["image_id that no image has"].append(key)
@@ -120,6 +136,8 @@ def _load_json(path: str) -> Dict:
 
 def _path_in(root: str, name: str) -> str:
     """The path of an image; PermissionError if it leads out of the folder."""
+    if "\0" in name:
+        raise ValueError("no file has such a name")
     for spelling in (name, name.replace("\\", "/")):
         path = os.path.abspath(os.path.join(root, spelling))
         if not path.startswith(os.path.join(os.path.abspath(root), "")):
@@ -158,7 +176,7 @@ def _objects(
     """The objects of a photograph as tracks of one frame, without crowds and boxes that have no
     positive size."""
     size = (image.get("width"), image.get("height"))
-    known = all(isinstance(side, int) and side > 0 for side in size)
+    known = all(type(side) is int and 0 < side < MAX_SIDE for side in size)  # and no bool
     frames = Photograph(path, size) if known else ImageFrames([path])
     for i, annotation in enumerate(annotations):
         name = f"{os.path.basename(path)}#{i}"
@@ -173,7 +191,7 @@ def _objects(
             more = fields({**annotation, "bbox": box}) if fields else {}
             if more is None:
                 continue
-        except (TypeError, ValueError, AttributeError, AssertionError) as e:
+        except BAD_ENTRY as e:
             left_out["annotations that cannot be read"].append(f"{name}: {e}")
             continue
         yield {**track, **more}
@@ -187,7 +205,10 @@ def _box(annotation: Dict) -> List[float]:
 
 def _video_tracks(images: Dict, annotations: Dict, videos, left_out: LeftOut) -> Iterator[Dict]:
     """The objects of CocoVID's videos as tracks over all their frames."""
-    names = {v["id"]: v.get("name") for v in videos or () if isinstance(v, dict) and "id" in v}
+    names = {}
+    for video in videos if isinstance(videos, list) else ():
+        with contextlib.suppress(TypeError, KeyError):  # a name is not worth more
+            names[video["id"]] = video["name"]
     frames_of = defaultdict(list)
     for key, image in images.items():
         if "video_id" in image:
@@ -202,7 +223,7 @@ def _video_tracks(images: Dict, annotations: Dict, videos, left_out: LeftOut) ->
                     table = boxes.setdefault(target, np.full((len(frames), 4), np.nan))
                     if not annotation.get("iscrowd", 0):
                         table[t] = _box(annotation)
-                except (TypeError, ValueError, AttributeError, AssertionError) as e:
+                except BAD_ENTRY as e:
                     left_out["annotations that cannot be read"].append(f"{path}: {e}")
         files = ImageFrames([path for _, path, _ in frames])
         for target, table in boxes.items():

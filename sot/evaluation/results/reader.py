@@ -122,7 +122,7 @@ def read_sequence(folder: Path, track: Dict, origin: float) -> SequenceResult:
     restarted |= any((run.marks == FAILED).any() for run in runs)
     times = _read_beside(path, TIMES, len(track["boxes"]), doubts)
     status = path.with_suffix(".status")
-    words = tuple(status.read_text().split()) if status.is_file() else ()
+    words = tuple(read_text(status).split()) if status.is_file() else ()
     return SequenceResult(tuple(runs), times, bool(restarted), words, tuple(doubts))
 
 

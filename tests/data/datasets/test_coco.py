@@ -187,3 +187,19 @@ def test_boxes_are_about_the_picture_whose_size_the_file_tells(tmp_path):
     assert shown[0].shape == other[0].shape == (60, 40, 3) and (shown[0][:18] > 250).all()
     assert stored.read(0, 4, True)[0].shape == (40, 60)
     assert [frame_size(f) for f in (stored, shown, other)] == [(60, 40), (40, 60), (40, 60)]
+
+
+def test_odd_values_cost_their_entry(tmp_path, caplog):
+    (tmp_path / "a.jpg").touch()
+    photo = {"id": 1, "file_name": "a.jpg", "video_id": None, "height": True, "width": 10**30}
+    images = [photo]
+    images += [{"id": 2, "file_name": "a\0.jpg"}, {"id": 3, "file_name": "a.jpg", "video_id": []}]
+    images += [{"id": 4, "file_name": "a.jpg", "video_id": 1, "frame_id": float("inf")}]
+    boxes = [{"image_id": 1, "bbox": b} for b in ([1, 2, 3, 4], [10**400, 2, 3, 4])]
+    boxes += [{"image_id": 1, "bbox": [1, 2, 3, 4], "bbox_mode": m} for m in (2, "x")]
+    for videos in (5, [{"id": [], "name": "x"}], [None]):
+        path = write(tmp_path, images, boxes, videos=videos)
+        (track,) = load_coco(tmp_path, path)
+        assert track["boxes"].tolist() == [[1, 2, 4, 6]]
+    assert "3 images without id or file_name" in caplog.text
+    assert "3 annotations that cannot be read" in caplog.text

@@ -62,6 +62,11 @@ class TestLayouts:
         np.testing.assert_array_equal(result.runs[1].regions[0], [15, 25, 50, 70])
         assert len(result.runs) == 2 and result.times.tolist() == [0.1, 0.2, 0.3]
 
+    def test_status_in_any_bytes(self, tmp_path):
+        write(tmp_path / "a.txt", XYWH)
+        (tmp_path / "a.status").write_bytes(b"init\ntr\xe3cked\nlost\n")
+        assert read_results(tmp_path, [track()], [])["a"].status == ("init", "tr\xe3cked", "lost")
+
     def test_vot_with_restarts(self, tmp_path):
         polygon = [10, 20, 40, 20, 40, 60, 10, 60]
         rows = [[1], polygon, [2], [0], [0], [1], [12, 22, 30, 40]]
