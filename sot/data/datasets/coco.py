@@ -32,8 +32,6 @@ BAD_ENTRY = (
 # makes further fields of a photograph's track from its annotation (in detectron2's format, the box
 # XYWH), or None to leave it out
 Fields = Callable[[Dict], Optional[Dict]]
-
-
 LeftOut = Dict[str, List[str]]  # a defaultdict: reason -> names of entries that are not used
 
 

@@ -4,6 +4,7 @@ import csv
 import logging
 import os
 from array import array
+from collections import defaultdict
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -49,7 +50,7 @@ def ytbb_sources(root: Path, split: str) -> List[Source]:
 
 
 def _read_segments(table: str, folder: str) -> Iterator[Dict]:
-    total, gone, unreadable = 0, 0, []
+    total, left_out = 0, defaultdict(list)
     for label, segments in groupby(_segments(table), key=lambda segment: segment[0][1]):
         place = os.path.join(folder, label)
         on_disk = set(os.listdir(place)) if os.path.isdir(place) else set()
@@ -58,21 +59,16 @@ def _read_segments(table: str, folder: str) -> Iterator[Dict]:
             try:
                 track = _make_segment(segment, place, on_disk)
             except OSError as e:  # of PIL; they name the file
-                unreadable.append(str(e))
+                left_out["their first frame cannot be read"].append(str(e))
                 continue
             if track is None:
-                gone += 1
+                left_out[f"{folder} has no frame of them"].append("_".join(segment[0]))
             else:
                 yield track
-    logger = logging.getLogger(__name__)
-    if gone:
-        logger.warning(
-            f"{table}: {gone} of {total} segments are left out, as {folder} has no frame of them"
-        )
-    if unreadable:
-        logger.warning(
-            f"{table}: {len(unreadable)} of {total} segments are left out, as their first frame "
-            f"cannot be read, such as: {unreadable[0]}"
+    for reason, names in left_out.items():
+        logging.getLogger(__name__).warning(
+            f"{table}: {len(names)} of {total} segments are left out, as {reason}, such as: "
+            f"{names[0]}"
         )
 
 
