@@ -54,4 +54,6 @@ setup(
         "pycocotools>=2.0.2",
         "tqdm>=4.60",
     ],
+    # for the export of networks, and TEST.TRACKER.ENGINE onnxruntime
+    extras_require={"onnx": ["onnx", "onnxscript", "onnxruntime"]},
 )

@@ -206,6 +206,7 @@ def run(args, stop):
             "opts": args.opts,
             "weights": cfg.MODEL.WEIGHTS,
             "device": str(tracker.model.device),
+            "engine": tracker.engine,
             "init_boxes": args.init_box or [window.ask_box(first.image)],
         }
         total = min((n for n in (source.total, args.max_frames) if n), default=None)
@@ -237,7 +238,7 @@ def report(results, problem):
     print(
         f"{n} frames, {len(results.skipped)} of them skipped; "
         f"{len(results.info['init_boxes'])} target(s); {outcome['total_fps']} frames/s in all, "
-        f"{outcome['tracker_fps']} frames/s in the tracker"
+        f"{outcome['tracker_fps']} frames/s in the tracker ({results.info['engine']})"
     )
     if truth is not None:
         print(results.score_line())

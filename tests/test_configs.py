@@ -110,17 +110,9 @@ def train(model, batch, optimizer, steps=1):
     return history
 
 
-@pytest.fixture(scope="module", params=CONFIGS)
-def built(request):
-    """Name, config and network with random weights; made once for the tests below. The running
-    statistics of the norms are those of its own activations, else deep networks overflow."""
-    opts = ["MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", ""]
-    cfg = load_config(request.param, opts)
-    if cfg.TEST.TRACKER.LOST_SEARCH_SIZE:  # 831 is slow
-        opts += ["TEST.TRACKER.LOST_SEARCH_SIZE", cfg.INPUT.SEARCH_SIZE_TEST + 64]
-        cfg = load_config(request.param, opts)
-    torch.manual_seed(0)
-    model = build_model(cfg)
+def set_norm_statistics(model, cfg):
+    """Make the running statistics of a random network's norms those of its own activations, else
+    deep networks overflow."""
     norms = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     for norm in norms:
         norm.momentum = 1.0
@@ -128,7 +120,19 @@ def built(request):
         model.train()(training_pairs(cfg))
     for norm in norms:
         norm.momentum = 0.1
-    return request.param, cfg, model.eval()
+    return model.eval()
+
+
+@pytest.fixture(scope="module", params=CONFIGS)
+def built(request):
+    """Name, config and network with random weights; made once for the tests below."""
+    opts = ["MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", ""]
+    cfg = load_config(request.param, opts)
+    if cfg.TEST.TRACKER.LOST_SEARCH_SIZE:  # 831 is slow
+        opts += ["TEST.TRACKER.LOST_SEARCH_SIZE", cfg.INPUT.SEARCH_SIZE_TEST + 64]
+        cfg = load_config(request.param, opts)
+    torch.manual_seed(0)
+    return request.param, cfg, set_norm_statistics(build_model(cfg), cfg)
 
 
 def test_tracks_three_frames(built):

@@ -17,6 +17,7 @@ NAMES = {
     "MODEL.RPN.HEAD_NAME": RPN_HEAD_REGISTRY,
     "MODEL.SIAMESE.LEVEL_HEAD": RPN_HEAD_REGISTRY,
 }
+ENGINES = ("auto", "torch", "onnxruntime")
 AT_LEAST = {
     1: (
         "SOLVER.MAX_ITER SOLVER.IMS_PER_BATCH SOLVER.CHECKPOINT_PERIOD INPUT.TEMPLATE_SIZE "
@@ -43,6 +44,11 @@ def check_config(cfg: CN) -> None:
         if values[key] not in registry:
             known = ", ".join(sorted(name for name, _ in registry))
             raise ValueError(f"{key} {values[key]!r} is not known; known are {known}")
+    if cfg.TEST.TRACKER.ENGINE not in ENGINES:
+        raise ValueError(
+            f"TEST.TRACKER.ENGINE {cfg.TEST.TRACKER.ENGINE!r} is not known; known are "
+            f"{', '.join(ENGINES)}"
+        )
     for least, keys in AT_LEAST.items():
         for key in keys.split():
             if values[key] < least:

@@ -138,6 +138,10 @@ def add_sot_config(cfg: CN) -> None:
 
     # ---------------------------------------------------------------- tracker
     _C.TEST.TRACKER = CN()
+    # What the network runs in: "torch"; "onnxruntime" (on a CPU; the network is exported once and
+    # kept in the user's cache folder); or "auto": onnxruntime where it can run, else torch. The
+    # evaluation during training is always in torch.
+    _C.TEST.TRACKER.ENGINE = "torch"
     # The tracker is the one of MODEL.META_ARCHITECTURE. For all of them: weight of the cosine
     # window, rate of the size smoothing, and the score below which the result's status is
     # "uncertain"; the box is then still the best guess.

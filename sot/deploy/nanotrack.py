@@ -5,8 +5,6 @@ on GOT-10k, LaSOT, ImageNet VID and DET, YouTube-BB and COCO. It serves as a tea
 (MODEL.DISTILL) and as a baseline; none of its layers is part of this project's weights.
 """
 
-import importlib.util
-from pathlib import Path
 from typing import List, Tuple
 
 import cv2
@@ -14,6 +12,7 @@ import numpy as np
 import torch
 
 from ..modeling.anchor_generator import response_centers
+from .session import open_session
 
 __all__ = ["NanoTrack"]
 
@@ -25,11 +24,11 @@ class NanoTrack:
     """The backbone and the head of NanoTrack V3 as one network on the CPU.
 
     It has what SiamRPNTracker and the teacher of MODEL.DISTILL need of a SiamRPN network:
-    ``template``, ``detect``, ``stride``, ``num_anchors`` and ``device``. Crops of other sizes are
-    resized to the network's own, so that they must cover the same square of the frame.
+    ``template``, ``detect``, ``stride``, ``num_anchors``, ``device`` and ``engine``. Crops of other
+    sizes are resized to the network's own: they must cover the same square of the frame.
     """
 
-    device = torch.device("cpu")
+    device, engine = torch.device("cpu"), "onnxruntime"
     template_size, search_size = 127, 255
     stride = 16  # of the response map, in pixels of a search crop of 255
     num_anchors = 1
@@ -46,7 +45,7 @@ class NanoTrack:
                 of another tracker.
         """
         self.files, self.num_threads = (str(backbone), str(head)), num_threads
-        self._backbone, self._head = (_open(file, num_threads) for file in self.files)
+        self._backbone, self._head = (open_session(file, num_threads) for file in self.files)
         self._check()
 
     def __reduce__(self):
@@ -93,18 +92,3 @@ class NanoTrack:
         left, top, right, bottom = sides.unbind(dim=1)
         boxes = torch.stack([x - left, y - top, x + right, y + bottom], dim=-1).flatten(1, 2)
         return boxes * (crops.shape[-1] / self.search_size), scores
-
-
-def _open(file: str, num_threads: int):
-    if importlib.util.find_spec("onnxruntime") is None:
-        raise ValueError(f"{file} needs onnxruntime: pip install onnxruntime")
-    if not Path(file).is_file():
-        raise FileNotFoundError(f"model file {file} does not exist")
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = num_threads, 1
-    try:
-        return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-    except Exception as e:  # as above
-        raise ValueError(f"onnxruntime cannot read {file}: {e}") from None

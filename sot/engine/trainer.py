@@ -124,7 +124,10 @@ class Trainer(DefaultTrainer):
         return self.checkpointer.model if self.average is None else self.average.module
 
     def _evaluate(self):
-        results = self.test(self.cfg, self.evaluated, stoppable=self._stop.stoppable)
+        cfg = self.cfg.clone()
+        cfg.defrost()
+        cfg.TEST.TRACKER.ENGINE = "torch"  # an export of weights that soon are others does not pay
+        results = self.test(cfg, self.evaluated, stoppable=self._stop.stoppable)
         self._last_eval_results = results
         return results
 
@@ -226,7 +229,7 @@ class Trainer(DefaultTrainer):
         prefixes = task_prefixes(names)
         broadcast_buffers(model)
         tracker = build_siamese_tracker(cfg, model)
-        fingerprint = tracker_fingerprint(cfg, model)
+        fingerprint = tracker_fingerprint(cfg, model, tracker.engine)
         if evaluators is None:
             evaluators = [cls.build_evaluator(cfg, name) for name in names]
         results = {}

@@ -88,12 +88,14 @@ class SOTEvaluator(DatasetEvaluator):
                     f"would both be written to {file_name(name)}.txt"
                 )
             self._tracks[name] = track
+        self._engine = None  # that the tracker's network runs in, if it has one
         self._begun = False
         self._finished = set()
         self.reset()
 
     def experiment(self, tracker):
         """The experiment of the protocol with a tracker, whose outputs :meth:`process` takes."""
+        self._engine = getattr(tracker, "engine", None)
         return self._protocol.experiment(tracker)
 
     def begin(self, tracker: str, resume: bool = False) -> Set[str]:
@@ -179,6 +181,7 @@ class SOTEvaluator(DatasetEvaluator):
             "dataset": self._dataset_name,
             "protocol": self._protocol.description,
             "speed": SPEED,
+            **({"engine": self._engine} if self._engine else {}),
             self._protocol.task: measures,
             **counts,
             "sequences": results,

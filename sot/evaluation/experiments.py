@@ -185,10 +185,11 @@ class _Result:
             self.columns[name][i] = value
 
 
-def tracker_fingerprint(cfg, model: torch.nn.Module) -> str:
+def tracker_fingerprint(cfg, model: torch.nn.Module, engine: str = "torch") -> str:
     """Changes with all that boxes depend on but the data: weights (wherever they are from),
-    settings, and TRACKING_VERSION."""
+    settings, the engine that the network runs in, and TRACKING_VERSION."""
     model_settings = {key: value for key, value in cfg.MODEL.items() if key != "WEIGHTS"}
-    settings = [TRACKING_VERSION, model_settings, cfg.INPUT, cfg.TEST.TRACKER]
+    tracker_settings = {**cfg.TEST.TRACKER, "ENGINE": engine}
+    settings = [TRACKING_VERSION, model_settings, cfg.INPUT, tracker_settings]
     weights = [part for item in model.state_dict().items() for part in item]
     return fingerprint(settings, *weights)

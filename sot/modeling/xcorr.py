@@ -1,5 +1,8 @@
 """Cross-correlation of template kernels with search features."""
 
+import itertools
+from typing import Callable, Iterator, Tuple
+
 import torch
 import torch.nn.functional as F
 
@@ -22,6 +25,11 @@ def xcorr(kernel: torch.Tensor, search: torch.Tensor) -> torch.Tensor:
         ValueError: channels or batch sizes that do not fit.
     """
     n, c = search.shape[:2]
+    if torch.onnx.is_in_onnx_export():
+        # (N, O*C, Hz, Wz) -> (N, O, C, Hz, Wz); per offset (N, O, C) @ (N, C, H*W)
+        kernel = kernel.unflatten(1, (-1, c))
+        terms = _offsets(kernel, search, lambda k, x: k @ x.flatten(2))
+        return sum(terms).unflatten(2, _sides(kernel, search))
     _check(kernel, search, kernel.shape[1] % c == 0)
     groups = len(kernel)
     weight = kernel.reshape(-1, c, *kernel.shape[2:])  # (groups * O, C, Hz, Wz)
@@ -36,11 +44,27 @@ def xcorr_depthwise(kernel: torch.Tensor, search: torch.Tensor) -> torch.Tensor:
     Wx) give (N, C, Hx - Hz + 1, Wx - Wz + 1). ValueError: channels or batch sizes that do not
     fit."""
     n, c = search.shape[:2]
+    if torch.onnx.is_in_onnx_export():
+        return sum(_offsets(kernel, search, lambda k, x: k[..., None, None] * x))
     _check(kernel, search, kernel.shape[1] == c)
     kernel = kernel.expand(n, -1, -1, -1).reshape(n * c, 1, *kernel.shape[2:])
     # (N, C, Hx, Wx) -> (1, N*C, Hx, Wx): one group per channel of each sample
     out = F.conv2d(search.reshape(1, n * c, *search.shape[2:]), kernel, groups=n * c)
     return out.view(n, c, *out.shape[2:])
+
+
+def _sides(kernel: torch.Tensor, search: torch.Tensor) -> Tuple[int, int]:
+    """(H, W) of the response."""
+    return tuple(s - k + 1 for s, k in zip(search.shape[-2:], kernel.shape[-2:]))
+
+
+def _offsets(kernel: torch.Tensor, search: torch.Tensor, product: Callable) -> Iterator:
+    """The terms of a correlation as a sum over the kernel's offsets: the ``product`` of the kernel
+    at each with the search features there. In ONNX the number of groups of a convolution is a
+    constant, and with it the number of targets; of this form it is not."""
+    h, w = _sides(kernel, search)
+    for y, x in itertools.product(*map(range, kernel.shape[-2:])):
+        yield product(kernel[..., y, x], search[..., y : y + h, x : x + w])
 
 
 def _check(kernel, search, channels_fit: bool) -> None:

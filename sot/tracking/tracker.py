@@ -12,7 +12,7 @@ from fvcore.common.registry import Registry
 
 from ..boxes import check_box, sides_of, to_xywh
 from ..data.transforms import target_rect
-from ..modeling.fuse import fuse_for_inference
+from ..deploy import inference_network
 from .crops import Region, to_device, to_host
 from .geometry import clip_box, smooth_size
 from .online import OnlineLearner, TargetModel, first_frame_views
@@ -59,7 +59,8 @@ class SiameseTracker:
     ):
         """
         Args:
-            model: a SiameseNetwork in eval mode.
+            model: a SiameseNetwork in eval mode, or what has its ``template``, ``detect``,
+                ``device`` and ``engine``, and with ``online`` its ``detect_with_features``.
             template_size, search_size: sides of the crops.
             context, window_influence, size_lr, confidence_threshold, lost_search_size, lost_below,
                 found_above: see sot/config/keys.py, INPUT.CONTEXT_AMOUNT and TEST.TRACKER.
@@ -71,7 +72,7 @@ class SiameseTracker:
                 f"INPUT.SEARCH_SIZE_TEST, not {lost_search_size} and {search_size}, and LOST_BELOW "
                 f"of at most FOUND_ABOVE, not {lost_below} and {found_above}"
             )
-        if online is not None and not hasattr(model, "predict"):
+        if online is not None and not hasattr(model, "detect_with_features"):
             raise ValueError(
                 f"{type(model).__name__} does not give the features that an online model learns "
                 "from: set TEST.TRACKER.ONLINE.ENABLED False"
@@ -119,6 +120,11 @@ class SiameseTracker:
             "found_above": t.FOUND_ABOVE,
             "online": OnlineLearner.from_config(cfg, model.stride) if t.ONLINE.ENABLED else None,
         }
+
+    @property
+    def engine(self) -> str:
+        """What the network runs in, "torch" or "onnxruntime"."""
+        return self.model.engine
 
     # ------------------------------------------------------------------ core
     @torch.inference_mode()
@@ -203,11 +209,9 @@ class SiameseTracker:
         if online is None:
             outputs, maps = to_host(self.model.detect(kernels, crops)), None
         else:
-            features = self.model.features(crops, is_template=False)
-            outputs = self.model.predict(kernels, features, size)
+            outputs, features = self.model.detect_with_features(kernels, crops)
             middle = slice(len(self.scales) // 2, None, len(self.scales))  # crops of scale 1
-            features = features[self.model.online_feature][middle]
-            response = online.respond([s.online for s in states], features)
+            response = online.respond([s.online for s in states], features[middle])
             *outputs, maps = to_host(outputs, response.maps)
         matches = self._match(outputs, maps, sizes, size, lost)
         new = [self._next_state(s, r, m) for s, r, m in zip(states, regions, matches)]
@@ -229,8 +233,7 @@ class SiameseTracker:
             region.cut(image, state.pad_value), side, self.template_size
         )
         sizes = np.tile(region.size_in_crop(state.box), (len(views), 1))
-        features = self.model.features(self._load(views), is_template=False)
-        features = features[self.model.online_feature]
+        _, features = self.model.detect_with_features(state.kernels, self._load(views))
         return self.online.start(features, centers, sizes, side, state.kernels)
 
     def _follow_looks(self, images, states: List[TargetState], matches) -> List[TargetState]:
@@ -315,13 +318,13 @@ def build_siamese_tracker(cfg, model) -> SiameseTracker:
     becomes of the network later does not change the tracker.
 
     Raises:
-        ValueError: there is none for it.
+        ValueError: there is none for it; or see inference_network.
     """
     name = cfg.MODEL.META_ARCHITECTURE + "Tracker"
     if name not in TRACKER_REGISTRY:
         known = ", ".join(sorted(n for n, _ in TRACKER_REGISTRY))
         raise ValueError(f"no {name} for MODEL.META_ARCHITECTURE; registered trackers: {known}")
-    return TRACKER_REGISTRY.get(name)(cfg, fuse_for_inference(model))
+    return TRACKER_REGISTRY.get(name)(cfg, inference_network(cfg, model))
 
 
 def _as_bgr(image) -> np.ndarray:

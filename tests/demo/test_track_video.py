@@ -36,6 +36,8 @@ class FakeTracker:
     class model:
         device = "cpu"
 
+    engine = "torch"
+
     def __init__(self, at_step=None):
         self.steps, self.at_step = 0, at_step or {}
 

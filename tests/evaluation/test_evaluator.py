@@ -1,5 +1,6 @@
 import json
 import logging
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -110,6 +111,16 @@ class TestSOTEvaluator:
         assert evaluator.evaluate()["ope"]["precision_20"] == pytest.approx(1 / 3)
         report = json.loads((tmp_path / "tiny" / "metrics.json").read_text())
         assert report["sequences"]["a"]["absent"] == 1
+
+    @pytest.mark.parametrize("tracker", [SimpleNamespace(engine="onnxruntime"), object()])
+    def test_engine_of_a_tracker_that_has_one(self, tracker, register, tmp_path):
+        register(track("a"))
+        evaluator = SOTEvaluator("tiny", str(tmp_path))
+        evaluator.experiment(tracker)
+        evaluator.process([track("a")], [output("a")])
+        evaluator.evaluate()
+        report = json.loads((tmp_path / "tiny" / "metrics.json").read_text())
+        assert report.get("engine") == getattr(tracker, "engine", None)
 
     def test_boxes_are_written_as_the_dataset_counts_pixels(self, register, tmp_path):
         register(track("a"), pixel_origin=1)

@@ -12,6 +12,7 @@ from sot.api import build_model
 from sot.config import resolve_device
 from sot.data import SubwindowTransform, get_tracks
 from sot.data.datasets.synthetic import SyntheticFrames
+from sot.deploy import OnnxNetwork
 from sot.modeling import SiameseNetwork, SiameseRPN
 from sot.modeling.meta_arch import siamfc
 from sot.tracking import SiameseTracker, build_siamese_tracker
@@ -28,6 +29,7 @@ PARTS = (
     ("network", SiameseNetwork, "features"),
     ("network", SiameseRPN, "predict"),
     ("network", siamfc, "xcorr"),
+    ("network", OnnxNetwork, "detect_with_features"),
     ("online", OnlineLearner, "respond"),
     ("online", OnlineLearner, "learn"),
 )
@@ -57,6 +59,7 @@ def benchmark_track(cfg, args):
     for n in args.targets:
         yield {
             "tracker": cfg.MODEL.META_ARCHITECTURE,
+            "engine": ours.engine,
             "targets": n,
             **best[n],
             "share": shares(*runs[n], images[1:]),

@@ -14,9 +14,12 @@ class SiameseNetwork(nn.Module):
     """Base of the registered meta-architectures: one backbone for template and search region.
 
     Subclasses add ``template`` (kernels of targets, run once per target), ``detect`` (predictions
-    for search crops, run once per frame), ``inference`` and ``losses``. Nothing about a target is
+    for search crops, run once per frame), ``predict`` (those from search features),
+    ``online_feature``, ``inference`` and ``losses``. Nothing about a target is
     stored on the module, so that one set of weights follows any number of targets.
     """
+
+    engine = "torch"
 
     def __init__(self, *, backbone: Backbone, neck: Optional[nn.Module], pixel_mean, pixel_std):
         """``neck``: maps ``(features dict, is_template)`` to a features dict, or None;
@@ -57,6 +60,13 @@ class SiameseNetwork(nn.Module):
         """Crops on the network's device, float, mean 0 and deviation 1, channels_last."""
         crops = (crops.to(self.device).float() - self.pixel_mean) / self.pixel_std
         return crops.contiguous(memory_format=torch.channels_last)
+
+    def detect_with_features(self, kernels: List[torch.Tensor], crops: torch.Tensor):
+        """What ``detect`` gives for search crops (N, 3, S, S), and their features (N, C, h, w) that
+        a target model learned online reads."""
+        features = self.features(crops, is_template=False)
+        outputs = self.predict(kernels, features, crops.shape[-1])
+        return outputs, features[self.online_feature]
 
     def forward(self, batched_inputs: List[Dict]):
         """Losses, in training; otherwise :meth:`inference`'s result.

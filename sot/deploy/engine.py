@@ -1,0 +1,143 @@
+"""What a tracker's network runs in (TEST.TRACKER.ENGINE)."""
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import List, Sequence
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode
+from torch import nn
+
+from ..data.datasets.cache import cache_folder
+from ..modeling.fuse import fuse_for_inference
+from ..utils.fingerprint import fingerprint
+from .export import DESCRIPTION, EXPORT_VERSION, EXPORTER, export_network
+from .session import is_installed, needs, open_session
+
+__all__ = ["OnnxNetwork", "inference_network"]
+
+PACKAGES = ("onnxruntime", *EXPORTER)
+
+logger = logging.getLogger(__name__)
+
+
+class OnnxNetwork:
+    """A network that :func:`export_network` wrote, in onnxruntime on the CPU, with what trackers
+    need of a SiameseNetwork."""
+
+    device, engine = torch.device("cpu"), "onnxruntime"
+
+    def __init__(self, folder: Path, num_threads: int = 1):
+        """
+        Args:
+            folder: what export_network wrote.
+            num_threads: threads of each operation.
+
+        Raises:
+            OSError, ValueError: a file is missing or damaged, or onnxruntime is not installed.
+        """
+        self.folder, self.num_threads = Path(folder), num_threads
+        about = json.loads((self.folder / DESCRIPTION).read_text(encoding="utf-8"))
+        if about.get("version") != EXPORT_VERSION:
+            raise ValueError(f"{folder} was written by another version: export the network again")
+        for name, digest in about["files"].items():
+            if hashlib.sha256((self.folder / name).read_bytes()).hexdigest() != digest:
+                raise ValueError(f"{self.folder / name} is damaged: export the network again")
+        self.stride, self.num_anchors = about["stride"], about["num_anchors"]
+        self._template = self._open(about["template"])
+        self._searches = {int(size): self._open(name) for size, name in about["search"].items()}
+
+    def __reduce__(self):
+        # onnxruntime's sessions do not go to another process, their files do
+        return type(self), (self.folder, self.num_threads)
+
+    def _open(self, name: str):
+        return open_session(str(self.folder / name), self.num_threads)
+
+    def template(self, crops: torch.Tensor) -> List[torch.Tensor]:
+        """Kernels of N targets, batch first, from template crops (N, 3, Z, Z), uint8 BGR."""
+        return _run(self._template, [crops])
+
+    def detect(self, kernels: Sequence[torch.Tensor], crops: torch.Tensor):
+        """As the network's ``detect``, for search crops (N, 3, S, S), uint8 BGR."""
+        return self.detect_with_features(kernels, crops)[0]
+
+    def detect_with_features(self, kernels: Sequence[torch.Tensor], crops: torch.Tensor):
+        """As the network's, for search crops (N, 3, S, S), uint8 BGR.
+
+        Raises:
+            ValueError: there is no graph for crops of this size.
+        """
+        size = crops.shape[-1]
+        if size not in self._searches:
+            sizes = " or ".join(map(str, self._searches))
+            raise ValueError(f"{self.folder} is for search crops of {sizes} pixels, not {size}")
+        kernels = [k.expand(len(crops), -1, -1, -1) for k in kernels]
+        *outputs, features = _run(self._searches[size], [crops, *kernels])
+        return (tuple(outputs) if len(outputs) > 1 else outputs[0]), features
+
+
+def _run(session, tensors: Sequence[torch.Tensor]) -> List[torch.Tensor]:
+    arrays = (np.ascontiguousarray(t.numpy()) for t in tensors)
+    feed = {node.name: array for node, array in zip(session.get_inputs(), arrays)}
+    return [torch.from_numpy(x) for x in session.run(None, feed)]
+
+
+def inference_network(cfg: CfgNode, model: nn.Module):
+    """What a tracker runs in place of ``model``: a copy that is fast, in TEST.TRACKER.ENGINE.
+
+    For onnxruntime the network is exported once, and kept in the user's cache folder.
+
+    Raises:
+        ValueError: onnxruntime is asked for, and is not installed, or the device is no CPU, or the
+            network cannot be exported. With "auto" it then runs in PyTorch, which is logged.
+    """
+    engine, on_cpu = cfg.TEST.TRACKER.ENGINE, torch.device(cfg.MODEL.DEVICE).type == "cpu"
+    if engine == "auto":
+        engine = "onnxruntime" if on_cpu and is_installed(*PACKAGES) else "torch"
+        logger.info(f"TEST.TRACKER.ENGINE auto: the network runs in {engine}")
+    if engine == "torch":
+        return fuse_for_inference(model)
+    if not on_cpu:
+        raise ValueError(
+            f"TEST.TRACKER.ENGINE onnxruntime runs on a CPU, and MODEL.DEVICE is {cfg.MODEL.DEVICE}"
+        )
+    needs("TEST.TRACKER.ENGINE onnxruntime", *PACKAGES)
+    try:
+        return _cached(cfg, model)
+    except Exception as e:  # exporter and onnxruntime have many kinds of errors
+        reason = " ".join(str(e).split())[:300]
+        if cfg.TEST.TRACKER.ENGINE != "auto":
+            raise ValueError(f"the network does not run in onnxruntime: {reason}") from e
+        logger.warning(f"the network does not run in onnxruntime, so in torch: {reason}")
+        return fuse_for_inference(model)
+
+
+def _cached(cfg: CfgNode, model: nn.Module) -> OnnxNetwork:
+    size, lost_size = cfg.INPUT.SEARCH_SIZE_TEST, cfg.TEST.TRACKER.LOST_SEARCH_SIZE
+    sizes = cfg.INPUT.TEMPLATE_SIZE, [size, lost_size or size]
+    settings = {key: value for key, value in cfg.MODEL.items() if key not in ("WEIGHTS", "DEVICE")}
+    weights = [part for item in model.state_dict().items() for part in item]
+    key = fingerprint([EXPORT_VERSION, torch.__version__, settings, sizes], *weights)
+    folder = cache_folder() / "engines" / key[:32]
+    if folder.is_dir():
+        try:
+            return OnnxNetwork(folder, torch.get_num_threads())
+        except (OSError, ValueError, KeyError) as e:
+            logger.warning(f"the network in {folder} is exported anew: {e}")
+            shutil.rmtree(folder, ignore_errors=True)
+    logger.info(f"the network is exported for onnxruntime, once: {folder}")
+    folder.parent.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+        whole = Path(temporary, "network")
+        export_network(model, whole, *sizes)
+        with contextlib.suppress(OSError):  # another process was faster
+            os.rename(whole, folder)
+    return OnnxNetwork(folder, torch.get_num_threads())

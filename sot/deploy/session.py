@@ -1,0 +1,51 @@
+"""Sessions of onnxruntime on the CPU, and the packages that they need."""
+
+import importlib.util
+from pathlib import Path
+
+__all__ = ["is_installed", "needs", "open_session"]
+
+
+def is_installed(*packages: str) -> bool:
+    """Whether all of these can be imported."""
+    return all(importlib.util.find_spec(package) for package in packages)
+
+
+def needs(what: str, *packages: str) -> None:
+    """
+    Raises:
+        ValueError: ``what`` needs packages of which one is not installed.
+    """
+    missing = [package for package in packages if not is_installed(package)]
+    if missing:
+        raise ValueError(
+            f"{what} needs {' and '.join(missing)}: pip install {' '.join(missing)}, part of the "
+            "extra 'onnx' in setup.py"
+        )
+
+
+def open_session(file: str, num_threads: int = 1):
+    """An ``onnxruntime.InferenceSession``.
+
+    Args:
+        file: an ONNX file.
+        num_threads: threads of each operation.
+
+    Raises:
+        FileNotFoundError: the file is missing.
+        ValueError: onnxruntime is not installed, or cannot read the file.
+    """
+    needs(str(file), "onnxruntime")
+    if not Path(file).is_file():
+        raise FileNotFoundError(f"model file {file} does not exist")
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = num_threads, 1
+    # Threads spin for work within a pass only: after it they would take the processor from the
+    # crops and the online model.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    try:
+        return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    except Exception as e:  # of onnxruntime, which has a class for each of its errors
+        raise ValueError(f"onnxruntime cannot read {file}: {e}") from None

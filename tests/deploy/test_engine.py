@@ -1,0 +1,116 @@
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from test_configs import frame
+from test_export import COMPACT, assert_same, crops
+
+from sot.api import build_model, build_tracker
+from sot.config import load_config
+from sot.deploy import OnnxNetwork, inference_network
+from sot.deploy import engine as engine_module
+from sot.deploy import session as session_module
+from sot.evaluation import tracker_fingerprint
+
+pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxscript")
+
+
+def config(*opts):
+    return load_config("SiamRPN/siamrpn_compact.yaml", [*COMPACT, *opts])
+
+
+def engine(name, *opts):
+    return config("TEST.TRACKER.ENGINE", name, *opts)
+
+
+@pytest.mark.parametrize("online", [False, True])
+def test_tracker_follows_as_in_torch(online):
+    boxes = [100, 80, 140, 120], [20, 30, 60, 90]
+    results = []
+    for name in ("torch", "onnxruntime"):
+        torch.manual_seed(0)
+        cfg = engine(name, "TEST.TRACKER.ONLINE.ENABLED", online)
+        tracker = build_tracker(cfg, weights="")
+        assert tracker.engine == name
+        states = [tracker.start(frame(100, 80), box) for box in boxes]
+        states = tracker.step_all(frame(104, 83), states)
+        results.append(np.array([[*s.box, s.score] for s in states]))
+    np.testing.assert_allclose(results[1], results[0], atol=1e-2)
+
+
+def test_exported_once_and_again_if_damaged(monkeypatch, caplog):
+    model = build_model(config())
+    first = inference_network(engine("onnxruntime"), model)
+    file = first.folder / "template.onnx"
+    file.write_bytes(file.read_bytes()[:-1] + b"?")
+    again = inference_network(engine("onnxruntime"), model)
+    assert again.folder == first.folder
+    assert "is exported anew" in caplog.text and "template.onnx is damaged" in caplog.text
+    monkeypatch.setattr(engine_module, "export_network", None)
+    kept = inference_network(engine("onnxruntime"), model)
+    assert_same(kept.template(crops(1, 127)), model.template(crops(1, 127)))
+    copy = pickle.loads(pickle.dumps(kept))
+    assert_same(copy.template(crops(1, 127)), kept.template(crops(1, 127)))
+
+
+def test_refuses_what_it_cannot_run(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"tracker\.json"):
+        OnnxNetwork(tmp_path)
+    (tmp_path / "tracker.json").write_text('{"version": 0}')
+    with pytest.raises(ValueError, match=r"another version: export the network again"):
+        OnnxNetwork(tmp_path)
+    network = inference_network(engine("onnxruntime"), build_model(config()))
+    with pytest.raises(ValueError, match=r"is for search crops of 255 pixels, not 303"):
+        network.detect(network.template(crops(1, 127)), crops(1, 303))
+
+
+def test_auto_says_what_it_takes(monkeypatch, caplog):
+    model = build_model(config())
+    with caplog.at_level("INFO", logger="sot"):
+        assert inference_network(engine("auto"), model).engine == "onnxruntime"
+        assert "auto: the network runs in onnxruntime" in caplog.text
+        monkeypatch.setattr(engine_module, "is_installed", lambda *packages: False)
+        assert inference_network(engine("auto"), model).engine == "torch"
+        assert "auto: the network runs in torch" in caplog.text
+
+
+def test_only_auto_falls_back(monkeypatch, caplog):
+    monkeypatch.setattr(engine_module, "_cached", None)
+    model = build_model(config())
+    assert inference_network(engine("auto"), model).engine == "torch"
+    assert "the network does not run in onnxruntime, so in torch: " in caplog.text
+    with pytest.raises(ValueError, match="the network does not run in onnxruntime: "):
+        inference_network(engine("onnxruntime"), model)
+
+
+def test_onnxruntime_on_a_gpu_is_an_error():
+    cfg, model = engine("onnxruntime"), build_model(config())
+    cfg.defrost()
+    cfg.MODEL.DEVICE = "cuda"
+    with pytest.raises(ValueError, match=r"runs on a CPU, and MODEL\.DEVICE is cuda"):
+        inference_network(cfg, model)
+    cfg.TEST.TRACKER.ENGINE = "auto"
+    assert inference_network(cfg, model).engine == "torch"
+
+
+def test_asked_for_but_not_installed(monkeypatch):
+    monkeypatch.setattr(session_module, "is_installed", lambda package: package != "onnxruntime")
+    text = (
+        r"ENGINE onnxruntime needs onnxruntime: pip install onnxruntime, part of the extra 'onnx'"
+    )
+    with pytest.raises(ValueError, match=text):
+        inference_network(engine("onnxruntime"), build_model(config()))
+
+
+def test_unknown_engine():
+    with pytest.raises(ValueError, match="ENGINE 'tensorrt' is not known; known are auto, torch"):
+        engine("tensorrt")
+
+
+def test_engine_is_part_of_the_fingerprint():
+    model = build_model(config())
+    prints = {tracker_fingerprint(engine(e), model, e) for e in ("torch", "onnxruntime")}
+    assert len(prints) == 2
+    assert tracker_fingerprint(engine("auto"), model, "torch") in prints

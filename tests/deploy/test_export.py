@@ -1,0 +1,86 @@
+import hashlib
+import json
+
+import numpy as np
+import pytest
+import torch
+from test_configs import FAMILIES, NARROW, set_norm_statistics
+
+from sot.api import build_model
+from sot.config import load_config
+from sot.deploy import OnnxNetwork, export_network
+from sot.deploy import session as session_module
+
+pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxscript")
+
+COMPACT = ["MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", "", "MODEL.COMPACT.CHANNELS", "[8, 8, 16, 16]"]
+
+
+def crops(n, size):
+    values = np.random.default_rng(size).integers(0, 256, (n, 3, size, size), "uint8")
+    return torch.from_numpy(values)
+
+
+def outputs(network, kernels, search):
+    found, features = network.detect_with_features(kernels, search)
+    return [*(found if isinstance(found, tuple) else (found,)), features]
+
+
+def assert_same(ours, theirs):
+    assert len(ours) == len(theirs)
+    for a, b in zip(ours, theirs):
+        assert a.shape == b.shape
+        assert (a - b).abs().max() <= 1e-4 * max(1, b.abs().max())
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("network")
+    model = build_model(load_config("SiamRPN/siamrpn_compact.yaml", COMPACT))
+    export_network(model, folder, 127, [255], context=0.5)
+    return model, folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name, narrow, opts", FAMILIES)
+def test_same_outputs_for_the_whole_family(name, narrow, opts, tmp_path):
+    opts = ["MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", "", *NARROW[narrow], *opts]
+    cfg = load_config(name, opts)
+    model = set_norm_statistics(build_model(cfg), cfg)
+    size = cfg.INPUT.TEMPLATE_SIZE + 32  # the same code as for 255, and less to do
+    export_network(model, tmp_path, cfg.INPUT.TEMPLATE_SIZE, [size])
+    network, templates, search = OnnxNetwork(tmp_path), crops(3, 127), crops(3, size)
+    with torch.inference_mode():
+        kernels = model.template(templates)
+        assert_same(network.template(templates), kernels)
+        assert_same(outputs(network, kernels, search), outputs(model, kernels, search))
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_any_number_of_targets(exported, n):
+    model, folder = exported
+    network, templates, search = OnnxNetwork(folder), crops(n, 127), crops(n, 255)
+    with torch.inference_mode():
+        kernels = model.template(templates)
+        assert_same(network.template(templates), kernels)
+        found = outputs(network, kernels, search)
+        assert found[0].shape == (n, 5 * 17 * 17, 4)
+        assert_same(found, outputs(model, kernels, search))
+        one = [k[:1] for k in kernels]  # serves all search crops
+        assert_same(outputs(network, one, search), outputs(model, one, search))
+
+
+def test_description(exported):
+    about = json.loads((exported[1] / "tracker.json").read_text())
+    assert about["search"] == {"255": "search.onnx"}
+    assert (about["template_size"], about["search_size"], about["context"]) == (127, 255, 0.5)
+    assert (about["stride"], about["num_anchors"]) == (8, 5)
+    content = (exported[1] / "search.onnx").read_bytes()
+    assert about["files"]["search.onnx"] == hashlib.sha256(content).hexdigest()
+
+
+def test_says_what_is_not_installed(monkeypatch, tmp_path):
+    monkeypatch.setattr(session_module, "is_installed", lambda package: package != "onnxscript")
+    with pytest.raises(ValueError, match=r"needs onnxscript: pip install onnxscript .*'onnx'"):
+        export_network(torch.nn.Identity(), tmp_path, 127, [255])

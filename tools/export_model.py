@@ -1,0 +1,46 @@
+#!/usr/bin/env python3
+"""
+Export the tracker of a config as ONNX files, for onnxruntime and other programs:
+
+    python tools/export_model.py --config-file SiamRPN/siamrpn_lite.yaml --output exported
+    python demo/track_onnx.py --model exported --input clip.mp4 --init-box 120,80,60,90 --output out
+
+The folder gets template.onnx, search.onnx and tracker.json: the graphs with their weights, and the
+settings of the tracker. sot/deploy/export.py describes them. Needs onnx and onnxscript.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported; see utils/cpu.py
+
+from sot.api import build_model
+from sot.config import load_config
+from sot.deploy import export_network, tracker_settings
+from sot.utils.command_line import add_config_options, make_parser, one_line_errors
+
+
+@one_line_errors()
+def main(argv=None) -> int:
+    parser = make_parser(__doc__)
+    add_config_options(parser, required=True)
+    parser.add_argument("--output", required=True, help="folder, made if it is missing")
+    args = parser.parse_intermixed_args(argv)
+    cfg = load_config(args.config_file, [*args.opts, "MODEL.DEVICE", "cpu"])
+    if not cfg.MODEL.WEIGHTS and "MODEL.WEIGHTS" not in args.opts:
+        raise ValueError("this config comes without trained weights: name a file (MODEL.WEIGHTS)")
+    size, lost_size = cfg.INPUT.SEARCH_SIZE_TEST, cfg.TEST.TRACKER.LOST_SEARCH_SIZE
+    export_network(
+        build_model(cfg),
+        Path(args.output),
+        cfg.INPUT.TEMPLATE_SIZE,
+        [size, lost_size or size],
+        **tracker_settings(cfg),
+    )
+    print(f"exported to {args.output}: template.onnx, search.onnx, tracker.json")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
