@@ -54,10 +54,12 @@ class Progress:
         self.path, self.done = path, {}
         boxes = zlib.crc32(tracks.rows("boxes"), zlib.crc32(tracks.rows("visible")))
         header = json.dumps({"dataset": dataset, "decode": decode, "boxes": boxes})
-        lines = [] if restart or not path.is_file() else path.read_text().splitlines()
+        lines = (
+            [] if restart or not path.is_file() else path.read_text(errors="replace").splitlines()
+        )
         if lines[:1] == [header]:
             for line in lines[1:]:
-                with contextlib.suppress(ValueError):  # the last one may be cut off
+                with contextlib.suppress(ValueError, TypeError):  # the last one may be cut off
                     key, problems = json.loads(line)
                     self.done[key] = [Problem(*p) for p in problems]
         path.parent.mkdir(parents=True, exist_ok=True)

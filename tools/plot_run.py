@@ -61,14 +61,14 @@ def read_run(path: Path) -> Scalars:
     ValueError: no line has a scalar."""
     scalars: Scalars = defaultdict(dict)
     broken = []
-    with open(path) as file:
+    with open(path, encoding="utf-8", errors="replace") as file:
         for number, line in enumerate(file, start=1):
             try:
                 values = json.loads(line)
                 iteration = values.pop("iteration")
                 for name, value in values.items():
                     scalars[name][int(iteration)] = float(value)
-            except (ValueError, TypeError, KeyError, AttributeError):
+            except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
                 broken.append(number)
     if broken:
         numbers = ", ".join(map(str, broken[:5])) + (", ..." if len(broken) > 5 else "")

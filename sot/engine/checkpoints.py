@@ -138,10 +138,11 @@ def _changes(file: str, cfg: CfgNode) -> List[str]:
     one, which is logged."""
     if not os.path.isfile(file):
         return []
+    with open(file, "rb") as f:
+        data = f.read()
     try:
-        with open(file) as f:
-            content = yaml.safe_load(f)
-    except (yaml.YAMLError, UnicodeDecodeError):
+        content = yaml.safe_load(data.decode("utf-8"))
+    except Exception:  # odd tags raise anything
         content = None
     if not isinstance(content, dict):
         logging.getLogger(__name__).warning(

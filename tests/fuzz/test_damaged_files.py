@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from damage import damaged
+from tool_modules import load_tool
 from torch import nn
 
 from sot.api import build_network
@@ -23,7 +24,9 @@ from sot.checkpoint import SOTCheckpointer
 from sot.config import load_config
 from sot.data.datasets import read_boxes
 from sot.data.datasets.coco import load_coco
+from sot.engine.checkpoints import check_output_dir
 from sot.evaluation.protocols import PROTOCOLS
+from sot.evaluation.report.attributes import read_attributes
 from sot.evaluation.results import read_results
 from sot.visualization import VideoWriter
 
@@ -308,3 +311,31 @@ def test_last_checkpoint(tmp_path):
         path.write_bytes(content)
         with refused_in_one_line(path):
             checkpointer.resume_or_load("", resume=True)
+
+
+@pytest.mark.parametrize("name, text", [("a.json", '{"a": ["OCC", "SV"]}'), ("a.csv", "a,OCC,SV")])
+def test_attributes(tmp_path, name, text):
+    path = tmp_path / name
+    for content in damaged(text.encode(), 300, seed=12, words=True):
+        path.write_bytes(content)
+        with refused_in_one_line(path):
+            read_attributes(path, ["a"])
+
+
+def test_metrics_of_a_training(tmp_path):
+    path, tool = tmp_path / "metrics.json", load_tool("plot_run")
+    text = "".join(f'{{"iteration": {i}, "total_loss": 0.5, "lr": 0.1}}\n' for i in range(9))
+    for content in damaged(text.encode(), 300, seed=13, words=True):
+        path.write_bytes(content)
+        with refused_in_one_line(path):
+            tool.read_run(path)
+
+
+def test_config_of_an_earlier_run(tmp_path):
+    path = tmp_path / "config.yaml"
+    (tmp_path / "last_checkpoint").touch()
+    cfg = load_config("SiamRPN/siamrpn_compact.yaml", ["OUTPUT_DIR", str(tmp_path)])
+    for content in damaged(CONFIG.encode(), 150, seed=14, words=True):
+        path.write_bytes(content)
+        with refused_in_one_line(path):
+            check_output_dir(cfg, resume=True)

@@ -53,7 +53,10 @@ def split_line(line: str, separator: str = "") -> List[str]:
     if separator == " " and '"' not in line:
         words = line.split()
     else:
-        words = next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])
+        try:
+            words = next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])
+        except csv.Error:  # a word longer than csv takes
+            words = [line]
     words = [word.strip(" \t,'") for word in words]
     return [w.replace(",", ".") if re.fullmatch(r"[-+]?\d*,\d+", w) else w for w in words]
 

@@ -7,6 +7,7 @@ from typing import Dict, List
 import numpy as np
 
 from ..frames import ImageFrames, list_images
+from .box_files import read_text
 from .cache import Source
 from .sequences import official_list
 from .tracks import make_track
@@ -59,7 +60,7 @@ def read_vatic(path: Path) -> np.ndarray:
     """Text file in VATIC's format, ``track xmin ymin xmax ymax frame lost occluded generated
     "label"`` a line -> (T, 9) float64, without the label."""
     rows = []
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         if not line.strip():
             continue
         try:

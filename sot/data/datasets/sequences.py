@@ -5,7 +5,7 @@ from typing import List
 
 import numpy as np
 
-from .box_files import read_table
+from .box_files import read_table, read_text
 
 
 def official_list(name: str) -> str:
@@ -18,7 +18,7 @@ def read_names(path) -> List[str]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"list of sequences {path} does not exist")
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    lines = read_text(path).splitlines()
     return [line.strip() for line in lines if line.strip()]
 
 

@@ -11,6 +11,7 @@ Where they come from:
 """
 
 import csv
+import io
 import json
 import re
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Dict, Iterable, List, Tuple
 
 from ...data import resolve
 from ...data.datasets import read_table
+from ...data.datasets.box_files import read_text
 
 ATTRIBUTE_NAMES = {
     "ARC": "aspect ratio change",
@@ -106,8 +108,8 @@ def read_attributes(path, names: Iterable[str]) -> Dict[str, List[str]]:
 
 def _read_json(path: Path) -> Dict[str, List[str]]:
     try:
-        table = json.loads(path.read_text(encoding="utf-8-sig"))
-    except ValueError as e:
+        table = json.loads(read_text(path))
+    except (ValueError, RecursionError) as e:
         raise ValueError(f"{path} is no JSON: {e}") from None
     lists = table.values() if isinstance(table, dict) else [None]
     if not all(isinstance(v, list) and all(isinstance(a, str) for a in v) for v in lists):
@@ -116,13 +118,15 @@ def _read_json(path: Path) -> Dict[str, List[str]]:
 
 
 def _read_csv(path: Path) -> Dict[str, List[str]]:
-    with open(path, newline="", encoding="utf-8-sig") as f:
-        rows = [[cell.strip() for cell in row] for row in csv.reader(f)]
+    try:
+        rows = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO(read_text(path)))]
+    except csv.Error as e:
+        raise ValueError(f"{path} is no CSV: {e}") from None
     return {row[0]: [cell for cell in row[1:] if cell] for row in rows if row}
 
 
 def _read_flags(path: Path) -> List[str]:
-    words = re.split(r"[,;\s]+", path.read_text(encoding="utf-8-sig").strip(" ,;\n"))
+    words = re.split(r"[,;\s]+", read_text(path).strip(" ,;\n"))
     if not all(re.fullmatch(r"[01](\.0*)?", word) for word in words):
         return words
     flags = read_table(path).ravel()

@@ -130,7 +130,7 @@ class ResultWriter:
 
 
 def _count_lines(path: Path) -> int:
-    return len(path.read_text().splitlines()) if path.is_file() else 0
+    return len(path.read_text(errors="replace").splitlines()) if path.is_file() else 0
 
 
 def _number(value: float) -> str:

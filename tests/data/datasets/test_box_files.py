@@ -120,6 +120,7 @@ CORNERS = lines([[x, y, x + w, y + h] for x, y, w, h in XYWH])
         (".5,.5,.1,.1\n.5,.4,.1,.1\n", 1, 'write "cx/W,cy/H,w/W,h/H"'),
         ("x0,y0,x1,y1\n" + lines(), 2, "ends before it begins"),
         ("frame,x,y,w,h\n1,1,2,3,4\n1,1,2,3,4\n", 3, "frame 1 comes after frame 1"),
+        (f'1,2,3,"{200_000 * "4"}"\n', 1, "names no box"),
         ("frame,x,y,w,h\n0,1,2\n", 2, "expected at least 5 columns but found '0,1,2'"),
         ("frame,x,y,w,h\n1,1,2,3,4\n1e30,1,2,3,4\n", 3, "frame 1e.30 comes after"),
     ],
