@@ -24,29 +24,15 @@ class WeightAverage(swa_utils.AveragedModel):
         0.999 the last 1,000 iterations count for 63 %. ValueError: no 0 <= decay < 1."""
         if not 0 <= decay < 1:
             raise ValueError(f"SOLVER.EMA.DECAY must be at least 0 and below 1, it is {decay}")
-        if hasattr(swa_utils, "get_ema_multi_avg_fn"):
-            average = {"multi_avg_fn": self._average_all}
-        else:  # torch 2.0: tensor by tensor
-            average = {"avg_fn": self._average_one}
-        super().__init__(model, use_buffers=True, **average)
+        super().__init__(model, avg_fn=self._average, use_buffers=True)
         self.decay = decay
         self.eval().requires_grad_(False)
 
-    def _decay_now(self) -> float:
-        t = int(self.n_averaged)  # on the CPU: does not wait for a GPU, unlike the argument
-        return min(self.decay, (1 + t) / (10 + t))
-
-    def _average_all(self, averaged, current, _):
-        if averaged[0].is_floating_point():
-            swa_utils.get_ema_multi_avg_fn(self._decay_now())(averaged, current, None)
-        else:  # counters
-            for ours, theirs in zip(averaged, current):
-                ours.copy_(theirs)
-
-    def _average_one(self, averaged, current, _):
-        if not averaged.is_floating_point():
+    def _average(self, averaged, current, _):
+        if not averaged.is_floating_point():  # a counter
             return current
-        return torch.lerp(averaged, current, 1 - self._decay_now())
+        t = int(self.n_averaged)  # on the CPU: does not wait for a GPU, unlike the argument
+        return torch.lerp(averaged, current, 1 - min(self.decay, (1 + t) / (10 + t)))
 
 
 class AverageWeights(HookBase):

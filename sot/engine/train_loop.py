@@ -11,6 +11,7 @@ from detectron2.config import CfgNode
 from detectron2.engine import SimpleTrainer
 from detectron2.utils import comm
 from detectron2.utils.events import get_event_storage
+from torch import nn
 
 from ..utils.cpu import cpu_has_bfloat16
 from .distributed import raise_on_all_ranks
@@ -19,13 +20,6 @@ try:
     from torch.amp import GradScaler
 except ImportError:  # torch before 2.3
     from torch.cuda.amp import GradScaler
-try:
-    from torch.nn.utils import get_total_norm
-except ImportError:  # torch before 2.6
-
-    def get_total_norm(grads, norm_type):
-        norms = [torch.linalg.vector_norm(g, norm_type) for g in grads]
-        return torch.linalg.vector_norm(torch.stack(norms), norm_type)
 
 
 def amp_dtype(cfg: CfgNode) -> Optional[torch.dtype]:
@@ -96,7 +90,12 @@ class CheckedTrainer(SimpleTrainer):
         if math.isfinite(norm):
             get_event_storage().put_scalar("grad_norm", norm, smoothing_hint=False)
         elif not self.grad_scaler.is_enabled():  # which leaves out such a step, for a smaller scale
-            self._refuse_gradient(norm, data)
+            pairs = "; ".join(comm.all_gather(_names(data)))
+            error = FloatingPointError(
+                f"the gradient is not finite at iteration {self.iter} (norm {norm:g}), though the "
+                f"losses are, for the pairs: {pairs}"
+            )
+            raise_on_all_ranks(error)
         self._write_metrics(losses, data_time)
         self.grad_scaler.step(self.optimizer)
         self.grad_scaler.update()
@@ -104,21 +103,12 @@ class CheckedTrainer(SimpleTrainer):
     def _clip_gradients(self) -> float:
         """The norm of all gradients, taken as one vector, before they are clipped; the same on all
         ranks."""
-        grads = []
-        for group in self.optimizer.param_groups:
-            for p in group["params"]:
-                if group["lr"] == 0:
-                    p.grad = None
-                elif p.grad is not None:
-                    grads.append(p.grad)
-        if not grads:
-            return 0.0
-        norm = get_total_norm(grads, self.norm_type)
-        if self.max_norm is not None:
-            factor = (self.max_norm / (norm + 1e-6)).clamp(max=1)
-            for grad in grads:
-                grad.mul_(factor)
-        return norm.item()
+        groups = self.optimizer.param_groups
+        for p in (p for group in groups if group["lr"] == 0 for p in group["params"]):
+            p.grad = None
+        parameters = [p for group in groups for p in group["params"]]
+        max_norm = math.inf if self.max_norm is None else self.max_norm
+        return nn.utils.clip_grad_norm_(parameters, max_norm, self.norm_type).item()
 
     def _check_losses(self, losses: Dict[str, torch.Tensor], data: List[Dict]) -> None:
         values = torch.stack([v.detach().float() for v in losses.values()])
@@ -128,23 +118,12 @@ class CheckedTrainer(SimpleTrainer):
             dist.all_reduce(bad_anywhere)
         if not bad_anywhere:
             return
-        error = None
-        if bad:
-            shown = ", ".join(f"{k} {v:g}" for k, v in zip(losses, values.tolist()))
-            error = FloatingPointError(
-                f"the loss is not finite at iteration {self.iter} on rank {comm.get_rank()} "
-                f"({shown}), for the pairs: {_names(data)}"
-            )
-        raise_on_all_ranks(error)
-
-    def _refuse_gradient(self, norm: float, data: List[Dict]) -> None:
-        pairs = "; ".join(comm.all_gather(_names(data)))
-        raise_on_all_ranks(
-            FloatingPointError(
-                f"the gradient is not finite at iteration {self.iter} (norm {norm:g}), though the "
-                f"losses are, for the pairs: {pairs}"
-            )
+        shown = ", ".join(f"{k} {v:g}" for k, v in zip(losses, values.tolist()))
+        error = FloatingPointError(
+            f"the loss is not finite at iteration {self.iter} on rank {comm.get_rank()} "
+            f"({shown}), for the pairs: {_names(data)}"
         )
+        raise_on_all_ranks(error if bad else None)
 
     def state_dict(self):
         state = super().state_dict()

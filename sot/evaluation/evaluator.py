@@ -190,7 +190,11 @@ class SOTEvaluator(DatasetEvaluator):
         }
         write_text(Path(self._output_dir, "metrics.json"), json.dumps(report, indent=2) + "\n")
         if not counts["sequences_scored"] and not failed:
-            self._submit(results)
+            path = self._files.write_submission(results)
+            if path is not None:
+                self._logger.info(
+                    f"the truth of {self._dataset_name} is with a server; upload {path}"
+                )
         self._logger.info(f"results are in {self._output_dir}")
         return {self._protocol.task: measures}
 
@@ -244,11 +248,6 @@ class SOTEvaluator(DatasetEvaluator):
                 f"the tracker failed in {len(failed)} of {len(self._tracks)} sequences of "
                 f"{self._dataset_name}; the measures are those of the others:{shown}"
             )
-
-    def _submit(self, results: Dict):
-        path = self._files.write_submission(results)
-        if path is not None:
-            self._logger.info(f"the truth of {self._dataset_name} is with a server; upload {path}")
 
 
 def _flat(result: Dict) -> Dict:

@@ -1,7 +1,6 @@
 import pytest
 import torch
 from torch import nn
-from torch.optim import swa_utils
 
 from sot.api import build_model
 from sot.checkpoint import SOTCheckpointer, read_checkpoint
@@ -14,12 +13,6 @@ def set_all(model, value):
     with torch.no_grad():
         for t in [*model.parameters(), *model.buffers()]:
             t.fill_(value)
-
-
-@pytest.fixture(params=["torch 2.0", "later torch"])
-def both_torches(request, monkeypatch):
-    if request.param == "torch 2.0":
-        monkeypatch.delattr(swa_utils, "get_ema_multi_avg_fn")
 
 
 class TestNumbers:
@@ -36,7 +29,7 @@ class TestNumbers:
             results.append([average.module[0].weight.item(), norm.running_mean.item(), counter])
         return results
 
-    def test_weights_and_statistics_with_the_warm_up(self, both_torches):
+    def test_weights_and_statistics_with_the_warm_up(self):
         # the first is copied, then d = 2/11, 3/12, 4/13
         first = 2 / 11 * 4
         second = 3 / 12 * first + 9 / 12 * 8
@@ -46,7 +39,7 @@ class TestNumbers:
         assert [r[1] for r in results] == pytest.approx([4, first, second, third])
         assert [r[2] for r in results] == [4, 0, 8, 8]  # counters are copied
 
-    def test_decay_is_the_limit(self, both_torches):
+    def test_decay_is_the_limit(self):
         weights = [r[0] for r in self.run(0.2, [0, 1, 1])]
         assert weights == pytest.approx([0, 9 / 11, 1 - 0.2 * 2 / 11])
 

@@ -87,7 +87,7 @@ def expected_overlap_plot(comparison: Comparison) -> Optional[Figure]:
         return None
     figure, axes = _axes(comparison, "Expected average overlap")
     axes.axvspan(*comparison.protocol.interval, color="#eeeeee", zorder=0)
-    lines = {number: axes.plot(curve, **style(t)) for number, t, curve in known}
+    lines = {t.number: axes.plot(curve, **style(t)) for t, curve in known}
     _ranked_legend(axes, comparison.whole, "eao", lines)
     axes.set(xlabel="length of sequence, frames", ylabel="expected overlap", xlim=(0, None))
     axes.set_ylim(0, 1)
@@ -105,9 +105,9 @@ def long_term_plot(comparison: Comparison) -> Optional[Figure]:
     looks = {"levels": np.arange(1, 10) / 10, "colors": "#c8c8c8", "linewidths": 0.8, "zorder": 1}
     axes.clabel(axes.contour(sides, sides, f_scores, **looks), fontsize=7.5, fmt="%.1f")
     lines = {}
-    for number, tracker, recall in known:
+    for tracker, recall in known:
         precision = comparison.whole.curve(tracker, "precision")
-        lines[number] = axes.plot(recall, precision, **style(tracker))
+        lines[tracker.number] = axes.plot(recall, precision, **style(tracker))
         best = tracker.summary["recall"], tracker.summary["precision"]
         axes.plot(*best, zorder=99, **_dot(tracker))
     _ranked_legend(axes, comparison.whole, "f_score", lines)
@@ -167,10 +167,10 @@ def attribute_overview(comparison: Comparison) -> Optional[Figure]:
     return figure
 
 
-def _with_curve(comparison: Comparison, kind: str) -> List[Tuple[int, TrackerScores, Sequence]]:
-    """The trackers that have a curve, as (number, tracker, curve)."""
-    curves = ((t.number, t, comparison.whole.curve(t, kind)) for t in comparison.scored)
-    return [entry for entry in curves if entry[2] is not None]
+def _with_curve(comparison: Comparison, kind: str) -> List[Tuple[TrackerScores, Sequence]]:
+    """The trackers that have a curve, and it."""
+    curves = ((t, comparison.whole.curve(t, kind)) for t in comparison.scored)
+    return [(tracker, curve) for tracker, curve in curves if curve is not None]
 
 
 def _has_curve(comparison: Comparison, kind: str) -> bool:
