@@ -81,7 +81,7 @@ def run(tracker, identity: str, dataset: str, protocol: str, folder: Path) -> di
     """Run one tracker of make_tracker over the sequences of a dataset that have no result yet;
     results are in a folder of the data set in ``folder``. Returns the measures, as of
     SOTEvaluator."""
-    evaluator = SOTEvaluator(dataset, str(folder), protocol, distributed=False)
+    evaluator = SOTEvaluator(dataset, str(folder), protocol)
     experiment = evaluator.experiment(tracker)
     if isinstance(tracker, OpenCVTracker):
         experiment = OpenCVWorker(experiment)

@@ -57,22 +57,18 @@ class SOTEvaluator(DatasetEvaluator):
     named in the log and in metrics.json, and the measures are those of the others.
     """
 
-    def __init__(
-        self, dataset_name: str, output_dir: str, protocol: str = "", distributed: bool = True
-    ):
+    def __init__(self, dataset_name: str, output_dir: str, protocol: str = ""):
         """
         Args:
             dataset_name: whatever `sot.data.get_tracks` knows; the truth is looked up there.
             output_dir: usually cfg.OUTPUT_DIR/inference.
             protocol: TEST.PROTOCOL; "" for that of the dataset.
-            distributed: gather the results of all ranks; else score those of this process.
 
         Raises:
             ValueError: two sequences of the dataset would share a result file.
         """
         self._logger = logging.getLogger(__name__)
         self._dataset_name = dataset_name
-        self._distributed = distributed
         self._protocol = get_protocol(dataset_name, protocol)
         entry = resolve(dataset_name)
         self._output_dir = os.path.join(output_dir, entry.slug)
@@ -89,7 +85,6 @@ class SOTEvaluator(DatasetEvaluator):
                 )
             self._tracks[name] = track
         self._engine = None  # that the tracker's network runs in, if it has one
-        self._begun = False
         self._finished = set()
         self.reset()
 
@@ -109,11 +104,9 @@ class SOTEvaluator(DatasetEvaluator):
         Returns:
             names of sequences that need no tracking, as their results are there.
         """
-        if comm.is_main_process() or not self._distributed:
+        if comm.is_main_process():
             self._finished = self._files.begin(tracker, self._tracks.values(), resume)
-        if self._distributed:
-            self._finished = comm.all_gather(self._finished)[0]
-        self._begun = True
+        self._finished = comm.all_gather(self._finished)[0]
         if resume:
             self._logger.info(
                 f"{self._dataset_name}: {len(self._finished)} of {len(self._tracks)} sequences "
@@ -125,19 +118,11 @@ class SOTEvaluator(DatasetEvaluator):
         self._results = {}
 
     def process(self, inputs: List[Dict], outputs: List[Dict]):
-        """
-        Args:
-            inputs: track dicts; only the names are looked at.
-            outputs: of an experiment for each of them.
-
-        Raises:
-            ValueError: an unknown sequence, one that was seen before, or one whose number of boxes
-                is not that of the truth.
-        """
+        """Score the outputs of an experiment for each track of the inputs. ValueError: an unknown
+        sequence, one that was seen before, or one whose number of boxes is not that of the
+        truth."""
         for track, output in zip(inputs, outputs):
             name = track["name"]
-            if output["name"] != name:
-                raise ValueError(f"result of sequence {output['name']!r} given for {name!r}")
             if name not in self._tracks:
                 raise ValueError(f"dataset {self._dataset_name!r} has no sequence {name!r}")
             if name in self._results:
@@ -150,8 +135,6 @@ class SOTEvaluator(DatasetEvaluator):
                     f"sequence {name!r}: {len(output['boxes'])} predicted boxes for "
                     f"{len(self._tracks[name]['boxes'])} frames"
                 )
-            if not self._begun:
-                self._files.forget_run()
             self._files.write(output)
             self._results[name] = self._score(name)
 
@@ -159,11 +142,9 @@ class SOTEvaluator(DatasetEvaluator):
         """{"ope" or "vot": the measures of the protocol, and "fps"}, on the main rank; None on the
         others. Only "fps" if no truth is at hand to score with. "failed_sequences" if there are
         any. ValueError: sequences of the dataset have no result."""
-        results = [self._results]
-        if self._distributed:
-            results = comm.gather(self._results)
-            if not comm.is_main_process():
-                return None
+        results = comm.gather(self._results)
+        if not comm.is_main_process():
+            return None
         results = self._merge(results)
         failed = {name: r["error"] for name, r in results.items() if "error" in r}
         results = {name: r for name, r in results.items() if name not in failed}
@@ -200,12 +181,7 @@ class SOTEvaluator(DatasetEvaluator):
 
     def _merge(self, parts: List[Dict]) -> Dict:
         """The results of all sequences, in the dataset's order."""
-        results = {}
-        for part in parts:
-            for name in part:
-                if name in results:
-                    raise ValueError(f"sequence {name!r} was given by two processes")
-            results.update(part)
+        results = {name: result for part in parts for name, result in part.items()}
         for name in self._finished - results.keys():
             results[name] = self._score(name)
         missing = [name for name in self._tracks if name not in results]

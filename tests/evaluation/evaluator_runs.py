@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from sot.evaluation.measures import vot
+
 BOX = np.array([10.0, 20.0, 30.0, 60.0], np.float32)
 NAMES = ("success_auc", "precision_20", "average_overlap", "fps")
 FURTHER = {"precision_auc", "norm_precision_20", "norm_precision_auc", "sr_50", "sr_75"}
@@ -21,4 +23,6 @@ def output(name, length=3, shift=0.0, times=None, skipped=()):
     boxes[1:, [0, 2]] += shift
     times = [0.01] * length if times is None else times
     status = ["skipped" if i in skipped else "tracked" for i in range(length)]
-    return {"name": name, "boxes": boxes, "times": np.array(times), "status": status}
+    scores, marks = np.full(length, np.nan), np.full(length, vot.BOX)
+    columns = {"times": np.array(times), "status": status, "scores": scores, "marks": marks}
+    return {"name": name, "boxes": boxes, **columns}

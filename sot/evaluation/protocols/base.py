@@ -51,9 +51,9 @@ class Protocol:
             scores: (T,) confidences, for long-term protocols.
 
         Returns:
-            scalars by name, "frames_scored", and "curves" by name; "frames_scored" alone, and 0, if
-                there is no truth to compare with but the box that was given. What `summarize` needs
-                of each frame is in "per_frame". All of it fits into JSON.
+            scalars by name, "frames_scored", and "curves" by name, all of which fit into JSON;
+                "frames_scored" alone, and 0, if there is no truth to compare with but the box that
+                was given. What `summarize` needs of each frame is in "per_frame".
 
         Raises:
             ValueError: another number of boxes than of frames.

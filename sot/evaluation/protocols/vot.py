@@ -47,9 +47,9 @@ class VOTProtocol(Protocol):
     def score_runs(self, runs: Sequence, track: Dict) -> Dict:
         """Scores of a sequence, of the (regions, marks) (see `vot.restart_overlaps`) of one or more
         runs with restarts: "accuracy", "failures" (mean over runs), "frames" of the sequence,
-        "frames_scored", and "per_frame" with "overlaps" and "marks", lists of a list for each run.
-        Only "frames_scored", and 0, of a sequence with a single frame. ValueError: runs that do not
-        fit the sequence, or whose marks are not in order."""
+        "frames_scored", and "per_frame", the (overlaps, marks) of each run. Only "frames_scored",
+        and 0, of a sequence with a single frame. ValueError: runs that do not fit the sequence, or
+        whose marks are not in order."""
         marks = [np.asarray(m) for _, m in runs]
         overlaps = [_overlaps(r, m, track) for (r, _), m in zip(runs, marks)]
         for o, m in zip(overlaps, marks):
@@ -62,10 +62,7 @@ class VOTProtocol(Protocol):
             "failures": float(np.mean([(m == vot.FAILED).sum() for m in marks])),
             "frames": len(marks[0]),
             "frames_scored": int(np.mean([vot.settled(m).sum() for m in marks])),
-            "per_frame": {
-                "overlaps": [o.tolist() for o in overlaps],
-                "marks": [m.tolist() for m in marks],
-            },
+            "per_frame": list(zip(overlaps, marks)),
         }
 
     def _summarize(self, scored: Sequence[Dict]) -> Dict:
@@ -74,11 +71,7 @@ class VOTProtocol(Protocol):
         restarted = [s for s in scored if "failures" in s]
         if not restarted:
             return {"average_overlap": _by_length(scored, "average_overlap"), "curves": {}}
-        runs = [
-            (np.array(overlaps), np.array(marks))
-            for s in restarted
-            for overlaps, marks in zip(s["per_frame"]["overlaps"], s["per_frame"]["marks"])
-        ]
+        runs = [run for s in restarted for run in s["per_frame"]]
         parts = [part for run in runs for part in vot.fragments(*run)]
         curve = vot.expected_overlap_curve(parts)
         failures = sum(s["failures"] for s in restarted)
@@ -102,8 +95,8 @@ class LongTermProtocol(Protocol):
 
     def score(self, boxes, track: Dict, scores=None) -> Dict:
         """See Protocol: "f_score", "precision", "recall", "frames_scored" (with the target),
-        "curves", and "per_frame" with "overlaps" and "scores" (None: no prediction). ValueError: no
-        `scores`, or another number of them."""
+        "curves", and "per_frame", (overlaps, scores), NaN where there is no prediction. ValueError:
+        no `scores`, or another number of them."""
         if scores is None:
             raise ValueError(
                 f"sequence {track['name']}: a long-term result needs the tracker's confidences: "
@@ -120,11 +113,7 @@ class LongTermProtocol(Protocol):
         visible = is_present(track["boxes"])
         if not visible[1:].any():
             return {"frames_scored": 0}
-        per_frame = {
-            "overlaps": overlaps.tolist(),
-            "scores": [None if np.isnan(s) else float(s) for s in scores],
-        }
-        result = {"frames_scored": int(visible.sum()), "per_frame": per_frame}
+        result = {"frames_scored": int(visible.sum()), "per_frame": (overlaps, scores)}
         return {**_best_f_score([[result]]), **result}
 
     def _summarize(self, scored: Sequence[Dict]) -> Dict:
@@ -154,8 +143,8 @@ def _pooled_accuracy(scored: Sequence[Dict]) -> float:
     """Mean over the frames of all sequences, of the mean over the runs that tracked a frame."""
     means = []
     for s in scored:
-        overlaps = np.array(s["per_frame"]["overlaps"])
-        counts = np.array([vot.settled(marks) for marks in s["per_frame"]["marks"]])
+        overlaps = np.array([o for o, _ in s["per_frame"]])
+        counts = np.array([vot.settled(marks) for _, marks in s["per_frame"]])
         tracked = counts.any(axis=0)
         means.append((overlaps * counts).sum(axis=0)[tracked] / counts.sum(axis=0)[tracked])
     means = np.concatenate(means)
@@ -166,12 +155,8 @@ def _best_f_score(sequences: Sequence[Sequence[Dict]]) -> Dict:
     """Of the runs of each sequence; means over runs, then over sequences."""
     runs = [run for of_one in sequences for run in of_one]
     weights = [1 / len(of_one) for of_one in sequences for _ in of_one]
-    confidences = [np.array(s["per_frame"]["scores"], dtype=np.float64) for s in runs]
-    thresholds = vot.confidence_thresholds(np.concatenate(confidences))
-    curves = [
-        vot.precision_recall(s["per_frame"]["overlaps"], c, s["frames_scored"], thresholds)
-        for s, c in zip(runs, confidences)
-    ]
+    thresholds = vot.confidence_thresholds(np.concatenate([s["per_frame"][1] for s in runs]))
+    curves = [vot.precision_recall(*s["per_frame"], s["frames_scored"], thresholds) for s in runs]
     mean = {
         name: np.average([c[name] for c in curves], axis=0, weights=weights) for name in curves[0]
     }

@@ -53,58 +53,29 @@ class ResultWriter:
         write_text(self.folder / RUN_FILE, json.dumps(state, indent=2) + "\n")
         return finished
 
-    def forget_run(self) -> None:
-        """The files are not of the run that `begin` was called for, if it was."""
-        (self.folder / RUN_FILE).unlink(missing_ok=True)
-
     def write(self, output: Dict) -> None:
-        """Write the files of one sequence, each whole or not at all.
-
-        Args:
-            output: of an experiment: `name`, `boxes` (T, 4) XYXY in frame pixels from 0 and `times`
-                (T,); optionally `scores` (T,), `status` (T strings) and `marks` (T,), by default
-                "tracked" and BOX.
-
-        Raises:
-            ValueError: they differ in length, or a time is not finite.
-        """
+        """Write the files of one sequence, each whole or not at all, from the output of an
+        experiment; see Experiment.run."""
         boxes = np.asarray(output["boxes"], dtype=np.float64)
-        status = output.get("status") or ["tracked"] * len(boxes)
-        marks = np.array(output.get("marks", [BOX] * len(boxes)))
-        scores = output.get("scores")
-        scores = None if scores is None else np.array(scores, dtype=np.float64)
-        columns = (output["times"], scores, status, marks)
-        if {len(column) for column in columns if column is not None} != {len(boxes)}:
-            raise ValueError(
-                f"sequence {output['name']!r}: not as many times, scores or status as boxes, "
-                f"{len(boxes)}"
-            )
-        if not np.isfinite(output["times"]).all():
-            raise ValueError(f"sequence {output['name']!r}: times must be finite")
+        marks, scores = np.array(output["marks"]), np.array(output["scores"], dtype=np.float64)
         if self.layout.started:
-            marks[0] = STARTED
-            if scores is not None:
-                scores[0] = np.nan
+            marks[0], scores[0] = STARTED, np.nan
         rows = to_xywh(boxes) + [self.pixel_origin, self.pixel_origin, 0, 0]
         lines = [
             ",".join(map(_number, row)) if mark == BOX else str(mark)
             for row, mark in zip(rows, marks)
         ]
         times = [f"{t:.8f}" for t in output["times"]]
-        if scores is not None:
-            scores = ["" if np.isnan(s) else f"{s:.8f}" for s in scores]
-        paths = self.layout.paths(output["name"])
-        for path, column in zip(paths, (times, scores, status, lines)):
-            if column is None:
-                (self.folder / path).unlink(missing_ok=True)
-            else:
-                write_text(self.folder / path, "\n".join(column) + "\n")
+        scores = ["" if np.isnan(s) else f"{s:.8f}" for s in scores]
+        columns = (times, scores, output["status"], lines)
+        for path, column in zip(self.layout.paths(output["name"]), columns):
+            write_text(self.folder / path, "\n".join(column) + "\n")
 
     def is_finished(self, track: Dict) -> bool:
         """Whether all that `write` writes of a sequence is there, with a line for each frame."""
         paths = [self.folder / path for path in self.layout.paths(track["name"])]
-        times, scores, status, boxes = (_count_lines(path) for path in paths)
-        return {times, status, boxes, scores or boxes} == {len(track["boxes"])}
+        counts = {len(p.read_text(errors="replace").splitlines()) if p.is_file() else 0 for p in paths}
+        return counts == {len(track["boxes"])}
 
     def write_submission(self, names: Iterable[str]) -> Optional[Path]:
         """The zip file of all sequences that the server of GOT-10k or TrackingNet takes; None if
@@ -127,10 +98,6 @@ class ResultWriter:
             return json.loads((self.folder / RUN_FILE).read_text())
         except (OSError, ValueError):
             return None
-
-
-def _count_lines(path: Path) -> int:
-    return len(path.read_text(errors="replace").splitlines()) if path.is_file() else 0
 
 
 def _number(value: float) -> str:
