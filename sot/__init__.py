@@ -9,13 +9,7 @@ from . import data as _data  # noqa: F401  registers datasets
 from . import modeling as _modeling  # noqa: F401  registers networks
 from .api import build_model, build_tracker
 from .config import add_sot_config, list_configs, load_config
-from .tracking import (
-    SiameseTracker,
-    SiamFCTracker,
-    SiamRPNTracker,
-    TargetState,
-    TrackResult,
-)
+from .tracking import SiameseTracker, SiamFCTracker, SiamRPNTracker, TargetState, TrackResult
 
 __version__ = "0.1.0"
 

@@ -39,11 +39,8 @@ PathManager.register_handler(_WeightsHandler(), allow_override=True)
 
 
 def build_network(cfg: CfgNode) -> torch.nn.Module:
-    """The network of a config on MODEL.DEVICE, with random weights.
-
-    Raises:
-        ValueError: no network can be made of these values, or none for crops of this size.
-    """
+    """The network of a config on MODEL.DEVICE, with random weights. ValueError: no network can be
+    made of these values, or none for crops of this size."""
     try:
         model = build_meta_arch(cfg)
     except ValueError:
@@ -64,10 +61,7 @@ def build_network(cfg: CfgNode) -> torch.nn.Module:
 
 def build_model(cfg: CfgNode) -> torch.nn.Module:
     """The network of a config on MODEL.DEVICE, in eval mode, with the weights of MODEL.WEIGHTS.
-
-    Raises:
-        ValueError: MODEL.DEVICE asks for a GPU that is not there, or the weights do not fit.
-    """
+    ValueError: MODEL.DEVICE asks for a GPU that is not there, or the weights do not fit."""
     if torch.device(cfg.MODEL.DEVICE).type == "cuda" and not torch.cuda.is_available():
         raise ValueError(
             f"device {cfg.MODEL.DEVICE!r} asked for, but no CUDA GPU is available; use 'cpu'"

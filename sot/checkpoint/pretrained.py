@@ -152,14 +152,13 @@ def convert_pretrained(
     pixel_std: Sequence[float],
     pixels: Optional[str] = None,
 ) -> Conversion:
-    """
+    """The weights of a state_dict of a network of NETWORKS, without a "module." prefix, for a
+    backbone, which is not changed; of what the file does not have the result has its values.
+
     Args:
-        weights: state_dict of a network of NETWORKS, without a "module." prefix.
-        backbone: the backbone to convert to. It is not changed; of what the file does not have
-            the result has its values.
         pixel_mean, pixel_std: MODEL.PIXEL_MEAN and PIXEL_STD (BGR) that it will run with.
-        pixels: a name of PIXELS: what the network of ``weights`` was fed; by default what
-            networks of its kind are.
+        pixels: a name of PIXELS: what the network of ``weights`` was fed; by default what networks
+            of its kind are.
 
     Raises:
         ValueError: no known network, nothing in it that fits, or norms that are no batch norms.

@@ -28,20 +28,14 @@ def launch(
     args: tuple = (),
     timeout: float = 1800,
 ) -> None:
-    """Run ``main_func(*args)`` in each process of a job.
+    """Run ``main_func(*args)``, which can be pickled, in each process of a job, on "cpu", or "cuda"
+    with one GPU per process.
 
     Under torchrun, or whatever else sets RANK, LOCAL_RANK and WORLD_SIZE, this process is one of
-    them. Otherwise they are started here, as detectron2's launch does, which in version 0.6 refuses
-    a CPU. SIGINT, SIGTERM and SIGHUP to the launching process are passed on to them; it waits for
-    them to end. A second one ends all at once.
-
-    Args:
-        main_func: can be pickled.
-        device: "cpu", or "cuda" for one GPU per process.
-        num_processes: on each machine.
-        num_machines, machine_rank, dist_url: as for detectron2's launch.
-        args: of main_func.
-        timeout: seconds after which a process that waits for the others gives up.
+    them. Otherwise ``num_processes`` are started here on each machine, as detectron2's launch does,
+    which in version 0.6 refuses a CPU. SIGINT, SIGTERM and SIGHUP to the launching process are
+    passed on to them; it waits for them to end. A second one ends all at once. A process that waits
+    for the others gives up after ``timeout`` seconds.
 
     Raises:
         ValueError: arguments that contradict each other or what is there.

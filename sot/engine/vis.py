@@ -48,16 +48,12 @@ class VisualizePairs(HookBase):
 
 
 def draw_predictions(pairs: Sequence[Dict], results: Sequence[Dict], stride: int) -> np.ndarray:
-    """One row for each pair: the template; the search crop with the true box, or that of the other
-    object in a negative pair, and the best box with its score; and the response map over the search
-    crop, from black (0) to bright (1): (3, H, W) uint8 RGB.
-
-    Args:
-        pairs: items of a SiameseDatasetMapper.
-        results: what the model makes of them in eval mode. Without a box (SiamFC looks for a place
-            alone) a box of the true size is drawn at the peak of the response.
-        stride: of the response map, in crop pixels.
-    """
+    """One row for each item of a SiameseDatasetMapper: the template; the search crop with the true
+    box, or that of the other object in a negative pair, and the best box with its score; and the
+    response map, of a stride in crop pixels, over the search crop, from black (0) to bright (1).
+    ``results`` are what the model makes of them in eval mode; without a box (SiamFC looks for a
+    place alone) one of the true size is drawn at the peak of the response. Returns (3, H, W) uint8
+    RGB."""
     rows = [_draw_row(pair, result, stride) for pair, result in zip(pairs, results)]
     return np.ascontiguousarray(np.concatenate(rows)[..., ::-1].transpose(2, 0, 1))
 

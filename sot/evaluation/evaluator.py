@@ -94,16 +94,10 @@ class SOTEvaluator(DatasetEvaluator):
         return self._protocol.experiment(tracker)
 
     def begin(self, tracker: str, resume: bool = False) -> Set[str]:
-        """Take the folder of results for a run, and remove what is there of others. To be called by
-        all ranks, before the first sequence.
-
-        Args:
-            tracker: tells trackers apart, as `tracker_fingerprint` of `experiments` does.
-            resume: go on with an evaluation of the same tracker on the same data.
-
-        Returns:
-            names of sequences that need no tracking, as their results are there.
-        """
+        """Take the folder of results for a run of the tracker with this `tracker_fingerprint`, and
+        remove what is there of others. To be called by all ranks, before the first sequence.
+        Returns the names of sequences that need no tracking, as ``resume`` goes on with an
+        evaluation of the same tracker on the same data, and their results are there."""
         if comm.is_main_process():
             self._finished = self._files.begin(tracker, self._tracks.values(), resume)
         self._finished = comm.all_gather(self._finished)[0]

@@ -117,18 +117,14 @@ class OnePass(Experiment):
 
 
 class Restarts(Experiment):
-    """The VOT protocol with restarts: where the tracker has lost its target, it is started again a
-    little later.
-
-    The tracker is started on the bounding box of the truth in the first frame. Where its box and
-    the truth (the polygon, if there is one) have no pixel in common it has failed, and
-    ``vot.SKIP_AFTER_FAILURE`` frames after that one it is started again. A frame without a truth,
-    which VOT does not have, is a failure, and no frame to start on. A frame that cannot be read has
-    the box of the one before.
+    """The VOT protocol with restarts: the tracker is started on the bounding box of the truth in
+    the first frame. Where its box and the truth (the polygon, if there is one) have no pixel in
+    common it has failed, and ``vot.SKIP_AFTER_FAILURE`` frames after that one it is started again.
+    A frame without a truth, which VOT does not have, is a failure, and no frame to start on. A
+    frame that cannot be read has the box of the one before.
 
     Source: github.com/votchallenge/toolkit 0.7.2, vot/experiment/multirun.py
-    (SupervisedExperiment).
-    """
+    (SupervisedExperiment)."""
 
     def run(self, track: Dict) -> Dict:
         """See Experiment; the score of a frame of a start is NaN. FrameError: a frame to start on

@@ -89,9 +89,3 @@ class TestResume:
         monkeypatch.setattr(comm, "all_gather", lambda data: [{"a"}, data])
         assert evaluator.begin("x", resume=True) == {"a"}
         assert not list(tmp_path.rglob("*.json"))
-
-    def test_results_without_begin_are_not_trusted(self, register, tmp_path):
-        register(track("a"))
-        SOTEvaluator("tiny", str(tmp_path)).begin("x")
-        SOTEvaluator("tiny", str(tmp_path)).process([track("a")], [output("a")])
-        assert SOTEvaluator("tiny", str(tmp_path)).begin("x", resume=True) == set()

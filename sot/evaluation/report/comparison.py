@@ -87,20 +87,14 @@ class Comparison:
 
 
 def compare(
-    dataset: str,
-    folders: Dict[str, Path],
-    attributes: Optional[Path] = None,
-    protocol: str = "",
+    dataset: str, folders: Dict[str, Path], attributes: Optional[Path] = None, protocol: str = ""
 ) -> Comparison:
-    """
+    """Trackers, {name: folder of results}, on a dataset that `sot.data.get_tracks` knows. What is
+    wrong with result files is in the comparison; others go on.
+
     Args:
-        dataset: whatever `sot.data.get_tracks` knows.
-        folders: {name of a tracker: folder of its results}.
         attributes: see read_attributes; None looks for them beside the dataset.
         protocol: its name; "" for that of the dataset.
-
-    Returns:
-        a :class:`Comparison`. What is wrong with result files is in it; others go on.
 
     Raises:
         ValueError, FileNotFoundError: no such dataset, or bad ``attributes``.

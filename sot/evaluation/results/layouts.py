@@ -74,10 +74,7 @@ FLAT = Layout("{0}.txt", "{0}_time.value", "{0}_confidence.value", "{0}.status")
 # By the name of the protocol; FLAT for the others.
 LAYOUTS = {
     "got10k": Layout(
-        "{0}/{0}_001.txt",
-        "{0}/{0}_time.txt",
-        "{0}/{0}_001_confidence.value",
-        "{0}/{0}_001.status",
+        "{0}/{0}_001.txt", "{0}/{0}_time.txt", "{0}/{0}_001_confidence.value", "{0}/{0}_001.status"
     ),
     "vot2016": _vot("baseline"),
     "vot2018": _vot("baseline"),

@@ -77,13 +77,9 @@ class ResultProblem(NamedTuple):
 def read_results(
     folder, dataset: Union[str, Iterable[Dict]], problems: List[ResultProblem]
 ) -> Dict[str, SequenceResult]:
-    """{name of a sequence: result}, in the order of the data set.
-
-    Args:
-        folder: of one tracker on one data set, see `layouts`; FileNotFoundError if there is none.
-        dataset: a name that `sot.data.get_tracks` knows, or track dicts (counted from 0).
-        problems: what is wrong is appended here; sequences without a usable result are left out.
-    """
+    """{name of a sequence: result}, in the order of the data set, of those with a usable result;
+    what is wrong is appended to ``problems``. ``dataset``: a name that `sot.data.get_tracks` knows,
+    or track dicts (counted from 0). FileNotFoundError: there is no such folder."""
     folder, origin = Path(folder), 0
     if not folder.is_dir():
         raise FileNotFoundError(f"folder of results {folder} does not exist")

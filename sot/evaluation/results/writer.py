@@ -74,7 +74,9 @@ class ResultWriter:
     def is_finished(self, track: Dict) -> bool:
         """Whether all that `write` writes of a sequence is there, with a line for each frame."""
         paths = [self.folder / path for path in self.layout.paths(track["name"])]
-        counts = {len(p.read_text(errors="replace").splitlines()) if p.is_file() else 0 for p in paths}
+        counts = {
+            len(p.read_text(errors="replace").splitlines()) if p.is_file() else 0 for p in paths
+        }
         return counts == {len(track["boxes"])}
 
     def write_submission(self, names: Iterable[str]) -> Optional[Path]:
