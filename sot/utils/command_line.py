@@ -51,6 +51,9 @@ def keep_streams() -> None:
             new = io.TextIOWrapper(file, stream.encoding, "backslashreplace", line_buffering=lines)
             setattr(sys, name, new)
             setattr(sys, f"__{name}__", new)
+        elif isinstance(stream, io.TextIOWrapper) and not stream.closed:
+            # that of another program, which runs this one
+            stream.reconfigure(errors="backslashreplace")
 
 
 def print_error(error) -> None:
