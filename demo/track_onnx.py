@@ -115,7 +115,7 @@ def read_frames(source: str):
         images = (cv2.imread(str(path)) for path in sorted(Path(source).iterdir()))
     else:
         video = cv2.VideoCapture(source)
-        images = iter(lambda: video.read()[1], None)
+        images = (image for _, image in iter(video.read, (False, None)))
     return (image for image in images if image is not None)
 
 
