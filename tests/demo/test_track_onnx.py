@@ -113,4 +113,6 @@ def test_commands_of_getting_started(tmp_path):
         if "results" in results and Path(results["results"], "boxes.csv").is_file():
             with open(Path(results["results"], "boxes.csv"), newline="") as f:
                 boxes.append([[float(r[c]) for c in "xywh"] for r in csv.DictReader(f)])
-    np.testing.assert_allclose(*boxes, atol=1)
+    # other pixels can change which anchor is the best, for some frames and by some pixels
+    differences = np.abs(np.subtract(*boxes)).max(axis=1)
+    assert np.median(differences) < 0.5 and len(differences) == 144
