@@ -1,4 +1,5 @@
 import csv
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
 DEMO = Path(__file__).parents[2] / "demo" / "track_onnx.py"
+CLIP = DEMO.with_name("clip.mp4")
 BLOCKED = "import sys, runpy; sys.modules.update(dict.fromkeys(('torch', 'detectron2', 'sot')))\n"
 
 
@@ -72,6 +74,11 @@ def test_boxes_are_those_of_the_tracker(name, opts, side, tmp_path, capsys):
     np.testing.assert_allclose([list(map(float, r[:-1])) for r in table], rows, atol=1e-2)
 
 
+def test_reads_the_frames_of_a_video():
+    read_frames = runpy.run_path(str(DEMO))["read_frames"]
+    assert [image.shape for image in read_frames(str(CLIP))] == [(270, 480, 3)] * 144
+
+
 def test_bad_input_is_one_line(tmp_path):
     args = ["--model", tmp_path, "--input", tmp_path, "--output", tmp_path]
     done = run(*args, "--init-box", "1,2,3,4")
@@ -89,17 +96,18 @@ def test_export_needs_weights(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_commands_of_getting_started(tmp_path):
-    """They run on the demo's clip; the two demos agree, though they decode with other libraries."""
+    """They run on the demo's clip, and the two demos agree: first all boxes; later rounding makes
+    some other anchor the best one, as between any two engines, and most boxes."""
     text = (DEMO.parents[1] / "GETTING_STARTED.md").read_text(encoding="utf-8")
     section = text.partition("\n## Deploy\n")[2].partition("\n## ")[0]
     commands = [line.split() for line in section.splitlines() if line.startswith("python ")]
     assert [Path(c[1]).name for c in commands] == [
         *("export_model.py", "track_onnx.py", "track_video.py")
     ]
-    clip, truth = DEMO.with_name("clip.mp4"), DEMO.with_name("clip_groundtruth.txt")
+    truth = DEMO.with_name("clip_groundtruth.txt")
     own = {
         "python": sys.executable,
-        "video.mp4": str(clip),
+        "video.mp4": str(CLIP),
         "120,80,60,90": truth.read_text().splitlines()[0],
         "exported": str(tmp_path / "exported"),
     }
@@ -113,6 +121,5 @@ def test_commands_of_getting_started(tmp_path):
         if "results" in results and Path(results["results"], "boxes.csv").is_file():
             with open(Path(results["results"], "boxes.csv"), newline="") as f:
                 boxes.append([[float(r[c]) for c in "xywh"] for r in csv.DictReader(f)])
-    # other pixels can change which anchor is the best, for some frames and by some pixels
     differences = np.abs(np.subtract(*boxes)).max(axis=1)
-    assert np.median(differences) < 0.5 and len(differences) == 144
+    assert len(differences) == 144 and differences[:20].max() < 1 and np.median(differences) < 0.5
