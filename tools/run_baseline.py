@@ -10,7 +10,7 @@ and compare them in a report.
         --model ViT.net=object_tracking_vittrack_2023sep.onnx
 
 Each tracker is run as the protocol of the data set says: in one pass, started on the first box of
-a sequence and never helped, or for VOT2016, 2018 and 2019 with restarts. `--protocol` chooses
+a sequence and never helped, or for VOT2015 to 2019 with restarts. `--protocol` chooses
 another one. The result files in OUTPUT/TRACKER/DATASET are those that `train_net.py --eval-only`
 writes; `--report`, or `tools/plot_results.py` later, compares them. Sequences that have a result
 are not run again. If a tracker fails in a sequence, even if its process ends, that sequence has no

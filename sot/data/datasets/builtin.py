@@ -63,9 +63,10 @@ BUILTIN: Dict[str, Builtin] = {
     "uav20l": _benchmark(uav, uav.uav_sources, "uav123", "UAV20L", "uav123"),
     "nfs30": _benchmark(nfs, nfs.nfs_sources, "nfs", "30", "nfs"),
     "nfs240": _benchmark(nfs, nfs.nfs_sources, "nfs", "240", "nfs"),
-    "vot2016": _benchmark(vot, vot.vot_sources, "vot2016", "shortterm", "vot2016"),
-    "vot2018": _benchmark(vot, vot.vot_sources, "vot2018", "shortterm", "vot2018"),
-    "vot2019": _benchmark(vot, vot.vot_sources, "vot2019", "shortterm", "vot2019"),
+    **{
+        name: _benchmark(vot, vot.vot_sources, name, "shortterm", name)
+        for name in ("vot2015", "vot2016", "vot2017", "vot2018", "vot2019")
+    },
     "vot2018_lt": _benchmark(vot, vot.vot_sources, "vot2018_lt", "longterm", "vot2018_lt"),
 }
 

@@ -1,4 +1,4 @@
-"""VOT challenges whose truth is polygons or boxes: VOT2016, VOT2018, VOT2019, VOT2018-LT."""
+"""VOT challenges whose truth is polygons or boxes: VOT2015 to VOT2019, VOT2018-LT."""
 
 from functools import partial
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Measures of the VOT challenges: with restarts (VOT2016, 2018, 2019), and long-term (VOT2018-LT).
+"""Measures of the VOT challenges: with restarts (VOT2015 to 2019), and long-term (VOT2018-LT).
 
 Restarts: a tracker is started on the first frame; where its region does not overlap the truth at
 all it has failed, five frames are skipped, and it is started again from the truth. Long-term: one
@@ -26,7 +26,13 @@ SKIP_AFTER_FAILURE = 5  # frames from a failure to the next start
 BURN_IN = 10  # frames from a start on that say little of accuracy, that of the start included
 
 # Lengths of sequence that EAO averages over, both inclusive, by challenge [vot, pysot].
-EAO_INTERVALS = {"vot2016": (108, 371), "vot2018": (100, 356), "vot2019": (46, 291)}
+EAO_INTERVALS = {
+    "vot2015": (108, 371),
+    "vot2016": (108, 371),
+    "vot2017": (100, 356),
+    "vot2018": (100, 356),
+    "vot2019": (46, 291),
+}
 
 
 class Fragment(NamedTuple):

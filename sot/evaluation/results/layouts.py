@@ -76,9 +76,7 @@ LAYOUTS = {
     "got10k": Layout(
         "{0}/{0}_001.txt", "{0}/{0}_time.txt", "{0}/{0}_001_confidence.value", "{0}/{0}_001.status"
     ),
-    "vot2016": _vot("baseline"),
-    "vot2018": _vot("baseline"),
-    "vot2019": _vot("baseline"),
+    **{f"vot{year}": _vot("baseline") for year in range(2015, 2020)},
     "vot_unsupervised": _vot("unsupervised"),
     "vot2018_lt": _vot("longterm"),
 }

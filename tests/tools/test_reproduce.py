@@ -1,0 +1,87 @@
+import json
+
+import pytest
+from tool_modules import load_tool
+from training_runs import write_sequences
+
+from sot import load_config
+from sot.data import resolve
+
+reproduce = load_tool("reproduce")
+TABLES = reproduce.load_ledger()
+ROWS = [(table, row) for table in TABLES for row in table["rows"]]
+
+
+def test_document_is_up_to_date():
+    """python tools/reproduce.py --docs"""
+    made = reproduce.make_document(TABLES)
+    assert reproduce.DOCUMENT.read_text(encoding="utf-8") == made
+    assert "| levels-45 " in made and "| 0.383 " in made and "| 0.683 " in made
+
+
+@pytest.mark.parametrize("table, row", [(t, r) for t, r in ROWS if "config" in r])
+def test_config_options_and_data_of_a_row_exist(table, row):
+    load_config(row["config"], [str(o) for o in row.get("opts", [])])
+    for column in table["columns"]:
+        dataset = column.rpartition("/")[0]
+        if dataset not in ("", "network"):
+            assert resolve(dataset).name == dataset
+
+
+def test_status():
+    assert {reproduce.status_of(row) for _, row in ROWS} == set(reproduce.STATUS)
+    status = {row["name"]: reproduce.status_of(row) for _, row in ROWS if "name" in row}
+    assert status["michigan"] == "open" and status["pysot-r50"] == "exact"
+    assert status["siamrpnpp-lt"] == "empty"
+
+
+def test_interval_is_students():
+    assert reproduce.interval([0.5]) == (0.5, None)
+    # standard deviation 0.1 * sqrt(2), over sqrt(2), times 12.706
+    assert reproduce.interval([0.4, 0.6]) == pytest.approx((0.5, 1.2706))
+
+
+def test_small_budget_takes_the_data_that_is_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
+    cfg = load_config("SiamRPN/siamrpn_alex_dw.yaml")
+    pairs = reproduce.small_options(cfg, ["otb2015"])
+    options = dict(zip(pairs[::2], pairs[1::2]))
+    assert options["DATASETS.TRAIN"] == ("synthetic_train",)
+    assert options["DATASETS.TRAIN_EPOCH_SIZE"] == (0,)
+    assert options["DATASETS.TEST"] == ("synthetic_val",)
+
+
+def test_network_entry(tmp_path, capsys):
+    assert reproduce.main(["ciresnet22", "--output", str(tmp_path)]) == 0
+    report = json.loads((tmp_path / "reproduction.json").read_text())
+    numbers = {n["number"]: n["measured"] for n in report["numbers"]}
+    assert numbers["network/receptive_field"] == 93 and numbers["network/template_features"] == 5
+    assert numbers["network/parameters"] == pytest.approx(1.445, abs=5e-4)
+    assert "| network/receptive_field" in capsys.readouterr().out
+
+
+def test_unknown_entry(capsys):
+    assert reproduce.main(["michigen"]) == 1
+    assert "no entry 'michigen'" in capsys.readouterr().err
+
+
+def test_smallest_entry_from_end_to_end(tmp_path, capsys):
+    """One iteration on sequences that stand in for ImageNet VID and the benchmarks."""
+    write_sequences(tmp_path / "data", a=4, b=4)
+    data = f"('folder:{tmp_path / 'data'}',)"
+    command = [
+        *("ciresnet22-fc", "--budget", "small", "--seeds", "3"),
+        *("--output", str(tmp_path / "out"), "DATASETS.TRAIN", data, "DATASETS.TEST", data),
+        *("DATASETS.TRAIN_EPOCH_SIZE", "()", "SOLVER.MAX_ITER", "1", "SOLVER.IMS_PER_BATCH", "2"),
+        *("DATALOADER.NUM_WORKERS", "0", "MODEL.DEVICE", "cpu", "SOLVER.WARMUP_ITERS", "0"),
+    ]
+    assert reproduce.main(command) == 0
+    report = json.loads((tmp_path / "out" / "reproduction.json").read_text())
+    first = report["numbers"][0]
+    assert first["number"] == "otb2013/success_auc" and first["published"] == 0.663
+    assert first["data"] == f"folder:{tmp_path / 'data'}" and first["plus_minus"] is None
+    (success,) = first["values"]
+    assert 0 < success <= 20 / 21 and first["measured"] == success
+    assert (tmp_path / "out" / "seed3" / "model_final.pth").is_file()
+    # a data set scored by OTB's protocol has no EAO
+    assert report["numbers"][2]["measured"] is None
