@@ -29,7 +29,7 @@ def add_sot_config(cfg: CN) -> None:
     # Context c around a w x h box: the template covers a square of side
     # sqrt((w + 2p)(h + 2p)), p = c (w + h) / 2  (SiamFC, Eq. in Sec. 2.3: c = 0.5).
     _C.INPUT.CONTEXT_AMOUNT = 0.5
-    # Augmentation of each crop. Spatial-aware sampling (SiamRPN++, Sec. 3.2): SHIFT in crop pixels,
+    # Augmentation of each crop. Spatial-aware sampling (SiamRPN++, Sec. 3.1): SHIFT in crop pixels,
     # SCALE as a fraction, each drawn uniformly in [-v, v] and apart for x and y. The others are
     # probabilities. WARP_PROB: of a turn, a shear and a change of perspective (see RandomWarp).
     _C.INPUT.TEMPLATE_AUG = CN()
@@ -121,7 +121,7 @@ def add_sot_config(cfg: CN) -> None:
     # SOLVER.AMP.ENABLED on a GPU: "float16" or "bfloat16"; on a CPU it is bfloat16, where the
     # processor has it, else off.
     _C.SOLVER.AMP.PRECISION = "float16"
-    # The backbone learns at BASE_LR times this (SiamRPN++: 0.1).
+    # The backbone learns at BASE_LR times this (SiamRPN++, Sec. 3.2: 0.1).
     _C.SOLVER.BACKBONE_LR_FACTOR = 1.0
     # Modules that keep their weights and statistics at first, each with the iteration from which
     # on it learns: [["backbone", 23437]]. Of modules in each other the inner one's counts.

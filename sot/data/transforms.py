@@ -152,7 +152,7 @@ class RandomWarp(Augmentation):
 @dataclass
 class TargetCrop(Augmentation):
     """Square crop around the first box, with random shift and scale (spatial-aware sampling,
-    SiamRPN++ Sec. 3.2), padded with the mean colour of the image, as in published trackers."""
+    SiamRPN++ Sec. 3.1), padded with the mean colour of the image, as in published trackers."""
 
     size: int  # side of the crop
     template_size: int = 127  # this and the next: see target_rect

@@ -39,7 +39,7 @@ def xcorr(kernel: torch.Tensor, search: torch.Tensor) -> torch.Tensor:
 
 
 def xcorr_depthwise(kernel: torch.Tensor, search: torch.Tensor) -> torch.Tensor:
-    """Correlate each channel of each sample with its own kernel (SiamRPN++, Fig. 5c): kernels (N,
+    """Correlate each channel of each sample with its own kernel (SiamRPN++, Fig. 4c): kernels (N,
     C, Hz, Wz), or (1, C, Hz, Wz) for one template and N searches, and search features (N, C, Hx,
     Wx) give (N, C, Hx - Hz + 1, Wx - Wz + 1). ValueError: channels or batch sizes that do not
     fit."""

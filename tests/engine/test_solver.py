@@ -264,7 +264,7 @@ SCHEDULES = {
         0: (1e-6, 1e-6),
         7499: (1e-6, 1e-6),
         7500: (2e-6, 2e-6),
-        18749: (4e-6, 4e-6),
+        14062: (2e-6, 2e-6),
     },
     **{name: PLUS_PLUS for name in list_configs() if name.startswith("SiamRPN++/")},
     **{name: SIAMDW for name in list_configs() if name.startswith("SiamDW/siamfc")},

@@ -70,6 +70,9 @@ BUILTIN: Dict[str, Builtin] = {
     "vot2018_lt": _benchmark(vot, vot.vot_sources, "vot2018_lt", "longterm", "vot2018_lt"),
 }
 
+# Sets that need no data, for the two keys.
+STAND_INS = {"TRAIN": "synthetic_train", "TEST": "synthetic_val"}
+
 
 def datasets_root() -> Path:
     """The folder in which datasets are looked for: ``$DETECTRON2_DATASETS``, or ./datasets."""
@@ -90,7 +93,7 @@ def where_to_put(path: Path) -> str:
 
 def builtin_sources(name: str) -> List[Source]:
     """Sources of a dataset of BUILTIN. FileNotFoundError, if it or the list of its sequences is not
-    there, says where it was looked for and what is expected there."""
+    there, says where it was looked for, what is expected there, and what there is without it."""
     builtin = BUILTIN[name]
     root = datasets_root() / builtin.folder
     try:
@@ -100,6 +103,9 @@ def builtin_sources(name: str) -> List[Source]:
     except FileNotFoundError as e:
         tree = "".join(f"\n  {line}" for line in builtin.reader.TREE.splitlines())
         hint = where_to_put(root.absolute() / "...")
+        key = "TRAIN" if "train" in builtin.split else "TEST"
+        hint += f"; without it: DATASETS.{key} \"('{STAND_INS[key]}',)\""
+        hint += ' DATASETS.TRAIN_EPOCH_SIZE "()"' if key == "TRAIN" else ""
         expected = f"expected in {root.absolute()}:{tree}"
         raise FileNotFoundError(f"dataset {name!r}: {e}{hint}\n{expected}") from None
 

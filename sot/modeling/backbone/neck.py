@@ -11,7 +11,7 @@ from ..layers import conv_norm
 
 class AdjustNeck(nn.Module):
     """Bring the features to fewer channels; keep the centre of the template's (SiamRPN++,
-    Sec. 3.3: the 7x7 of 15x15 that still shows the object)."""
+    Sec. 3.2: the 7x7 of 15x15 that still shows the object)."""
 
     def __init__(
         self,

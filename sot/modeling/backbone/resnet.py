@@ -9,7 +9,7 @@ from ..layers import conv_norm
 
 BLOCKS_PER_STAGE = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
 # Of res2 ... res5. conv4 and conv5 keep the stride of 8 and look as far as at strides 16 and 32
-# (SiamRPN++, Sec. 3.3).
+# (SiamRPN++, Sec. 3.2).
 STRIDES, DILATIONS = (1, 2, 1, 1), (1, 1, 2, 4)
 
 

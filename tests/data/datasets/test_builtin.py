@@ -79,6 +79,9 @@ def test_missing_set_says_where_it_was_looked_for_and_what_is_expected(root, nam
     message = str(e.value)
     assert str(root / builtin.folder) in message and "DETECTRON2_DATASETS" in message
     assert all(line in message for line in builtin.reader.TREE.splitlines())
+    training = "train" in name
+    assert ("DATASETS.TRAIN \"('synthetic_train',)\"" in message) == training
+    assert ("DATASETS.TEST \"('synthetic_val',)\"" in message) == (not training)
 
 
 def test_missing_part_is_named(root):
