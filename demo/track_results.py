@@ -45,20 +45,22 @@ class Results(contextlib.ExitStack):
     first frame is added.
     """
 
-    def __init__(self, folder, fps, aspect, info: dict, truth=None):
+    def __init__(self, folder, source, wanted: range, info: dict, truth=None):
         """
         Args:
             folder: made if it is missing.
-            fps, aspect: of tracked.mp4, Fractions; see VideoWriter.
+            source: where the frames are from, see sot.data.video.
+            wanted: numbers of those that are to be tracked.
             info: entries of boxes.json beside those found out here.
             truth: (N, 4) XYXY, true boxes of target 0 by frame, NaN where it is absent; drawn and
                 scored. None if not known.
         """
         super().__init__()
-        self.folder, self.fps, self.aspect, self.truth = folder, fps, aspect, truth
+        self.folder, self.wanted, self.truth = folder, wanted, truth
+        self.fps, self.aspect = source.fps, source.aspect  # Fractions
         self.info, self.outcome = info, {"interrupted": True}  # what the end of a run replaces
-        self.frames, self.time = 0, 0.0
-        self.skipped = []  # frame numbers
+        self.frames, self.time, self.begin = 0, 0.0, None
+        self.rows, self.skipped = 0, []  # of boxes.csv; frame numbers
         self.tracked = {}  # frame -> XYXY of target 0, while there is a truth for it
         self.image = self.video = None  # image: the last that decoded
         self.sizes = {}  # of frames -> the first one's name
@@ -71,7 +73,7 @@ class Results(contextlib.ExitStack):
 
         Args:
             frame: sot.data.video.Frame; one without an image is shown as the last image.
-            states: the TargetState of each target.
+            states: what is known of each target there, by its number; see sot.tracking.
 
         Returns:
             the drawn image.
@@ -82,16 +84,18 @@ class Results(contextlib.ExitStack):
         """
         if self.image is None:
             self._open(frame.image)
+            self.time = frame.index / float(self.fps)
         elif frame.time is None:
-            self.time += float(1 / self.fps)
+            self.time += (frame.index - self.last_index) / float(self.fps)
         self.time = self.time if frame.time is None else frame.time
+        self.begin = self.time if self.begin is None else self.begin
         if frame.image is None:
             self.skipped.append(frame.index)
         else:
             self.image = frame.image
             self._say_size(frame)
         self.frames, self.last_index = self.frames + 1, frame.index
-        if self.truth is not None and frame.index < len(self.truth):
+        if 0 in states and self.truth is not None and frame.index < len(self.truth):
             self.tracked[frame.index] = states[0].box
         self._write_rows(frame, states)
         picture = self._draw(frame, states)
@@ -125,7 +129,7 @@ class Results(contextlib.ExitStack):
     def _write_rows(self, frame, states):
         text, objects = io.StringIO(), []
         rows = csv.writer(text, lineterminator="\n")
-        for target, state in enumerate(states):
+        for target, state in states.items():
             numbers = [f"{v:.3f}" for v in to_xywh(state.box)] + [f"{state.score:.4f}"]
             status = "skipped" if frame.image is None else state.status
             row = [frame.index, target, *numbers, status, f"{self.time:.6f}", frame.file]
@@ -133,8 +137,12 @@ class Results(contextlib.ExitStack):
             row = zip(COLUMNS, row)
             objects.append({k: v if k in TEXTS else json.loads(str(v)) for k, v in row})
         self.table.add(text.getvalue())
-        begin = "\n    " if self.frames == 1 else ",\n    "
-        self.json.add(begin + ",\n    ".join(map(json.dumps, objects)), self._tail())
+        lines = [
+            (",\n    " if self.rows + i else "\n    ") + json.dumps(o)
+            for i, o in enumerate(objects)
+        ]
+        self.rows += len(objects)
+        self.json.add("".join(lines), self._tail())
 
     def _say_size(self, frame):
         size = frame.image.shape[1::-1]
@@ -151,7 +159,7 @@ class Results(contextlib.ExitStack):
         picture = self.image.copy()
         if frame.index in self.tracked:
             draw_box(picture, self.truth[frame.index], TRUTH_COLOR)
-        for target, state in enumerate(states):
+        for target, state in states.items():
             doubt = "?" if state.status in ("uncertain", "lost") else ""
             label = f"{target}: {state.score:.2f}{doubt}"
             draw_box(picture, state.box, target_color(target), label)
@@ -162,7 +170,7 @@ class Results(contextlib.ExitStack):
     def _write_picture(self, picture, frame):
         if self.video is not None:
             with self._encoder_fault(f"tracked.mp4 ends before {frame.name}"):
-                self.video.write(picture, self.time)
+                self.video.write(picture, self.time - self.begin)
 
     @contextlib.contextmanager
     def _encoder_fault(self, words):
@@ -178,9 +186,8 @@ class Results(contextlib.ExitStack):
 
     def __exit__(self, kind, error, trace):
         try:
-            if self.image is not None:
-                with contextlib.suppress(OSError) if error else contextlib.nullcontext():
-                    self.json.add("", self._tail())
+            if self.image is not None and error is None:
+                self.json.add("", self._tail())  # else the one after the last frame stays
             if self.video is not None:
                 with contextlib.suppress(OSError) if error else contextlib.nullcontext():
                     with self._encoder_fault("tracked.mp4 may lack its last frames"):
@@ -191,7 +198,7 @@ class Results(contextlib.ExitStack):
     @property
     def dropped(self) -> int:
         """Frames of a live source that came too fast to be tracked."""
-        return self.last_index + 1 - self.frames
+        return self.wanted.index(self.last_index) + 1 - self.frames
 
     def score_line(self) -> str:
         """Success AUC and precision of target 0, in words."""

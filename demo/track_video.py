@@ -6,10 +6,10 @@
 README.md in this folder describes inputs, results and exit codes.
 """
 
-import argparse
 import contextlib
 import itertools
 import logging
+import math
 import os
 import sys
 import threading
@@ -17,133 +17,93 @@ import time
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported; see utils/cpu.py
 
-import numpy as np
-import torch
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
+from track_arguments import (
+    DIED,
+    FAILED,
+    INCOMPLETE,
+    USAGE,
+    InitBox,
+    UsageError,
+    check_targets,
+    parse_args,
+    targets_of,
+)
 from track_results import FILES, Results
 
 from sot import build_tracker, load_config
-from sot.boxes import to_xyxy
+from sot.boxes import to_xywh
 from sot.data.datasets import make_track, read_boxes
 from sot.data.video import open_source, public_name
-from sot.evaluation.experiments import follow
+from sot.tracking import BothWays, Step, follow
 from sot.utils.command_line import INTERRUPTED, keep_streams, print_error
 from sot.utils.cpu import set_threads
 from sot.utils.signals import FirstSignal
 from sot.visualization import Window
 
-DEFAULT_CONFIG = "SiamRPN/siamrpn_lite.yaml"
-FAILED, USAGE, INCOMPLETE, DIED = 1, 2, 3, 4  # exit codes; see README.md
 BAR_FORMAT = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}{postfix}]"
 
 logger = logging.getLogger("demo")
 
 
-class UsageError(ValueError):
-    """The command line asks for what cannot be done."""
+def progress(total, text=""):
+    """A bar on stderr; a line every 10 s where that is a file."""
+    interval = 0.1 if sys.stderr.isatty() else 10
+    return tqdm(total=total, desc=text, unit=" frames", mininterval=interval, bar_format=BAR_FORMAT)
 
 
-class Parser(argparse.ArgumentParser):
-    def error(self, message):
-        self.exit(USAGE, f"error: {message}\n")
-
-
-def box_argument(text):
-    """'x,y,w,h' -> four floats."""
-    try:
-        x, y, w, h = (float(v) for v in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no box; give four numbers x,y,w,h, for example 120,80,60,90"
-        ) from None
-    if not (np.isfinite([x, y, w, h]).all() and w > 0 and h > 0):
-        raise argparse.ArgumentTypeError(f"box {text!r} must have a width and height above 0")
-    return x, y, w, h
-
-
-def count_argument(text):
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no positive whole number")
-    return int(text)
-
-
-def threads_argument(text):
-    count = count_argument(text)
-    if count > (os.cpu_count() or 1):
-        raise argparse.ArgumentTypeError(f"{text} threads, but this machine has {os.cpu_count()}")
-    return count
-
-
-def device_argument(text):
-    try:
-        return str(torch.device(text))
-    except RuntimeError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no device; try cpu or cuda") from None
-
-
-def parse_args(argv=None):
-    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-
-    def add(name, help_text, **kwargs):
-        parser.add_argument(name, help=help_text, **kwargs)
-
-    add("--input", "video, folder or 'glob' of images, stream URL, camera, - (pipe)", required=True)
-    add("--output", "folder for tracked.mp4, boxes.csv and boxes.json", required=True)
-    add(
-        "--init-box",
-        "x,y,w,h in the first frame, pixels from its top left corner; once for each target",
-        type=box_argument,
-        action="append",
-        default=[],
-    )
-    add("--config-file", "yaml file, or name in configs/ (%(default)s)", default=DEFAULT_CONFIG)
-    add("--gt", "file with the true boxes of the first target, x,y,w,h in each line")
-    add("--device", "cpu, cuda, ... (the GPU if there is one)", type=device_argument)
-    add(
-        "--threads",
-        "of PyTorch and OpenCV each (the cores that this process may use, but at most 4)",
-        type=threads_argument,
-    )
-    add("--max-frames", "stop after so many frames", type=count_argument)
-    add("--show", "open a window; q ends, a missing box is drawn there", action="store_true")
-    add("opts", "KEY VALUE ...: overrides of the config", nargs="*")
-    # argparse would take the value in "--init-box -5,3,20,20" for an option
-    words = iter(sys.argv[1:] if argv is None else argv)
-    argv = [f"{w}={next(words, '')}" if w == "--init-box" else w for w in words]
-    args = parser.parse_intermixed_args(argv)
-    if not (args.init_box or args.show):
-        parser.error("--init-box x,y,w,h is missing (or use --show to draw the box)")
-    return args
-
-
-def track(tracker, boxes, frames, results, stop, total=None, window=None):
+def track(tracker, targets, frames, results, stop, total=None, window=None):
     """Follow all targets to the end of the frames, or until ``stop`` (an Event) is set or the
     user ends it in the window.
 
     Returns:
         dict: frames per second, of the tracker alone and with reading, drawing and writing.
     """
-    begin, in_tracker = time.perf_counter(), 0.0
-    steps = follow(tracker, frames, [to_xyxy(box) for box in boxes])
+    begin = time.perf_counter()
+    steps = follow(tracker, frames, targets)
     try:
         first = next(steps)  # what the start refuses, before the bar
     except ValueError as e:
         raise UsageError(f"--init-box: {e}") from None
-    interval = 0.1 if sys.stderr.isatty() else 10
-    bar = tqdm(total=total, unit=" frames", mininterval=interval, bar_format=BAR_FORMAT)
+    in_tracker = write(itertools.chain([first], steps), results, stop, progress(total), window)
+    return speed(results.frames, in_tracker, time.perf_counter() - begin)
+
+
+def track_both_ways(passes, frames, results, stop, total=None, window=None):
+    """The same, when the frames are gone through before any is written: ``passes`` is a BothWays.
+    It is of no use before its end, so a signal ends the run at once, and what is in the output
+    folder stays."""
+    begin, in_tracker = time.perf_counter(), 0.0
+    with progress(passes.total, "tracking") as bar, logging_redirect_tqdm():
+        for step in passes:
+            in_tracker += step.seconds
+            bar.update()
+    found = passes.estimates()
+    steps = (Step(frame, found.get(frame.index, {}), 0.0) for frame in frames)
+    write(steps, results, stop, progress(total, "writing"), window)
+    return speed(passes.total, in_tracker, time.perf_counter() - begin)
+
+
+def write(steps, results, stop, bar, window):
+    """Add steps to the results until the end, ``stop`` or the user; the seconds in the tracker."""
+    in_tracker = 0.0
     with bar, logging_redirect_tqdm():
-        for frame, states, seconds in itertools.chain([first], steps):
+        for frame, states, seconds in steps:
             in_tracker += seconds
             picture = results.add(frame, states)
             stop.has_results = True
-            bar.set_postfix(score=f"{min(s.score for s in states):.2f}", refresh=False)
+            lowest = min((s.score for s in states.values()), default=math.nan)
+            bar.set_postfix(score=f"{lowest:.2f}", refresh=False)
             bar.update()
             if stop.is_set() or (window and not window.show(picture)):
                 break
-    elapsed = time.perf_counter() - begin
-    n = results.frames
-    return {"tracker_fps": round(n / in_tracker, 2), "total_fps": round(n / elapsed, 2)}
+    return in_tracker
+
+
+def speed(frames, in_tracker, elapsed):
+    rates = {"tracker_fps": in_tracker, "total_fps": elapsed}
+    return {name: round(frames / max(seconds, 1e-9), 2) for name, seconds in rates.items()}
 
 
 def read_truth(path, size):
@@ -178,6 +138,22 @@ def check_inputs_stay(folder, inputs):
                 raise UsageError(f"--output: {result} is an input of this run; name another folder")
 
 
+def plan_passes(tracker, source, targets, direction, counted):
+    """The BothWays of a run that needs more than one pass forward; None if it does not. UsageError:
+    a box is not in the video, or the source cannot be read again for a pass backward."""
+    corrected = any(len(target.boxes) > 1 for target in targets)
+    one_pass = direction == "forward" or (direction == "between" and not corrected)
+    frames = None
+    if not one_pass or any(i != counted.start for target in targets for i in target.boxes):
+        frames = source.indexed()
+    if frames is not None:
+        check_targets(targets, frames)
+        counted = counted[: len(range(counted.start, len(frames), counted.step))]
+    elif not one_pass:
+        raise UsageError(f"{source.name} can be read only once: use --direction forward")
+    return None if one_pass else BothWays(tracker, frames, targets, direction, counted)
+
+
 def run(args, stop):
     """The whole job; returns the exit code."""
     set_threads(args.threads)
@@ -186,7 +162,7 @@ def run(args, stop):
         raise FileNotFoundError(f"--gt: no such file: {args.gt}")
     window = Window("track_video") if args.show else None
     cfg = load_config(args.config_file, args.opts)
-    with contextlib.closing(open_source(args.input, stop)) as source:
+    with contextlib.closing(open_source(args.input, stop, args.frames)) as source:
         inputs = ["/dev/stdin"] if args.input == "-" else source.files
         check_inputs_stay(args.output, [*inputs, args.gt or "", args.config_file])
         # random weights only for those who ask for them: MODEL.WEIGHTS ""
@@ -196,9 +172,14 @@ def run(args, stop):
         first = next(frames, None)
         if first is None:
             problem = f": it {source.problem}" if source.problem else ""
-            raise ValueError(f"no frame of {source.name} can be read{problem}")
+            begin = f" from frame {args.start} on" if args.start else ""
+            raise ValueError(f"no frame of {source.name}{begin} can be read{problem}")
         if first.image is None:
             raise ValueError(f"nothing to start from, {first.name} cannot be read: {first.error}")
+        init_boxes = args.init_box or [InitBox(window.ask_box(first.image))]
+        counted = args.frames if source.live else args.frames[: args.max_frames]
+        targets = targets_of(init_boxes, args.reinit, counted, first.index)
+        passes = plan_passes(tracker, source, targets, args.direction, counted)
         truth = read_truth(args.gt, first.image.shape[1::-1])
         info = {
             "source": public_name(args.input),
@@ -207,13 +188,21 @@ def run(args, stop):
             "weights": cfg.MODEL.WEIGHTS,
             "device": str(tracker.model.device),
             "engine": tracker.engine,
-            "init_boxes": args.init_box or [window.ask_box(first.image)],
+            "init_boxes": [b.box for b in init_boxes],
+            "direction": args.direction,
+            "targets": [
+                {"boxes": {i: list(to_xywh(b)) for i, b in t.boxes.items()}, "last": t.last}
+                for t in targets
+            ],
         }
         total = min((n for n in (source.total, args.max_frames) if n), default=None)
-        with Results(args.output, source.fps, source.aspect, info, truth) as results:
+        with Results(args.output, source, args.frames, info, truth) as results:
             frames = itertools.chain([first], frames)
-            speed = track(tracker, info["init_boxes"], frames, results, stop, total, window)
-            results.outcome = {**speed, "interrupted": stop.is_set()}
+            if passes is None:
+                rates = track(tracker, targets, frames, results, stop, total, window)
+            else:
+                rates = track_both_ways(passes, frames, results, stop, total, window)
+            results.outcome = {**rates, "interrupted": stop.is_set()}
     problem = "" if stop.is_set() else source.problem
     report(results, f"{source.name} {problem}" if problem else "")
     if stop.is_set():
@@ -231,8 +220,11 @@ def report(results, problem):
         logger.warning(f"{problem}, after frame {results.last_index}")
     if results.dropped:
         logger.warning(f"{results.dropped} live frames came too fast and were left out")
-    if truth is not None and len(truth) != n:
-        logger.warning(f"{len(truth)} true boxes for {n} tracked frames")
+    if truth is not None:
+        wanted = results.wanted
+        given = len(truth[wanted.start : wanted.stop : wanted.step])
+        if given != n:
+            logger.warning(f"{given} true boxes for {n} tracked frames")
     if results.aspect != 1:
         logger.warning(f"pixels are {results.aspect} as wide as high; boxes are in stored pixels")
     print(
@@ -266,7 +258,7 @@ class Stop(threading.Event):
 def main(argv=None, stop=None):
     """Returns the exit code; ``stop`` is an Event that ends the run early."""
     keep_streams()
-    args = parse_args(argv)
+    args = parse_args(argv, __doc__)
     logging.basicConfig(format="%(levelname)s: %(message)s")
     try:
         return run(args, stop or threading.Event())

@@ -1,4 +1,11 @@
 from .evaluator import SOTEvaluator, task_prefixes
-from .experiments import OnePass, Restarts, follow, tracker_fingerprint
+from .experiments import Corrected, OnePass, Restarts, tracker_fingerprint
 
-__all__ = ["OnePass", "Restarts", "SOTEvaluator", "follow", "task_prefixes", "tracker_fingerprint"]
+__all__ = [
+    "Corrected",
+    "OnePass",
+    "Restarts",
+    "SOTEvaluator",
+    "task_prefixes",
+    "tracker_fingerprint",
+]

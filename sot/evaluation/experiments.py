@@ -5,15 +5,14 @@ takes anything that has the ``start`` and ``step_all`` of a SiameseTracker.
 """
 
 import logging
-import time
-from typing import Dict, Iterable, Iterator, List, NamedTuple, Sequence
+from typing import Dict, Iterator, List, Optional
 
 import numpy as np
 import torch
 
 from ..boxes import is_present
-from ..data.frames import FrameError
-from ..data.video import Frame
+from ..data.video import Frame, frames_of
+from ..tracking.follow import BothWays, Target, follow
 from ..utils.fingerprint import fingerprint
 from .measures import vot
 from .measures.polygon import raster_overlap
@@ -25,56 +24,8 @@ TRACKING_VERSION = 2
 logger = logging.getLogger(__name__)
 
 
-class Step(NamedTuple):
-    """A frame, the states of the targets after it, and the seconds that the tracker took for it
-    (0 for a frame without an image)."""
-
-    frame: Frame
-    states: List
-    seconds: float
-
-
-def follow(tracker, frames: Iterable[Frame], boxes: Sequence) -> Iterator[Step]:
-    """Start targets in the first frame, and find them in the others.
-
-    Args:
-        tracker: a SiameseTracker, or what has its ``start`` and ``step_all``.
-        frames: in order. Where one has no image, which is logged, the states stay what they were.
-        boxes: (x0, y0, x1, y1) of each target in the first frame, in its pixels.
-
-    Raises:
-        FrameError: the first frame has no image.
-        ValueError: the tracker cannot be started on one of the boxes.
-    """
-    states = None
-    for frame in frames:
-        begin, seconds = time.perf_counter(), 0.0
-        if frame.image is None:
-            if states is None:
-                raise FrameError(frame.error)
-            logger.warning(f"{frame.name} skipped: {frame.error}")
-        else:
-            if states is None:
-                states = [tracker.start(frame.image, box) for box in boxes]
-            else:
-                states = tracker.step_all(frame.image, states)
-            seconds = time.perf_counter() - begin
-        yield Step(frame, states, seconds)
-
-
-def read_frames(track: Dict, first: int = 0) -> Iterator[Frame]:
-    """The frames of a track, from frame ``first`` on."""
-    frames = track["frames"]
-    for i in range(first, len(frames)):
-        name = f"{track['name']}: frame {i}"
-        try:
-            yield Frame(i, name, frames[i])
-        except FrameError as e:
-            yield Frame(i, name, None, str(e))
-
-
 class Experiment:
-    """Base of the experiments with a tracker, see :func:`follow`."""
+    """Base of the experiments with a tracker, see sot.tracking.follow."""
 
     def __init__(self, tracker):
         self.tracker = tracker
@@ -107,12 +58,41 @@ class OnePass(Experiment):
     def run(self, track: Dict) -> Dict:
         """See Experiment. FrameError: the first frame cannot be read. ValueError: the tracker
         cannot be started."""
-        result = _Result(track)
-        for frame, (state,), seconds in follow(
-            self.tracker, read_frames(track), track["boxes"][:1]
-        ):
+        result, target = _Result(track), Target({0: track["boxes"][0]})
+        for frame, states, seconds in follow(self.tracker, _frames(track), [target]):
+            state = states[0]
             status = "skipped" if frame.image is None else state.status
             result.add(frame.index, vot.BOX, status, seconds, state.score, state.box)
+        return result.columns
+
+
+class Corrected(Experiment):
+    """The tracker gets CORRECTIONS true boxes of a sequence, evenly spread from its first frame to
+    its last one, and the frames between two of them are followed in both directions: what a person
+    gets who labels a video with so many boxes. A box that would be of a frame without the target
+    is of the next one with it."""
+
+    CORRECTIONS = 12
+
+    def run(self, track: Dict) -> Dict:
+        """See Experiment. FrameError: a frame with such a box cannot be read. ValueError: no box in
+        the first frame."""
+        startable = np.flatnonzero(is_present(track["boxes"]))
+        if not len(startable) or startable[0]:
+            raise ValueError(f"sequence {track['name']}: no box in the first frame to start from")
+        even = np.linspace(0, len(track["boxes"]) - 1, self.CORRECTIONS).round()
+        places = np.searchsorted(startable, even).clip(max=len(startable) - 1)
+        target = Target({int(i): track["boxes"][i] for i in startable[places]})
+        passes, result = BothWays(self.tracker, track["frames"], [target]), _Result(track)
+        seconds, skipped = np.zeros(len(track["boxes"])), set()
+        for frame, _, taken in passes:
+            seconds[frame.index] += taken
+            if frame.image is None:
+                skipped.add(frame.index)
+        for i, estimates in passes.estimates().items():
+            found = estimates[0]
+            status = "skipped" if i in skipped else found.status
+            result.add(i, vot.BOX, status, seconds[i], found.score, found.box)
         return result.columns
 
 
@@ -144,9 +124,10 @@ class Restarts(Experiment):
     def _run_from(self, start: int, track: Dict, result: "_Result") -> int:
         """The frame of the failure, or the number of frames if there is none."""
         truth = np.asarray(track.get("polygons", track["boxes"]), dtype=np.float64)
-        box, size = track["boxes"][start], None
-        for frame, (state,), seconds in follow(self.tracker, read_frames(track, start), [box]):
-            i, status = frame.index, state.status
+        target, size = Target({start: track["boxes"][start]}), None
+        frames = _frames(track, range(start, len(truth)))
+        for frame, states, seconds in follow(self.tracker, frames, [target]):
+            i, state, status = frame.index, states[0], states[0].status
             if frame.image is None:
                 status = "skipped"
             else:
@@ -159,6 +140,10 @@ class Restarts(Experiment):
                 result.add(i, vot.FAILED, "failed", seconds, state.score)
                 return i
         return len(truth)
+
+
+def _frames(track: Dict, indices: Optional[range] = None) -> Iterator[Frame]:
+    return frames_of(track["frames"], indices, f"{track['name']}: ")
 
 
 class _Result:

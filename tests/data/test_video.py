@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sot.data.video import Frame, LiveSource, open_source, public_name
+from sot.data.video import Frame, LiveSource, frames_of, open_source, public_name
 
 SIZE = (48, 64)  # height, width
 
@@ -222,6 +222,68 @@ class TestOtherInputs:
     )
     def test_public_name(self, src, shown):
         assert public_name(src) == shown
+
+
+class TestWanted:
+    @pytest.mark.parametrize(
+        "wanted, seen",
+        [
+            (range(4, 30, 10), [4, 14, 24]),
+            (range(27, 10**9), [27, 28, 29]),
+            (range(50, 10**9), []),
+            (range(0, 3), [0, 1, 2]),
+        ],
+    )
+    def test_video_and_images_and_pages(self, video, tmp_path, wanted, seen):
+        images = [Image.fromarray(picture(i)) for i in range(30)]
+        images[0].save(tmp_path / "pages.tif", save_all=True, append_images=images[1:])
+        (tmp_path / "img").mkdir()
+        for i, image in enumerate(images):
+            image.save(tmp_path / "img" / f"{i}.png")
+        for name in ("clip.mp4", "pages.tif", "img"):
+            source = open_source(str(tmp_path / name), wanted=wanted)
+            assert source.total == (len(seen) or (None if name == "clip.mp4" else 0))
+            frames = list(source)
+            assert [f.index for f in frames] == levels(frames) == seen
+            assert [round(f.time * 100) for f in frames[:1]] == [
+                round(i * (1001 / 300 if name == "clip.mp4" else 4)) for i in seen[:1]
+            ]
+
+    def test_end_of_a_live_source_that_was_asked_for(self):
+        class Camera:
+            name, fps, aspect, files, problem = "camera", 25, 1, [], ""
+
+            def __iter__(self):
+                yield from (Frame(i, "", picture(i)) for i in range(3))
+
+        for stop, problem in ((3, ""), (4, "ended")):
+            source = LiveSource(Camera(), wanted=range(stop))
+            assert levels(source)[-1] == 2
+            assert source.problem == problem and source.indexed() is None
+
+
+class TestIndexed:
+    def test_forwards_and_backwards(self, video, tmp_path, monkeypatch):
+        frames = open_source(str(video)).indexed()
+        assert levels(frames_of(frames, range(5, 20, 5))) == [5, 10, 15]
+        assert levels(frames_of(frames)) == list(range(30))
+        reads = []
+        monkeypatch.setattr(
+            type(frames), "__getitem__", lambda self, i: reads.append(i) or picture(i)
+        )
+        monkeypatch.setattr("sot.data.video.HELD_BYTES", 3 * picture(0).nbytes)
+        found = list(frames_of(frames, range(9, 1, -1), "clip: "))
+        assert [f.index for f in found] == levels(found) == [9, 8, 7, 6, 5, 4, 3, 2]
+        assert found[0].name == "clip: frame 9"
+        assert reads == [9, 6, 7, 8, 3, 4, 5, 2]
+
+    def test_frame_that_does_not_decode(self, tmp_path):
+        for i in range(3):
+            cv2.imwrite(str(tmp_path / f"{i}.png"), picture(i))
+        (tmp_path / "1.png").write_bytes(b"broken")
+        frames = open_source(str(tmp_path)).indexed()
+        found = list(frames_of(frames, range(2, -1, -1)))
+        assert levels(found) == [2, None, 0] and "1.png" in found[1].error
 
 
 class TestErrors:

@@ -372,10 +372,79 @@ class TestInputs:
                 pass
 
         live = LiveSource(Stream())
-        monkeypatch.setattr(track_video, "open_source", lambda src, stop: live)
+        monkeypatch.setattr(track_video, "open_source", lambda src, stop, wanted: live)
         assert run("rtsp://me:secret@host/x", tmp_path / "out") == 4
         assert "rtsp://***@host/x broke off: bad, after frame 0" in caplog.text
         assert "secret" not in (tmp_path / "out" / "boxes.json").read_text()
+
+
+def lefts(out):
+    """{frame: {target: left border}}"""
+    found = {}
+    for r in rows(out):
+        found.setdefault(int(r["frame"]), {})[int(r["target"])] = float(r["x"])
+    return found
+
+
+class TestCorrections:
+    """The fake moves boxes by 3 to the right, also backward in time."""
+
+    def test_blended_between_two_boxes(self, fake, clip, tmp_path):
+        assert run(clip, tmp_path / "out", "--reinit", "6:23,6,20,10") == 0
+        # as the boxes go on evenly and both drifts are taken back: 3 pixels a frame
+        expected = {i: {0: 5.0 + 3 * i} for i in range(10)}
+        assert lefts(tmp_path / "out") == expected
+        status = [r["status"] for r in rows(tmp_path / "out")]
+        # in frame 5 the passes say 20 and 26: an overlap of 14 / 26
+        inside = [*["uncertain"] * 4, "tracked"]
+        assert status == ["init", *inside, "init", *["uncertain"] * 3]
+        info = json.loads((tmp_path / "out" / "boxes.json").read_text())
+        boxes = {"0": [5, 6, 20, 10], "6": [23, 6, 20, 10]}
+        assert info["targets"] == [{"boxes": boxes, "last": None}]
+        assert (info["direction"], info["frames"]) == ("between", 10)
+
+    def test_forward_only_and_a_target_of_its_own_time(self, fake, clip, tmp_path):
+        args = ["--init-box=5,6,20,10", "--init-box=1,1,9,9@2-4", "--reinit=0:3:40,6,20,10"]
+        assert run(clip, tmp_path / "out", *args, "--direction", "forward", "--end", "5") == 0
+        assert lefts(tmp_path / "out") == {
+            0: {0: 5},
+            1: {0: 8},
+            2: {0: 11, 1: 1},
+            3: {0: 40, 1: 4},
+            4: {0: 43, 1: 7},
+            5: {0: 46},
+        }
+
+    def test_backward_and_both(self, fake, clip, tmp_path):
+        box = "--init-box=5,6,20,10@4"
+        assert run(clip, tmp_path / "a", box, "--direction", "backward", "--start", "2") == 0
+        assert lefts(tmp_path / "a") == {2: {0: 11}, 3: {0: 8}, 4: {0: 5}}
+        result = json.loads((tmp_path / "a" / "boxes.json").read_text())
+        assert result["frames"] == 8 and len(result["boxes"]) == 3
+        assert run(clip, tmp_path / "b", box, "--direction", "both", "--end", "6") == 0
+        assert lefts(tmp_path / "b") == {i: {0: 5 + 3 * abs(i - 4)} for i in range(7)}
+
+    def test_start_and_stride(self, fake, clip, tmp_path):
+        assert run(clip, tmp_path / "out", "--start", "1", "--stride", "4") == 0
+        assert lefts(tmp_path / "out") == {1: {0: 5}, 5: {0: 8}, 9: {0: 11}}
+        assert [r["time"] for r in rows(tmp_path / "out")] == ["0.100000", "0.500000", "0.900000"]
+        assert num_video_frames(tmp_path / "out") == 3
+
+    def test_source_that_can_be_read_only_once(self, fake, tmp_path, monkeypatch, capsys):
+        class Stream:
+            name, fps, aspect, files, problem = "stream", 25, 1, [], ""
+
+            def __iter__(self):
+                yield from (Frame(i, "", np.full((48, 64, 3), 120, np.uint8)) for i in range(4))
+
+        def open_source(src, stop, wanted):
+            return LiveSource(Stream(), endless=False)
+
+        monkeypatch.setattr(track_video, "open_source", open_source)
+        monkeypatch.setattr(Stream, "close", lambda self: None, raising=False)
+        monkeypatch.setattr("sot.data.video.HELD", 2)
+        assert run("x", tmp_path / "out", "--reinit", "2:40,6,20,10") == 2
+        assert "stream can be read only once: use --direction forward" in capsys.readouterr().err
 
 
 class TestTruth:
@@ -437,6 +506,9 @@ class TestErrors:
             ("5,6,0,10", "'5,6,0,10' must have a width and height above 0"),
             ("5,6,20,-10", "above 0"),
             ("nan,6,20,10", "above 0"),
+            ("5,6,20,10@", "after the @ comes a frame"),
+            ("5,6,20,10@3-", "after the @ comes a frame"),
+            ("5,6,20,10@7-3", "ends before it begins"),
         ],
     )
     def test_box_format(self, fake, clip, tmp_path, capsys, text, words):
@@ -455,6 +527,11 @@ class TestErrors:
             (["--init-box", "1,2,3,4", "--threads", "two"], "'two' is no positive whole number"),
             (["--init-box", "1,2,3,4", "--threads", "99999"], "99999 threads, but this machine"),
             (["--init-box", "1,2,3,4", "--speed", "9"], "--speed"),
+            (["--init-box", "1,2,3,4", "--reinit", "1,2,3,4"], "give FRAME:x,y,w,h, or TARGET"),
+            (["--init-box", "1,2,3,4", "--reinit", "5:1,2,3"], "'1,2,3' is no box"),
+            (["--init-box", "1,2,3,4", "--start", "-1"], "'-1' is no number of a frame"),
+            (["--init-box", "1,2,3,4", "--start", "5", "--end", "4"], "--end 4 comes before"),
+            (["--init-box", "1,2,3,4", "--direction", "up"], "invalid choice: 'up'"),
         ],
     )
     def test_usage(self, clip, tmp_path, capsys, args, words):
@@ -467,6 +544,27 @@ class TestErrors:
         out = tmp_path / "out"
         code = run(clip, out, "--init-box", "5,6,20,10", "--init-box", "90,6,20,10")
         check_error(capsys, out, code, 2, "--init-box: box x=90 lies outside the image")
+
+    @pytest.mark.parametrize(
+        "args, words",
+        [
+            (["--reinit", "10:5,6,20,10"], "target 0, frame 10: the video has 10 frames, 0 to 9"),
+            (["--reinit", "4:90,6,20,10"], "target 0, frame 4: box x=90 y=6 w=20 h=10 lies out"),
+            (["--reinit", "1:4:5,6,20,10"], "--reinit 1:4:...: there are 1 targets"),
+            (["--reinit", "0:5,6,20,10"], "target 0 has two boxes in frame 0"),
+            (
+                ["--reinit", "3:5,6,20,10", "--stride", "2"],
+                "a box in frame 3, which --start, --end",
+            ),
+            (["--init-box", "5,6,20,10@2-4", "--reinit", "6:5,6,9,9"], "but ends with frame 4"),
+            (["--init-box=5,6,9,9", "--init-box=5,6,9,9", "--reinit", "6:5,6,9,9"], "Write 0:6:"),
+            (["--init-box", "5,6,20,10@12"], "target 0, frame 12: the video has 10 frames"),
+            (["--start", "10"], "no frame of"),
+        ],
+    )
+    def test_corrections(self, fake, clip, tmp_path, capsys, args, words):
+        code = 1 if "--start" in args else 2
+        check_error(capsys, tmp_path / "out", run(clip, tmp_path / "out", *args), code, words)
 
     def test_input(self, fake, tmp_path, capsys):
         (tmp_path / "empty").mkdir()

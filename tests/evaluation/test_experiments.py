@@ -1,4 +1,5 @@
 import logging
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ import torch
 from sot.api import build_model
 from sot.config import load_config
 from sot.data.frames import FrameError
-from sot.evaluation import OnePass, tracker_fingerprint
+from sot.evaluation import Corrected, OnePass, tracker_fingerprint
 from sot.tracking import build_siamese_tracker
 
 
@@ -68,6 +69,30 @@ def test_sequence_that_fails_is_said_and_the_others_go_on(run, caplog):
     assert second["error"].startswith("ValueError: box x=1040 y=1030")
     assert "s: tracking failed" in caplog.text and "Traceback" in caplog.text
     assert third["boxes"].shape == (5, 4)
+
+
+class Still:
+    """A tracker that keeps its boxes."""
+
+    def start(self, image, box):
+        return SimpleNamespace(box=np.asarray(box, float), score=1.0, status="init")
+
+    def step_all(self, image, states):
+        return [SimpleNamespace(box=s.box, score=0.5, status="tracked") for s in states]
+
+
+def test_corrected():
+    boxes = [[i, 0.0, i + 10, 10] for i in range(34)]
+    boxes[6] = [np.nan] * 4  # where the third box would be: the next one has it
+    frames = np.zeros((34, 20, 50, 3), np.uint8)
+    out = Corrected(Still()).run({"name": "s", "frames": frames, "boxes": np.array(boxes)})
+    given = [i for i, status in enumerate(out["status"]) if status == "init"]
+    assert given == [0, 3, 7, 9, 12, 15, 18, 21, 24, 27, 30, 33]
+    # each pass stands still, and what it lacks at its end is spread over the time: a line
+    np.testing.assert_allclose(out["boxes"][:, 0], np.arange(34), atol=1e-5)
+    assert out["scores"][:4].tolist() == [1, 0.5, 0.5, 1] and (out["times"] > 0).all()
+    with pytest.raises(ValueError, match="no box in the first frame"):
+        Corrected(Still()).run({"name": "s", "frames": frames, "boxes": np.array(boxes[6:])})
 
 
 def test_fingerprint(cfg):

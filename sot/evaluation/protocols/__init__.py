@@ -18,7 +18,7 @@ from typing import Dict
 import numpy as np
 
 from ...data import resolve
-from ..experiments import Restarts
+from ..experiments import Corrected, Restarts
 from ..measures import metrics
 from ..measures.vot import EAO_INTERVALS
 from .base import Protocol
@@ -56,6 +56,16 @@ PROTOCOLS: Dict[str, Protocol] = {
             "its toolkits leave out nothing; the MATLAB toolkit repeats the box before where a "
             "prediction is no box.",
             _OTB_LIKE,
+        ),
+        OnePassProtocol(
+            "corrected",
+            f"Not of a benchmark: the tracker gets {Corrected.CORRECTIONS} true boxes, evenly "
+            "spread over the sequence, and follows the target between them in both directions. "
+            "The given boxes count, as they are among the labels that one gets so. "
+            + _SUCCESS
+            + _NAN_FAILS,
+            _OTB_LIKE,
+            Corrected,
         ),
         OnePassProtocol(
             "uav123",

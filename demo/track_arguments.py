@@ -1,0 +1,221 @@
+"""The command line of demo/track_video.py, and the targets that it asks for."""
+
+import argparse
+import os
+import re
+import sys
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+import torch
+
+from sot.boxes import check_box, to_xyxy
+from sot.data.frames import FrameError, frame_size
+from sot.tracking import DIRECTIONS, Target
+
+DEFAULT_CONFIG = "SiamRPN/siamrpn_lite.yaml"
+FAILED, USAGE, INCOMPLETE, DIED = 1, 2, 3, 4  # exit codes; see README.md
+BOX_OPTIONS = ("--init-box", "--reinit")
+
+
+class UsageError(ValueError):
+    """The command line asks for what cannot be done."""
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message):
+        self.exit(USAGE, f"error: {message}\n")
+
+
+class InitBox(NamedTuple):
+    """--init-box: x, y, w, h; first (None: the first that is tracked) and last frame."""
+
+    box: Tuple[float, ...]
+    first: Optional[int] = None
+    last: Optional[int] = None
+
+
+class Correction(NamedTuple):
+    """--reinit: number of the target (None: the only one), frame, and x, y, w, h."""
+
+    target: Optional[int]
+    frame: int
+    box: Tuple[float, ...]
+
+
+def box_argument(text):
+    """'x,y,w,h' -> four floats."""
+    try:
+        x, y, w, h = (float(v) for v in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no box; give four numbers x,y,w,h, for example 120,80,60,90"
+        ) from None
+    if not (np.isfinite([x, y, w, h]).all() and w > 0 and h > 0):
+        raise argparse.ArgumentTypeError(f"box {text!r} must have a width and height above 0")
+    return x, y, w, h
+
+
+def init_box_argument(text):
+    """'x,y,w,h', 'x,y,w,h@FRAME' or 'x,y,w,h@FRAME-LAST' -> InitBox."""
+    box, at, frames = text.partition("@")
+    match = re.fullmatch(r"(\d+)(?:-(\d+))?", frames)
+    if at and not match:
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: after the @ comes a frame, or the first and the last one, as in @120-300"
+        )
+    first, last = (None if g is None else int(g) for g in match.groups()) if at else (None, None)
+    if last is not None and last < first:
+        raise argparse.ArgumentTypeError(f"{text!r} ends before it begins")
+    return InitBox(box_argument(box), first, last)
+
+
+def reinit_argument(text):
+    """'FRAME:x,y,w,h' or 'TARGET:FRAME:x,y,w,h' -> Correction."""
+    match = re.fullmatch(r"(?:(\d+):)?(\d+):([^:]*)", text)
+    if not match:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no correction; give FRAME:x,y,w,h, or TARGET:FRAME:x,y,w,h"
+        )
+    target, frame, box = match.groups()
+    return Correction(None if target is None else int(target), int(frame), box_argument(box))
+
+
+def frame_argument(text):
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of a frame; they count from 0")
+    return int(text)
+
+
+def count_argument(text):
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no positive whole number")
+    return int(text)
+
+
+def threads_argument(text):
+    count = count_argument(text)
+    if count > (os.cpu_count() or 1):
+        raise argparse.ArgumentTypeError(f"{text} threads, but this machine has {os.cpu_count()}")
+    return count
+
+
+def device_argument(text):
+    try:
+        return str(torch.device(text))
+    except RuntimeError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no device; try cpu or cuda") from None
+
+
+def parse_args(argv=None, description=""):
+    """The arguments, with ``frames``, the range of those to be tracked."""
+    parser = Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+    def add(name, help_text, **kwargs):
+        parser.add_argument(name, help=help_text, **kwargs)
+
+    add("--input", "video, folder or 'glob' of images, stream URL, camera, - (pipe)", required=True)
+    add("--output", "folder for tracked.mp4, boxes.csv and boxes.json", required=True)
+    add(
+        "--init-box",
+        "x,y,w,h in the first frame, pixels from its top left corner; once for each target. "
+        "x,y,w,h@FRAME: it appears there; x,y,w,h@FRAME-LAST: and ends there",
+        type=init_box_argument,
+        action="append",
+        default=[],
+    )
+    add(
+        "--reinit",
+        "FRAME:x,y,w,h or TARGET:FRAME:x,y,w,h, the true box of a target in a further frame; any "
+        "number of them",
+        type=reinit_argument,
+        action="append",
+        default=[],
+    )
+    add(
+        "--direction",
+        "in which targets are followed from their boxes; between: forward, and where --reinit "
+        "gives a further box backward from there, too (%(default)s)",
+        choices=DIRECTIONS,
+        default="between",
+    )
+    add("--start", "first frame (0)", type=frame_argument, default=0)
+    add("--end", "last frame (that of the video)", type=frame_argument)
+    add("--stride", "track each STRIDE-th frame only (1)", type=count_argument, default=1)
+    add("--config-file", "yaml file, or name in configs/ (%(default)s)", default=DEFAULT_CONFIG)
+    add("--gt", "file with the true boxes of the first target, x,y,w,h in each line")
+    add("--device", "cpu, cuda, ... (the GPU if there is one)", type=device_argument)
+    add(
+        "--threads",
+        "of PyTorch and OpenCV each (the cores that this process may use, but at most 4)",
+        type=threads_argument,
+    )
+    add("--max-frames", "stop after so many frames", type=count_argument)
+    add("--show", "open a window; q ends, a missing box is drawn there", action="store_true")
+    add("opts", "KEY VALUE ...: overrides of the config", nargs="*")
+    # argparse would take the value in "--init-box -5,3,20,20" for an option
+    words = iter(sys.argv[1:] if argv is None else argv)
+    argv = [f"{w}={next(words, '')}" if w in BOX_OPTIONS else w for w in words]
+    args = parser.parse_intermixed_args(argv)
+    if not (args.init_box or args.show):
+        parser.error("--init-box x,y,w,h is missing (or use --show to draw the box)")
+    end = sys.maxsize if args.end is None else args.end + 1
+    if end <= args.start:
+        parser.error(f"--end {args.end} comes before --start {args.start}")
+    args.frames = range(args.start, end, args.stride)
+    return args
+
+
+def targets_of(
+    init_boxes: Sequence[InitBox], corrections: Sequence[Correction], frames: range, first: int
+) -> List[Target]:
+    """The targets of a command line.
+
+    Args:
+        frames: those to be tracked.
+        first: the first of them that is there, where boxes without a frame belong.
+
+    Raises:
+        UsageError: they contradict each other, or their frames are not tracked.
+    """
+    known: List[Dict] = [{first if b.first is None else b.first: b.box} for b in init_boxes]
+    for correction in corrections:
+        number, frame = correction.target, correction.frame
+        if number is None and len(known) > 1:
+            raise UsageError(
+                f"--reinit {frame}:...: of which target? Write 0:{frame}:... for the first one"
+            )
+        number = number or 0
+        if number >= len(known):
+            raise UsageError(f"--reinit {number}:{frame}:...: there are {len(known)} targets")
+        if frame in known[number]:
+            raise UsageError(f"target {number} has two boxes in frame {frame}")
+        known[number][frame] = correction.box
+    targets = []
+    for number, (init, boxes) in enumerate(zip(init_boxes, known)):
+        for frame in boxes:
+            where = f"target {number} has a box in frame {frame}, "
+            if frame not in frames:
+                raise UsageError(where + "which --start, --end, --stride or --max-frames leave out")
+            if init.last is not None and frame > init.last:
+                raise UsageError(where + f"but ends with frame {init.last}")
+        targets.append(Target({f: to_xyxy(box) for f, box in boxes.items()}, init.last))
+    return targets
+
+
+def check_targets(targets: Sequence[Target], frames) -> None:
+    """UsageError if a box is outside of the video, whose ``frames`` can be had by number, or of its
+    frame; or the frame does not decode."""
+    for number, target in enumerate(targets):
+        for index, box in target.boxes.items():
+            where = f"target {number}, frame {index}: "
+            if index >= len(frames):
+                raise UsageError(
+                    where + f"the video has {len(frames)} frames, 0 to {len(frames) - 1}"
+                )
+            try:
+                check_box(box, frame_size(frames, index)[::-1])
+            except FrameError as e:
+                raise UsageError(where + f"it does not decode: {e}") from None
+            except ValueError as e:
+                raise UsageError(where + str(e)) from None
