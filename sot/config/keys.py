@@ -104,8 +104,9 @@ def add_sot_config(cfg: CN) -> None:
     _C.MODEL.CIR = CN({"NAME": "CIResNet-22", "STEM_POOL": 2})
     # Soft targets of a trained tracker, beside those of the annotations (sot/engine/teacher.py).
     # TEACHER: () for none; ("backbone.onnx", "head.onnx") of NanoTrack V3; or config and weights of
-    # a SiamRPN network of this project. WEIGHT: factor on the losses against the teacher.
-    _C.MODEL.DISTILL = CN({"TEACHER": (), "WEIGHT": 1.0})
+    # a SiamRPN network of this project. WEIGHT: factor on the losses against the teacher. BOX_WEIGHT:
+    # one more factor on its boxes, which share the teacher's own habits; 0 = from annotations only.
+    _C.MODEL.DISTILL = CN({"TEACHER": (), "WEIGHT": 1.0, "BOX_WEIGHT": 1.0})
     # Anchor shapes truncated to integers as in the weights published with PySOT
     # (104x32, 88x40, 64x64, 40x80, 32x96 for size 64 at stride 8).
     _C.MODEL.ANCHOR_GENERATOR.TRUNCATE = False

@@ -28,11 +28,15 @@ class SiameseRPN(RPN):
     """
 
     @configurable
-    def __init__(self, *, distillation_weight: float = 1.0, **kwargs):
-        """``distillation_weight``: factor on the losses against a teacher's soft targets. The
-        others are those of detectron2's RPN."""
+    def __init__(
+        self, *, distillation_weight: float = 1.0, distillation_box_weight: float = 1.0, **kwargs
+    ):
+        """``distillation_weight``: factor on the losses against a teacher's soft targets, and
+        ``distillation_box_weight`` on that against its boxes. The others are those of detectron2's
+        RPN."""
         super().__init__(**kwargs)
         self.distillation_weight = distillation_weight
+        self.distillation_box_weight = distillation_box_weight
         if self.box_reg_loss_type not in ("smooth_l1", "giou"):
             raise ValueError(
                 "MODEL.RPN.BBOX_REG_LOSS_TYPE must be 'smooth_l1' or 'giou', "
@@ -50,6 +54,7 @@ class SiameseRPN(RPN):
             cfg.MODEL.RPN.IOU_THRESHOLDS, cfg.MODEL.RPN.IOU_LABELS, allow_low_quality_matches=False
         )
         ret["distillation_weight"] = cfg.MODEL.DISTILL.WEIGHT
+        ret["distillation_box_weight"] = cfg.MODEL.DISTILL.BOX_WEIGHT
         return ret
 
     def template(self, features: Dict[str, torch.Tensor]) -> List[torch.Tensor]:
@@ -170,7 +175,9 @@ class SiameseRPN(RPN):
             cat([x.gt_teacher for x in gt_instances]),
             self.box2box_transform,
         )
-        losses["loss_teacher_loc"] = losses["loss_teacher_loc"] * self.loss_weight.get(
-            "loss_rpn_loc", 1.0
+        losses["loss_teacher_loc"] = (
+            losses["loss_teacher_loc"]
+            * self.loss_weight.get("loss_rpn_loc", 1.0)
+            * self.distillation_box_weight
         )
         return {k: v * self.distillation_weight for k, v in losses.items()}
