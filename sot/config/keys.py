@@ -103,9 +103,9 @@ def add_sot_config(cfg: CN) -> None:
     # of the stem: 2 as in the paper, or 3 as in the public code of CIResInception and CIResNeXt.
     _C.MODEL.CIR = CN({"NAME": "CIResNet-22", "STEM_POOL": 2})
     # Soft targets of a trained tracker, beside those of the annotations (sot/engine/teacher.py).
-    # TEACHER: () for none; ("backbone.onnx", "head.onnx") of NanoTrack V3; or config and weights of
-    # a SiamRPN network of this project. WEIGHT: factor on the losses against the teacher. BOX_WEIGHT:
-    # one more factor on its boxes, which share the teacher's own habits; 0 = from annotations only.
+    # TEACHER: () for none; ("backbone.onnx", "head.onnx") of NanoTrack V3; or config and weights
+    # of a SiamRPN network of this project. WEIGHT: factor on the losses against the teacher.
+    # BOX_WEIGHT: a further factor on the loss against its boxes; 0 = annotated boxes only.
     _C.MODEL.DISTILL = CN({"TEACHER": (), "WEIGHT": 1.0, "BOX_WEIGHT": 1.0})
     # Anchor shapes truncated to integers as in the weights published with PySOT
     # (104x32, 88x40, 64x64, 40x80, 32x96 for size 64 at stride 8).
@@ -171,6 +171,9 @@ def add_sot_config(cfg: CN) -> None:
     # network's kernels, beside the first frame's.
     _C.TEST.TRACKER.ONLINE.SURE_ABOVE = [0.8, 0.5]
     _C.TEST.TRACKER.ONLINE.TEMPLATE_SHARE = 0.4
+    # SiamRPN: how many times too large the network's boxes are on the first frame, where the true
+    # box is known. This share of it, as a logarithm, is taken off all later boxes.
+    _C.TEST.TRACKER.ONLINE.SIZE_SHARE = 0.5
     # SiamRPN, proposal selection (Sec. 4.3). Penalty k for a change of scale and ratio:
     # exp(-k (max(r/r', r'/r) max(s/s', s'/s) - 1)).
     _C.TEST.TRACKER.PENALTY_K = 0.16

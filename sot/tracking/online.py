@@ -84,6 +84,7 @@ class OnlineLearner:
         accept_above: Sequence[float] = (0.3, 0.25),
         sure_above: Sequence[float] = (0.8, 0.5),
         template_share: float = 0.4,
+        size_share: float = 0.5,
     ):
         """
         Args:
@@ -97,6 +98,7 @@ class OnlineLearner:
         self.accept_above = accept_above
         self.sure_above = sure_above
         self.template_share = template_share
+        self.size_share = size_share
 
     @classmethod
     def from_config(cls, cfg, stride: int) -> "OnlineLearner":

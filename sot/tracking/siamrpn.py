@@ -13,6 +13,8 @@ from .tracker import TRACKER_REGISTRY, SiameseTracker
 
 __all__ = ["SiamRPNTracker"]
 
+MAX_SIZE_BIAS = math.log(2)
+
 
 @TRACKER_REGISTRY.register()
 class SiamRPNTracker(SiameseTracker):
@@ -102,6 +104,16 @@ class SiamRPNTracker(SiameseTracker):
             rate=float(penalty[best]) * score * self.size_lr,
             confidences=confidences,
         )
+
+    def _size_bias(self, outputs, centers, sizes) -> np.ndarray:
+        biases = [np.zeros(2)]
+        for boxes, scores, center, size in zip(*outputs, centers, sizes):
+            on_target = (np.abs(center_of(boxes) - center) < size / 2).all(axis=1)
+            best = np.where(on_target, scores, 0).argmax()
+            if on_target[best] and scores[best] > self.online.accept_above[0]:
+                biases.append(np.log(sides_of(boxes[best]) / size))
+        mean = np.mean(biases[1:] or biases, axis=0)
+        return np.exp(self.online.size_share * mean.clip(-MAX_SIZE_BIAS, MAX_SIZE_BIAS))
 
     def _grid(self, num_boxes: int) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Of the response map, in the order of the boxes: the cosine window (R,), whether a

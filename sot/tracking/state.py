@@ -1,7 +1,7 @@
 """What is known of a target, and what a step finds of it."""
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Optional, Tuple
+from typing import NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 import torch
@@ -25,6 +25,8 @@ class TargetState:
         pad_value: colour outside the frame.
         frame_size: (H, W) of the frame that the box is in.
         online: what was learned of the target in this video, with TEST.TRACKER.ONLINE.
+        size_bias: (w, h), how many times too large the network's boxes are for this target; the
+            sizes of its boxes are divided by it.
     """
 
     kernels: Tuple[torch.Tensor, ...]
@@ -34,6 +36,7 @@ class TargetState:
     pad_value: Tuple[float, ...]
     frame_size: Tuple[int, int]
     online: Optional[TargetModel] = None
+    size_bias: Union[np.ndarray, float] = 1.0
 
     def in_frame(self, size: Tuple[int, int]) -> "TargetState":
         """The same target in frames of another size (H, W), which show the same scene."""

@@ -15,7 +15,7 @@ from ..data.transforms import target_rect
 from ..deploy import inference_network
 from .crops import Region, to_device, to_host
 from .geometry import clip_box, smooth_size
-from .online import OnlineLearner, TargetModel, first_frame_views
+from .online import OnlineLearner, first_frame_views
 from .state import Match, TargetState, TrackResult
 
 __all__ = ["TRACKER_REGISTRY", "SiameseTracker", "build_siamese_tracker"]
@@ -146,7 +146,7 @@ class SiameseTracker:
         crop = self._region(box, self.template_size).cut(image, pad_value)
         kernels = tuple(self.model.template(self._load([crop])))
         state = TargetState(kernels, box, 1.0, "init", pad_value, image.shape[:2])
-        return state if self.online is None else replace(state, online=self._learn(image, state))
+        return state if self.online is None else self._learn(image, state)
 
     def step(self, image: np.ndarray, state: TargetState) -> TargetState:
         """Find the target of ``state`` in the next frame; see :meth:`step_all`."""
@@ -205,7 +205,8 @@ class SiameseTracker:
             ]
         )
         kernels = [torch.cat(k) for k in zip(*(s.kernels for s in states for _ in self.scales))]
-        sizes = [r.size_in_crop(s.box) for r, s in zip(regions, states)]
+        # as large as the network would say
+        sizes = [r.size_in_crop(s.box) * s.size_bias for r, s in zip(regions, states)]
         if online is None:
             outputs, maps = to_host(self.model.detect(kernels, crops)), None
         else:
@@ -213,7 +214,10 @@ class SiameseTracker:
             middle = slice(len(self.scales) // 2, None, len(self.scales))  # crops of scale 1
             response = online.respond([s.online for s in states], features[middle])
             *outputs, maps = to_host(outputs, response.maps)
-        matches = self._match(outputs, maps, sizes, size, lost)
+        matches = [
+            m._replace(size=m.size / s.size_bias)
+            for m, s in zip(self._match(outputs, maps, sizes, size, lost), states)
+        ]
         new = [self._next_state(s, r, m) for s, r, m in zip(states, regions, matches)]
         if online is None:
             return new
@@ -224,8 +228,9 @@ class SiameseTracker:
         new = [replace(s, online=m) for s, m in zip(new, models)]
         return self._follow_looks(images, new, matches)
 
-    def _learn(self, image, state: TargetState) -> TargetModel:
-        """The online model of a target, from its first frame."""
+    def _learn(self, image, state: TargetState) -> TargetState:
+        """The state with the online model of the target, and the network's bias, from its first
+        frame."""
         side = self.search_size
         # larger than a search crop, so that the views can be shifted
         region = self._region(state.box, side + 2 * self.template_size)
@@ -233,8 +238,20 @@ class SiameseTracker:
             region.cut(image, state.pad_value), side, self.template_size
         )
         sizes = np.tile(region.size_in_crop(state.box), (len(views), 1))
-        _, features = self.model.detect_with_features(state.kernels, self._load(views))
-        return self.online.start(features, centers, sizes, side, state.kernels)
+        outputs, features = self.model.detect_with_features(state.kernels, self._load(views))
+        model = self.online.start(features, centers, sizes, side, state.kernels)
+        bias = self._size_bias(to_host(outputs), centers, sizes)
+        return replace(state, online=model, size_bias=bias)
+
+    def _size_bias(self, outputs, centers, sizes) -> np.ndarray:
+        """(w, h): how many times too large the network's boxes are to be taken for, judged by the
+        first frame, whose box is true.
+
+        Args:
+            outputs: what the network's ``detect`` gives for V views of the first frame.
+            centers, sizes: (V, 2), the target in the views, in crop pixels.
+        """
+        return np.ones(2)
 
     def _follow_looks(self, images, states: List[TargetState], matches) -> List[TargetState]:
         """The states, whose kernels follow the looks of targets that are surely themselves."""

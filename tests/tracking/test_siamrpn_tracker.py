@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from sot.boxes import sides_of
 from sot.tracking import SiamRPNTracker
+from sot.tracking.online import OnlineLearner
 
 IMAGE = np.zeros((200, 300, 3), np.uint8)
 BOX = (100.0, 60.0, 140.0, 100.0)  # 40 x 40 px, 63.5 x 63.5 in the crop
@@ -55,3 +57,33 @@ def test_all_anchors_of_a_middle_position_compete():
     scores[1, 1, 1], scores[1, 2, 0] = 0.7, 0.9
     boxes = [square(0, 0, 63.5)] * 18
     assert step(boxes, scores.reshape(-1), 2, center_size=1).score == pytest.approx(0.7)
+
+
+class LearningNetwork(FakeNetwork):
+    """Says the same of every crop, to the tracker and to its online model."""
+
+    def detect_with_features(self, kernels, crops):
+        outputs = tuple(t.expand(len(crops), *t.shape) for t in (self.boxes, self.scores))
+        return outputs, torch.rand(len(crops), 4, 5, 5)
+
+
+@pytest.mark.parametrize(
+    "score, share, bias",
+    [
+        (0.9, 1.0, (1.5, 1.0)),
+        (0.9, 0.5, (1.5**0.5, 1.0)),
+        (0.9, 0.0, (1.0, 1.0)),
+        (0.2, 1.0, (1.0, 1.0)),  # the network does not know the target
+    ],
+)
+def test_the_bias_in_size_that_the_first_frame_shows_is_taken_off(score, share, bias):
+    half = 31.75  # the target is 63.5 x 63.5 in the crop, the network says 1.5 times as wide
+    boxes = [[127.5 - 1.5 * half, 127.5 - half, 127.5 + 1.5 * half, 127.5 + half]]
+    boxes += [square(-100, 0, 20)]  # not on the target
+    learner = OnlineLearner(stride=8, size_share=share, accept_above=(0.3, 2.0))
+    network = LearningNetwork(boxes, [score, 0.1])
+    tracker = SiamRPNTracker(network, online=learner, penalty_k=0.0, size_lr=1 / score)
+    state = tracker.start(IMAGE, BOX)
+    np.testing.assert_allclose(state.size_bias, bias, rtol=1e-6)
+    size = sides_of(tracker.step(IMAGE, state).box)
+    np.testing.assert_allclose(size, (60 / bias[0], 40), rtol=1e-6)
