@@ -38,6 +38,7 @@ setup(
         "sot.data.datasets": ["lists/*.txt"],
         "sot.configs": ["*.yaml", "*/*.yaml"],
         "sot.weights": ["*.pth"],
+        "sot.deploy": ["graphs/*/*"],
         "sot.evaluation.report": ["*.html.j2", "*.csv"],
     },
     # Minimum versions only; requirements.txt records versions known to work together.

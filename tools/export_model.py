@@ -7,6 +7,12 @@ Export the tracker of a config as ONNX files, for onnxruntime and other programs
 
 The folder gets template.onnx, search.onnx and tracker.json: the graphs with their weights, and the
 settings of the tracker. sot/deploy/export.py describes them. Needs onnx and onnxscript.
+
+    python tools/export_model.py --config-file SiamRPN/siamrpn_lite.yaml --without-weights \\
+        --output sot/deploy/graphs/siamrpn_lite
+
+writes the graphs that come with the package, for TEST.TRACKER.ENGINE auto. They are those of the
+architecture, not of the weights: they stay as they are when other weights are published.
 """
 
 import os
@@ -17,7 +23,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported;
 
 from sot.api import build_model
 from sot.config import load_config
-from sot.deploy import export_network, tracker_settings
+from sot.deploy import crop_sizes, export_network, network_key, tracker_settings
 from sot.utils.command_line import add_config_options, make_parser, one_line_errors
 
 
@@ -26,18 +32,21 @@ def main(argv=None) -> int:
     parser = make_parser(__doc__)
     add_config_options(parser, required=True)
     parser.add_argument("--output", required=True, help="folder, made if it is missing")
+    parser.add_argument(
+        "--without-weights", action="store_true", help="graphs alone, for any weights"
+    )
     args = parser.parse_intermixed_args(argv)
     cfg = load_config(args.config_file, [*args.opts, "MODEL.DEVICE", "cpu"])
-    if not cfg.MODEL.WEIGHTS and "MODEL.WEIGHTS" not in args.opts:
-        raise ValueError("this config comes without trained weights: name a file (MODEL.WEIGHTS)")
-    size, lost_size = cfg.INPUT.SEARCH_SIZE_TEST, cfg.TEST.TRACKER.LOST_SEARCH_SIZE
-    export_network(
-        build_model(cfg),
-        Path(args.output),
-        cfg.INPUT.TEMPLATE_SIZE,
-        [size, lost_size or size],
-        **tracker_settings(cfg),
-    )
+    if args.without_weights:
+        cfg.MODEL.WEIGHTS, settings = "", {"network": network_key(cfg)}
+    else:
+        settings = tracker_settings(cfg)
+        if not cfg.MODEL.WEIGHTS and "MODEL.WEIGHTS" not in args.opts:
+            raise ValueError(
+                "this config comes without trained weights: name a file (MODEL.WEIGHTS)"
+            )
+    model, sizes = build_model(cfg), crop_sizes(cfg)
+    export_network(model, Path(args.output), *sizes, not args.without_weights, **settings)
     print(f"exported to {args.output}: template.onnx, search.onnx, tracker.json")
     return 0
 

@@ -139,10 +139,14 @@ def add_sot_config(cfg: CN) -> None:
 
     # ---------------------------------------------------------------- tracker
     _C.TEST.TRACKER = CN()
-    # What the network runs in: "torch"; "onnxruntime" (on a CPU; the network is exported once and
-    # kept in the user's cache folder); or "auto": onnxruntime where it can run, else torch. The
-    # evaluation during training is always in torch.
-    _C.TEST.TRACKER.ENGINE = "torch"
+    # What the network runs in: "torch"; "onnxruntime" (on a CPU; a network whose graphs do not come
+    # with the package is exported once and kept in the user's cache folder); or "auto": onnxruntime
+    # where it is installed and the graphs come with the package, which are those of networks that
+    # gain, else torch. The evaluation during training is always in torch.
+    _C.TEST.TRACKER.ENGINE = "auto"
+    # Sequences that an evaluation in one pass follows side by side, their frames in one pass of the
+    # network and read by threads: more frames a second, and boxes that differ by rounding.
+    _C.TEST.TRACKER.BATCH_SEQUENCES = 1
     # The tracker is the one of MODEL.META_ARCHITECTURE. For all of them: weight of the cosine
     # window, rate of the size smoothing, and the score below which the result's status is
     # "uncertain"; the box is then still the best guess.

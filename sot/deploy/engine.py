@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import List, Sequence
+from typing import Dict, List, Optional, Sequence
 
 import numpy as np
 import torch
@@ -16,14 +16,21 @@ from detectron2.config import CfgNode
 from torch import nn
 
 from ..data.datasets.cache import cache_folder
-from ..modeling.fuse import fuse_for_inference
+from ..modeling.fuse import fuse_for_inference, fuse_layers
 from ..utils.fingerprint import fingerprint
-from .export import DESCRIPTION, EXPORT_VERSION, EXPORTER, export_network
+from .export import (
+    DESCRIPTION,
+    EXPORT_VERSION,
+    crop_sizes,
+    export_network,
+    network_key,
+)
 from .session import is_installed, needs, open_session
 
 __all__ = ["OnnxNetwork", "inference_network"]
 
-PACKAGES = ("onnxruntime", *EXPORTER)
+# Graphs, without weights, of the networks that onnxruntime runs in less time than PyTorch does.
+SHIPPED = Path(__file__).parent / "graphs"
 
 logger = logging.getLogger(__name__)
 
@@ -34,36 +41,45 @@ class OnnxNetwork:
 
     device, engine = torch.device("cpu"), "onnxruntime"
 
-    def __init__(self, folder: Path, num_threads: int = 1):
+    def __init__(
+        self, folder: Path, num_threads: int = 1, weights: Optional[Dict[str, np.ndarray]] = None
+    ):
         """
         Args:
             folder: what export_network wrote.
             num_threads: threads of each operation.
+            weights: of a folder without weights, those of the network after fuse_layers.
 
         Raises:
-            OSError, ValueError: a file is missing or damaged, or onnxruntime is not installed.
+            OSError, ValueError: a file is missing or damaged, or onnxruntime is not installed; or
+                the weights are missing.
         """
-        self.folder, self.num_threads = Path(folder), num_threads
+        self.folder, self.num_threads, self.weights = Path(folder), num_threads, weights
         about = json.loads((self.folder / DESCRIPTION).read_text(encoding="utf-8"))
         if about.get("version") != EXPORT_VERSION:
             raise ValueError(f"{folder} was written by another version: export the network again")
         for name, digest in about["files"].items():
             if hashlib.sha256((self.folder / name).read_bytes()).hexdigest() != digest:
                 raise ValueError(f"{self.folder / name} is damaged: export the network again")
+        if "weights" in about and weights is None:
+            raise ValueError(f"{folder} has graphs without weights: give those of a network")
         self.stride, self.num_anchors = about["stride"], about["num_anchors"]
+        self._needed = about.get("weights", {})
         self._template = self._open(about["template"])
         self._searches = {int(size): self._open(name) for size, name in about["search"].items()}
 
     def __reduce__(self):
         # onnxruntime's sessions do not go to another process, their files do
-        return type(self), (self.folder, self.num_threads)
+        return type(self), (self.folder, self.num_threads, self.weights)
 
     def _open(self, name: str):
-        return open_session(str(self.folder / name), self.num_threads)
+        weights = {k: self.weights[k] for k in self._needed.get(name, ())}
+        session = open_session(str(self.folder / name), self.num_threads, weights)
+        return session, [node.name for node in session.get_inputs()]
 
     def template(self, crops: torch.Tensor) -> List[torch.Tensor]:
         """Kernels of N targets, batch first, from template crops (N, 3, Z, Z), uint8 BGR."""
-        return _run(self._template, [crops])
+        return self._run(self._template, [crops])
 
     def detect(self, kernels: Sequence[torch.Tensor], crops: torch.Tensor):
         """As the network's ``detect``, for search crops (N, 3, S, S), uint8 BGR."""
@@ -80,20 +96,22 @@ class OnnxNetwork:
             sizes = " or ".join(map(str, self._searches))
             raise ValueError(f"{self.folder} is for search crops of {sizes} pixels, not {size}")
         kernels = [k.expand(len(crops), -1, -1, -1) for k in kernels]
-        *outputs, features = _run(self._searches[size], [crops, *kernels])
+        *outputs, features = self._run(self._searches[size], [crops, *kernels])
         return (tuple(outputs) if len(outputs) > 1 else outputs[0]), features
 
-
-def _run(session, tensors: Sequence[torch.Tensor]) -> List[torch.Tensor]:
-    arrays = (np.ascontiguousarray(t.numpy()) for t in tensors)
-    feed = {node.name: array for node, array in zip(session.get_inputs(), arrays)}
-    return [torch.from_numpy(x) for x in session.run(None, feed)]
+    @staticmethod
+    def _run(graph, tensors: Sequence[torch.Tensor]) -> List[torch.Tensor]:
+        session, names = graph
+        arrays = (np.ascontiguousarray(t.numpy()) for t in tensors)
+        return [torch.from_numpy(x) for x in session.run(None, dict(zip(names, arrays)))]
 
 
 def inference_network(cfg: CfgNode, model: nn.Module):
     """What a tracker runs in place of ``model``: a copy that is fast, in TEST.TRACKER.ENGINE.
 
-    For onnxruntime the network is exported once, and kept in the user's cache folder.
+    "auto" is onnxruntime where that is installed and gains, which are the networks whose graphs
+    come with the package. With "onnxruntime" the others are exported once, and kept in the user's
+    cache folder.
 
     Raises:
         ValueError: onnxruntime is asked for, and is not installed, or the device is no CPU, or the
@@ -101,7 +119,8 @@ def inference_network(cfg: CfgNode, model: nn.Module):
     """
     engine, on_cpu = cfg.TEST.TRACKER.ENGINE, torch.device(cfg.MODEL.DEVICE).type == "cpu"
     if engine == "auto":
-        engine = "onnxruntime" if on_cpu and is_installed(*PACKAGES) else "torch"
+        takes = on_cpu and is_installed("onnxruntime") and shipped_graphs(cfg) is not None
+        engine = "onnxruntime" if takes else "torch"
         logger.info(f"TEST.TRACKER.ENGINE auto: the network runs in {engine}")
     if engine == "torch":
         return fuse_for_inference(model)
@@ -109,9 +128,9 @@ def inference_network(cfg: CfgNode, model: nn.Module):
         raise ValueError(
             f"TEST.TRACKER.ENGINE onnxruntime runs on a CPU, and MODEL.DEVICE is {cfg.MODEL.DEVICE}"
         )
-    needs("TEST.TRACKER.ENGINE onnxruntime", *PACKAGES)
+    needs("TEST.TRACKER.ENGINE onnxruntime", "onnxruntime")
     try:
-        return _cached(cfg, model)
+        return _onnx_network(cfg, model)
     except Exception as e:  # exporter and onnxruntime have many kinds of errors
         reason = " ".join(str(e).split())[:300]
         if cfg.TEST.TRACKER.ENGINE != "auto":
@@ -120,12 +139,27 @@ def inference_network(cfg: CfgNode, model: nn.Module):
         return fuse_for_inference(model)
 
 
-def _cached(cfg: CfgNode, model: nn.Module) -> OnnxNetwork:
-    size, lost_size = cfg.INPUT.SEARCH_SIZE_TEST, cfg.TEST.TRACKER.LOST_SEARCH_SIZE
-    sizes = cfg.INPUT.TEMPLATE_SIZE, [size, lost_size or size]
-    settings = {key: value for key, value in cfg.MODEL.items() if key not in ("WEIGHTS", "DEVICE")}
+def shipped_graphs(cfg: CfgNode) -> Optional[Path]:
+    """The folder of the graphs that come with the package for the network of a config, if any."""
+    key = network_key(cfg)
+    for file in sorted(SHIPPED.glob(f"*/{DESCRIPTION}")):
+        if json.loads(file.read_text(encoding="utf-8"))["network"] == key:
+            return file.parent
+    return None
+
+
+def _onnx_network(cfg: CfgNode, model: nn.Module) -> OnnxNetwork:
+    folder = shipped_graphs(cfg)
+    if folder is None:
+        return _exported(cfg, model)
+    state = fuse_layers(model).float().state_dict()
+    weights = {name: values.numpy() for name, values in state.items()}
+    return OnnxNetwork(folder, torch.get_num_threads(), weights)
+
+
+def _exported(cfg: CfgNode, model: nn.Module) -> OnnxNetwork:
     weights = [part for item in model.state_dict().items() for part in item]
-    key = fingerprint([EXPORT_VERSION, torch.__version__, settings, sizes], *weights)
+    key = fingerprint([torch.__version__, network_key(cfg)], *weights)
     folder = cache_folder() / "engines" / key[:32]
     if folder.is_dir():
         try:
@@ -137,7 +171,7 @@ def _cached(cfg: CfgNode, model: nn.Module) -> OnnxNetwork:
     folder.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
         whole = Path(temporary, "network")
-        export_network(model, whole, *sizes)
+        export_network(model, whole, *crop_sizes(cfg))
         with contextlib.suppress(OSError):  # another process was faster
             os.rename(whole, folder)
     return OnnxNetwork(folder, torch.get_num_threads())

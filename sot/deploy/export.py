@@ -1,30 +1,51 @@
 """Networks of this project as ONNX files."""
 
-import copy
 import hashlib
 import json
 import logging
 import warnings
 from pathlib import Path
-from typing import Dict, Sequence
+from typing import Dict, List, Sequence, Tuple
 
 import torch
 from torch import nn
 
+from ..config.checks import flat
+from ..modeling.fuse import fuse_layers
 from ..utils.files import atomic_write, write_text
-from .session import needs
+from ..utils.fingerprint import fingerprint
+from .session import WEIGHT_PREFIX, needs
 
-__all__ = ["DESCRIPTION", "EXPORT_VERSION", "EXPORTER", "export_network", "tracker_settings"]
+__all__ = [
+    "DESCRIPTION",
+    "EXPORT_VERSION",
+    "EXPORTER",
+    "crop_sizes",
+    "export_network",
+    "network_key",
+    "tracker_settings",
+]
 
-EXPORT_VERSION = 1  # to be raised when other graphs are written of the same network
+EXPORT_VERSION = 2  # to be raised when other graphs are written of the same network
 DESCRIPTION = "tracker.json"
 EXPORTER = ("onnx", "onnxscript")  # packages that torch.onnx.export needs
 OPSET = 18
 BATCH = "n"
+# What in MODEL has no effect on the graphs: training, and other networks of detectron2.
+NOT_IN_GRAPHS = (
+    *("WEIGHTS", "DEVICE", "DISTILL.", "BACKBONE.FREEZE_AT", "MOBILENET.POINTWISE_ONLY"),
+    *("SIAMFC.POS_RADIUS", "RPN.IOU_", "RPN.BATCH_SIZE", "RPN.POSITIVE_FRACTION", "RPN.LOSS"),
+    *("RPN.BBOX_REG_LOSS", "RPN.SMOOTH_L1", "ROI_", "RETINANET.", "SEM_SEG_HEAD.", "PANOPTIC_FPN."),
+)
 
 
 def export_network(
-    model: nn.Module, folder: Path, template_size: int, search_sizes: Sequence[int], **settings
+    model: nn.Module,
+    folder: Path,
+    template_size: int,
+    search_sizes: Sequence[int],
+    with_weights: bool = True,
+    **settings,
 ) -> None:
     """
     Write a network as ONNX graphs for any number n of targets:
@@ -43,13 +64,19 @@ def export_network(
         model: a SiameseNetwork with its weights.
         folder: where to write; made if it is missing.
         template_size, search_sizes: sides of the crops.
+        with_weights: whether the files hold the weights, 5 MB each of siamrpn_lite. Files without
+            them, of 30 kB, are the same whatever the weights are, and OnnxNetwork runs them with
+            those of any network of this kind.
         settings: what else a program needs to know, for ``tracker.json``.
 
     Raises:
-        ValueError: the packages for the export are not installed.
+        ValueError: the packages for the export are not installed; or graphs without weights would
+            hold numbers that were computed from the weights.
     """
     needs("the export to ONNX", *EXPORTER)
-    model, folder = copy.deepcopy(model).cpu().float().eval().requires_grad_(False), Path(folder)
+    model, folder = fuse_layers(model).cpu().float(), Path(folder)
+    if not with_weights:
+        _fill(model)
     folder.mkdir(parents=True, exist_ok=True)
     num_anchors = getattr(model, "num_anchors", 0)
     # two of each, as a batch of one would be taken for a constant
@@ -57,15 +84,18 @@ def export_network(
     kernels = tuple(k.contiguous() for k in model.template(crops))
     names = [f"kernel{i}" for i in range(len(kernels))]
     outputs = ["boxes", "scores"] if num_anchors else ["response"]
-    files = {"template.onnx": _export(_Template(model), (crops,), ["crops"], names)}
+    graphs = {"template.onnx": _export(_Template(model), (crops,), ["crops"], names)}
     searches = {}
     for size in dict.fromkeys(search_sizes):
         crops = torch.zeros(2, 3, size, size, dtype=torch.uint8)
         name = f"search_{size}.onnx" if searches else "search.onnx"
-        files[name] = _export(
+        graphs[name] = _export(
             _Search(model), (crops, *kernels), ["crops", *names], [*outputs, "features"]
         )
         searches[str(size)] = name
+    if not with_weights:
+        settings["weights"] = _cut_weights(graphs, model)
+    files = {name: graph.SerializeToString() for name, graph in graphs.items()}
     for name, content in files.items():
         with atomic_write(str(folder / name)) as f:
             f.write(content)
@@ -87,7 +117,7 @@ def tracker_settings(cfg) -> Dict:
     """What a tracker of a config needs beside the network, for :func:`export_network`: the kind of
     tracker, and the values of INPUT.CONTEXT_AMOUNT and TEST.TRACKER by their keys in small letters.
     The online target model is left out: it is not part of the graphs."""
-    left_out = ("ENGINE", "ONLINE")
+    left_out = ("ENGINE", "ONLINE", "BATCH_SEQUENCES")
     values = {k.lower(): v for k, v in cfg.TEST.TRACKER.items() if k not in left_out}
     return {"tracker": cfg.MODEL.META_ARCHITECTURE, "context": cfg.INPUT.CONTEXT_AMOUNT, **values}
 
@@ -95,7 +125,7 @@ def tracker_settings(cfg) -> Dict:
 class _Template(nn.Module):
     def __init__(self, model: nn.Module):
         super().__init__()
-        self.model = model
+        self.model = model  # WEIGHT_PREFIX is its name
 
     def forward(self, crops: torch.Tensor):
         return tuple(self.model.template(crops))
@@ -107,8 +137,8 @@ class _Search(_Template):
         return (*outputs, features) if isinstance(outputs, tuple) else (outputs, features)
 
 
-def _export(graph: nn.Module, inputs, input_names, output_names) -> bytes:
-    """An ONNX file of a module for tensors of any batch size."""
+def _export(graph: nn.Module, inputs, input_names, output_names):
+    """The onnx.ModelProto of a module for tensors of any batch size."""
     batch = {0: torch.export.Dim(BATCH, min=1, max=4096)}
     shapes = [batch] * len(inputs)
     if isinstance(graph, _Search):  # as its arguments are: one, and the others together
@@ -133,4 +163,50 @@ def _export(graph: nn.Module, inputs, input_names, output_names) -> bytes:
     finally:
         for logger, level in zip(loggers, levels):
             logger.setLevel(level)
-    return program.model_proto.SerializeToString()
+    exported = program.model_proto
+    exported.graph.ClearField("value_info")  # what follows from the graph, and the exporter's notes
+    for node in exported.graph.node:
+        node.ClearField("metadata_props")
+    return exported
+
+
+def _fill(model: nn.Module) -> None:
+    """Give a network any other weights: of equal numbers the exporter would keep one, and none of
+    zeros."""
+    for values in model.state_dict().values():
+        if values.is_floating_point():
+            values.uniform_(0.5, 1.5)
+
+
+def _cut_weights(graphs: Dict, model: nn.Module) -> Dict[str, List[str]]:
+    """Replace the weights in graphs of a network by notes that they lie elsewhere. Returns the
+    names of those that each graph needs."""
+    state = {k: v for k, v in model.state_dict().items() if v.is_floating_point()}
+    cut = {file: [] for file in graphs}
+    for file, exported in graphs.items():
+        for tensor in exported.graph.initializer:
+            name = tensor.name[len(WEIGHT_PREFIX) :]
+            if name in state and tensor.raw_data == state[name].numpy().tobytes():
+                cut[file].append(name)
+                length = str(len(tensor.raw_data))
+                tensor.ClearField("raw_data")
+                tensor.data_location = tensor.EXTERNAL
+                for key, value in (("location", "weights"), ("offset", "0"), ("length", length)):
+                    tensor.external_data.add(key=key, value=value)
+    missing = state.keys() - set().union(*cut.values())
+    if missing:
+        names = ", ".join(sorted(missing)[:3])
+        raise ValueError(f"graphs of this network hold numbers computed from {names}")
+    return cut
+
+
+def network_key(cfg) -> str:
+    """Tells whether graphs without weights are those of the network of a config."""
+    settings = {k: v for k, v in flat(cfg.MODEL) if not k.startswith(NOT_IN_GRAPHS)}
+    return fingerprint([EXPORT_VERSION, settings, crop_sizes(cfg)])
+
+
+def crop_sizes(cfg) -> Tuple[int, List[int]]:
+    """Sides of the template crop and of the search crops that a tracker of a config cuts."""
+    size, lost_size = cfg.INPUT.SEARCH_SIZE_TEST, cfg.TEST.TRACKER.LOST_SEARCH_SIZE
+    return cfg.INPUT.TEMPLATE_SIZE, [size, lost_size or size]

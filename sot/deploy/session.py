@@ -2,8 +2,13 @@
 
 import importlib.util
 from pathlib import Path
+from typing import Dict, Optional
 
-__all__ = ["is_installed", "needs", "open_session"]
+import numpy as np
+
+__all__ = ["WEIGHT_PREFIX", "is_installed", "needs", "open_session"]
+
+WEIGHT_PREFIX = "model."  # of a network's weights in its graphs
 
 
 def is_installed(*packages: str) -> bool:
@@ -24,12 +29,13 @@ def needs(what: str, *packages: str) -> None:
         )
 
 
-def open_session(file: str, num_threads: int = 1):
+def open_session(file: str, num_threads: int = 1, weights: Optional[Dict[str, np.ndarray]] = None):
     """An ``onnxruntime.InferenceSession``.
 
     Args:
         file: an ONNX file.
         num_threads: threads of each operation.
+        weights: by their names in the network those that the file leaves out, float32.
 
     Raises:
         FileNotFoundError: the file is missing.
@@ -45,6 +51,10 @@ def open_session(file: str, num_threads: int = 1):
     # Threads spin for work within a pass only: after it they would take the processor from the
     # crops and the online model.
     options.add_session_config_entry("session.force_spinning_stop", "1")
+    if weights:
+        names = [WEIGHT_PREFIX + name for name in weights]
+        values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in weights.values()]
+        options.add_external_initializers(names, values)
     try:
         return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     except Exception as e:  # of onnxruntime, which has a class for each of its errors

@@ -1,7 +1,7 @@
 """Cross-correlation of template kernels with search features."""
 
 import itertools
-from typing import Callable, Iterator, Tuple
+from typing import Tuple
 
 import torch
 import torch.nn.functional as F
@@ -26,10 +26,14 @@ def xcorr(kernel: torch.Tensor, search: torch.Tensor) -> torch.Tensor:
     """
     n, c = search.shape[:2]
     if torch.onnx.is_in_onnx_export():
+        # a sum over the kernel's offsets, as below:
         # (N, O*C, Hz, Wz) -> (N, O, C, Hz, Wz); per offset (N, O, C) @ (N, C, H*W)
-        kernel = kernel.unflatten(1, (-1, c))
-        terms = _offsets(kernel, search, lambda k, x: k @ x.flatten(2))
-        return sum(terms).unflatten(2, _sides(kernel, search))
+        kernel, (h, w) = kernel.unflatten(1, (-1, c)), _sides(kernel, search)
+        terms = (
+            kernel[..., y, x] @ search[..., y : y + h, x : x + w].flatten(2)
+            for y, x in itertools.product(*map(range, kernel.shape[-2:]))
+        )
+        return sum(terms).unflatten(2, (h, w))
     _check(kernel, search, kernel.shape[1] % c == 0)
     groups = len(kernel)
     weight = kernel.reshape(-1, c, *kernel.shape[2:])  # (groups * O, C, Hz, Wz)
@@ -45,7 +49,19 @@ def xcorr_depthwise(kernel: torch.Tensor, search: torch.Tensor) -> torch.Tensor:
     fit."""
     n, c = search.shape[:2]
     if torch.onnx.is_in_onnx_export():
-        return sum(_offsets(kernel, search, lambda k, x: k[..., None, None] * x))
+        # A sum over the kernel's offsets: in ONNX the number of groups of a convolution is a
+        # constant, and with it the number of targets would be. Positions in a row and channels last
+        # (N, H * W, C): each product is then of whole rows, which takes half of the time.
+        (h, w), width = _sides(kernel, search), search.shape[-1]
+        length = (h - 1) * width + w  # from the first position of the response to its last
+        offsets = [y * width + x for y, x in itertools.product(*map(range, kernel.shape[-2:]))]
+        kernel, search = (t.permute(0, 2, 3, 1).flatten(1, 2) for t in (kernel, search))
+        total = sum(
+            kernel[:, i : i + 1] * search[:, begin : begin + length]
+            for i, begin in enumerate(offsets)
+        )
+        inside = torch.tensor([y * width + x for y, x in itertools.product(range(h), range(w))])
+        return total[:, inside].unflatten(1, (h, w)).permute(0, 3, 1, 2)
     _check(kernel, search, kernel.shape[1] == c)
     kernel = kernel.expand(n, -1, -1, -1).reshape(n * c, 1, *kernel.shape[2:])
     # (N, C, Hx, Wx) -> (1, N*C, Hx, Wx): one group per channel of each sample
@@ -56,15 +72,6 @@ def xcorr_depthwise(kernel: torch.Tensor, search: torch.Tensor) -> torch.Tensor:
 def _sides(kernel: torch.Tensor, search: torch.Tensor) -> Tuple[int, int]:
     """(H, W) of the response."""
     return tuple(s - k + 1 for s, k in zip(search.shape[-2:], kernel.shape[-2:]))
-
-
-def _offsets(kernel: torch.Tensor, search: torch.Tensor, product: Callable) -> Iterator:
-    """The terms of a correlation as a sum over the kernel's offsets: the ``product`` of the kernel
-    at each with the search features there. In ONNX the number of groups of a convolution is a
-    constant, and with it the number of targets; of this form it is not."""
-    h, w = _sides(kernel, search)
-    for y, x in itertools.product(*map(range, kernel.shape[-2:])):
-        yield product(kernel[..., y, x], search[..., y : y + h, x : x + w])
 
 
 def _check(kernel, search, channels_fit: bool) -> None:

@@ -10,8 +10,11 @@ from sot.api import build_model
 from sot.config import load_config
 from sot.deploy import OnnxNetwork, export_network
 from sot.deploy import session as session_module
+from sot.deploy.export import _cut_weights
+from sot.modeling.fuse import fuse_layers
 
 pytest.importorskip("onnxruntime")
+onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
 
 COMPACT = ["MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", "", "MODEL.COMPACT.CHANNELS", "[8, 8, 16, 16]"]
@@ -39,7 +42,7 @@ def exported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("network")
     model = build_model(load_config("SiamRPN/siamrpn_compact.yaml", COMPACT))
     export_network(model, folder, 127, [255], context=0.5)
-    return model, folder
+    return fuse_layers(model), folder
 
 
 @pytest.mark.slow
@@ -51,6 +54,7 @@ def test_same_outputs_for_the_whole_family(name, narrow, opts, tmp_path):
     size = cfg.INPUT.TEMPLATE_SIZE + 32  # the same code as for 255, and less to do
     export_network(model, tmp_path, cfg.INPUT.TEMPLATE_SIZE, [size])
     network, templates, search = OnnxNetwork(tmp_path), crops(3, 127), crops(3, size)
+    model = fuse_layers(model)
     with torch.inference_mode():
         kernels = model.template(templates)
         assert_same(network.template(templates), kernels)
@@ -84,3 +88,21 @@ def test_says_what_is_not_installed(monkeypatch, tmp_path):
     monkeypatch.setattr(session_module, "is_installed", lambda package: package != "onnxscript")
     with pytest.raises(ValueError, match=r"pip install onnxscript, part of the extra 'onnx'"):
         export_network(torch.nn.Identity(), tmp_path, 127, [255])
+
+
+def test_weights_are_cut_out_of_graphs_or_named():
+    layer = torch.nn.Linear(3, 2)
+    state = {name: values.numpy() for name, values in layer.state_dict().items()}
+    tensors = [
+        onnx.numpy_helper.from_array(state["weight"], "model.weight"),
+        onnx.numpy_helper.from_array(np.ones(3, np.float32), "constant"),
+    ]
+    exported = onnx.ModelProto(graph=onnx.GraphProto(initializer=tensors))
+    with pytest.raises(ValueError, match="hold numbers computed from bias"):
+        _cut_weights({"a": exported}, layer)
+    tensors.append(onnx.numpy_helper.from_array(state["bias"], "model.bias"))
+    graphs = {"a": exported, "b": onnx.ModelProto(graph=onnx.GraphProto(initializer=tensors[1:]))}
+    exported.graph.initializer[0].CopyFrom(tensors[0])
+    assert _cut_weights(graphs, layer) == {"a": ["weight"], "b": ["bias"]}
+    assert len(exported.graph.initializer[0].raw_data) == 0
+    assert len(exported.graph.initializer[1].raw_data) == 12
