@@ -49,12 +49,13 @@ class SubwindowTransform(Transform):
 
     def apply_image(self, img: np.ndarray) -> np.ndarray:
         """(H, W[, C]) -> output_size; pixels are averaged first where it shrinks by 2 or more."""
-        origin, scale = np.array(self.rect[:2], dtype=float), self._scale()
-        shrink = int(1 / scale.max())
+        x, y, x1, y1 = self.rect  # numbers: of arrays of two, most of the time is the call
+        scale = self.output_size[1] / (x1 - x), self.output_size[0] / (y1 - y)
+        shrink = int(1 / max(scale))
         if shrink >= 2:
-            img, origin, scale = self._reduce(img, origin, scale, shrink)
+            img, (x, y), scale = self._reduce(img, np.array([x, y]), np.array(scale), shrink)
         # pixel i covers [i, i + 1], so its centre is at i + 0.5 in either frame
-        shift = origin + 0.5 / scale - 0.5
+        shift = x + 0.5 / scale[0] - 0.5, y + 0.5 / scale[1] - 0.5
         matrix = np.array([[1 / scale[0], 0, shift[0]], [0, 1 / scale[1], shift[1]]])
         return cv2.warpAffine(
             img,

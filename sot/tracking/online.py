@@ -15,6 +15,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ..modeling import xcorr
+from ..utils.cpu import one_thread
+
 __all__ = ["OnlineLearner", "OnlineResponse", "TargetModel", "first_frame_views", "gaussian_labels"]
 
 MAX_CHANNELS = 64  # of the projected features
@@ -48,7 +51,7 @@ class TargetModel:
         basis: (1, C, channels), the projection.
         first_gram, first_moment: (1, D, D) and (1, D), normal equations of the first frame.
         gram, moment: those of all frames; the recent ones count more.
-        weights: (1, D), the filter.
+        filter: (1, C, k, k), the learned one, for the features before their projection.
         kernels: the network's, of the first frame.
         age: number of frames that were trusted.
     """
@@ -58,16 +61,16 @@ class TargetModel:
     first_moment: torch.Tensor
     gram: torch.Tensor
     moment: torch.Tensor
-    weights: torch.Tensor
+    filter: torch.Tensor
     kernels: Tuple[torch.Tensor, ...]
     age: int = 0
 
 
 class OnlineResponse(NamedTuple):
-    """What N models say about N search crops: descriptions (N, n * n, D) of the positions, and
-    responses (N, n, n), about 1 at a target and 0 elsewhere."""
+    """What N models say about N search crops: the crops' features (N, C, h, w), divided by their
+    root mean square, and responses (N, n, n), about 1 at a target and 0 elsewhere."""
 
-    columns: torch.Tensor
+    features: torch.Tensor
     maps: torch.Tensor
 
 
@@ -105,6 +108,7 @@ class OnlineLearner:
         keys = {k.lower(): v for k, v in cfg.TEST.TRACKER.ONLINE.items() if k != "ENABLED"}
         return cls(stride=stride, **keys)
 
+    @one_thread()
     def start(self, features, centers, sizes, crop_size: int, kernels) -> TargetModel:
         """
         Args:
@@ -131,16 +135,16 @@ class OnlineLearner:
             )
             weights = _solve(gram, moment, gram)
             counts = _counts(labels, columns @ weights[0])
-        return TargetModel(basis, gram, moment, gram, moment, weights, tuple(kernels))
+        filter = _filter(basis, weights, k)
+        return TargetModel(basis, gram, moment, gram, moment, filter, tuple(kernels))
 
+    @one_thread()
     def respond(self, models: Sequence[TargetModel], features: torch.Tensor) -> OnlineResponse:
         """Responses of the models to search features (N, C, h, w), one crop for each."""
-        basis, weights = _batch(models, "basis"), _batch(models, "weights")
-        k = round((weights.shape[1] / basis.shape[2]) ** 0.5)
-        columns = _columns(_scaled(features), basis, k)
-        n = features.shape[-1] - k + 1
-        return OnlineResponse(columns, (columns @ weights[..., None]).view(-1, n, n))
+        features = _scaled(features)
+        return OnlineResponse(features, xcorr(_batch(models, "filter"), features)[:, 0])
 
+    @one_thread()
     def learn(self, models, response, maps, matches, crop_size: int) -> List[TargetModel]:
         """Models after a frame. They learn from it where both network and model are confident, at
         double the rate where something away from the target responds as well.
@@ -166,14 +170,16 @@ class OnlineLearner:
         if not rows:
             return new
         learning = [trusted[r] for r in rows]
-        columns, responses = response.columns, response.maps.flatten(1)
+        features, responses = response.features, response.maps.flatten(1)
         if len(learning) < len(models):
-            columns, responses = columns[learning], responses[learning]
+            features, responses = features[learning], responses[learning]
+        before = [models[i] for i in learning]
+        k = before[0].filter.shape[-1]
+        columns = _columns(features, _batch(before, "basis"), k)
         labels = labels[rows].to(columns)
         rates = torch.where(torch.from_numpy(hard[rows]), 2 * self.rate, self.rate)
         rates = rates.to(columns)[:, None]
         gram, moment = _equations(columns, labels, rates * _counts(labels, responses))
-        before = [models[i] for i in learning]
         gram += (1 - rates)[..., None] * _batch(before, "gram")
         moment += (1 - rates) * _batch(before, "moment")
         for i, g, m in zip(learning, _apart(gram), _apart(moment)):
@@ -184,8 +190,9 @@ class OnlineLearner:
             first = _batch(parts, "first_gram")
             gram = torch.lerp(_batch(parts, "gram"), first, FIRST_SHARE)
             moment = torch.lerp(_batch(parts, "moment"), _batch(parts, "first_moment"), FIRST_SHARE)
-            for i, w in zip(solving, _apart(_solve(gram, moment, first))):
-                new[i] = replace(new[i], weights=w)
+            filters = _filter(_batch(parts, "basis"), _solve(gram, moment, first), k)
+            for i, f in zip(solving, _apart(filters)):
+                new[i] = replace(new[i], filter=f)
         return new
 
     def is_template_due(self, model: TargetModel, match) -> bool:
@@ -219,14 +226,20 @@ def _apart(batch: torch.Tensor) -> List[torch.Tensor]:
 def _scaled(features: torch.Tensor) -> torch.Tensor:
     """Features (N, C, h, w), those of each crop divided by their root mean square."""
     features = features.float()
-    power = features.square().mean(dim=(1, 2, 3), keepdim=True)
-    return features / power.sqrt().clamp(min=1e-6)
+    norm = torch.linalg.vector_norm(features, dim=(1, 2, 3), keepdim=True)
+    return features / (norm / features[0].numel() ** 0.5).clamp(min=1e-6)
 
 
 def _columns(features: torch.Tensor, basis: torch.Tensor, k: int) -> torch.Tensor:
     """(N, n * n, channels * k * k): each k x k patch of the projected features."""
     projected = (basis.mT @ features.flatten(2)).unflatten(2, features.shape[2:])
-    return F.unfold(projected, k).mT.contiguous()
+    return F.unfold(projected, k).mT
+
+
+def _filter(basis: torch.Tensor, weights: torch.Tensor, k: int) -> torch.Tensor:
+    """Filters (N, C, k, k) for features that respond as weights (N, D) do for their columns: the
+    projection is part of them."""
+    return (basis @ weights.unflatten(1, (-1, k * k))).unflatten(2, (k, k))
 
 
 def _counts(labels: torch.Tensor, responses: torch.Tensor) -> torch.Tensor:
@@ -258,7 +271,7 @@ def gaussian_labels(centers, sizes, n: int, stride: int, crop_size: int) -> torc
     Args:
         centers, sizes: (N, 2) in crop pixels.
     """
-    sigma = np.maximum(0.25 * np.sqrt(np.prod(sizes, axis=1)), 0.7 * stride)
+    sigma = np.maximum(0.25 * np.sqrt(sizes[:, 0] * sizes[:, 1]), 0.7 * stride)
     grid = (np.arange(n) - (n - 1) / 2) * stride + crop_size / 2
     x, y = np.exp(-0.5 * ((grid - np.transpose(centers)[..., None]) / sigma[:, None]) ** 2)
     return torch.from_numpy((y[:, :, None] * x[:, None]).reshape(len(sigma), -1)).float()

@@ -61,32 +61,33 @@ class SiamRPNTracker(SiameseTracker):
             num_anchors = self.model.num_anchors
             own = cut_middle(maps, math.isqrt(boxes.shape[1] // num_anchors)).clip(0, 1)
             columns["own"] = own.reshape(len(own), -1).repeat(num_anchors, axis=1)
-        matches = []
+        matches, influence = [], self._influence(lost)
         for i, size in enumerate(sizes):
-            found = {"window": window, "places": crop_size / 2 + places}
+            found = {"window": window, "places": places}
             found.update((name, column[i]) for name, column in columns.items())
             if self.center_size and not lost:
                 found = {name: column[central] for name, column in found.items()}
             matches.append(
-                self._select(**found, previous_size=size, influence=self._influence(lost))
+                self._select(**found, size=size, middle=crop_size / 2, influence=influence)
             )
         return matches
 
     def _select(
-        self, boxes, scores, window, places, previous_size, influence: float, own=None
+        self, boxes, scores, window, places, size, middle: float, influence: float, own=None
     ) -> Match:
         """Choose among the boxes of R anchors.
 
         Args:
             boxes: (R, 4), XYXY in crop pixels.
             scores, window: (R,), the network's scores and the cosine window.
-            places: (R, 2), where the anchors are, in crop pixels.
-            previous_size: (w, h) of the target in crop pixels.
+            places: (R, 2), where the anchors are, in pixels from the crop's middle.
+            size: (w, h) that the target had, in crop pixels.
+            middle: of the crop, in its pixels.
             influence: of the window.
             own: (R,), responses of the target's online model.
         """
         sizes = sides_of(boxes)
-        penalty = change_penalty(sizes, previous_size.astype(sizes.dtype), self.penalty_k)
+        penalty = change_penalty(sizes, size.astype(sizes.dtype), self.penalty_k)
         ranking = penalty * scores
         if own is not None:
             ranking = (1 - self.online.share) * ranking + self.online.share * own
@@ -96,7 +97,7 @@ class SiamRPNTracker(SiameseTracker):
         if own is not None:
             confidences = score, float(own[best])
             if score < self.online.accept_above[0]:  # such a box means nothing
-                center = places[best]
+                center = middle + places[best]
         return Match(
             center=center,
             size=sides_of(box),

@@ -196,22 +196,19 @@ class SiameseTracker:
 
     def _search(self, images, states: List[TargetState], lost: bool) -> List[TargetState]:
         size, online = self.lost_search_size if lost else self.search_size, self.online
-        regions = [self._region(s.box, size) for s in states]
-        crops = self._load(
-            [
-                self._region(s.box, size, scale).cut(image, s.pad_value)
-                for image, s in zip(images, states)
-                for scale in self.scales
-            ]
-        )
-        kernels = [torch.cat(k) for k in zip(*(s.kernels for s in states for _ in self.scales))]
+        regions = [self._region(s.box, size, scale) for s in states for scale in self.scales]
+        parts = [(image, s.pad_value) for image, s in zip(images, states) for _ in self.scales]
+        crops = self._load([region.cut(*part) for region, part in zip(regions, parts)])
+        kernels = list(zip(*(s.kernels for s in states for _ in self.scales)))
+        kernels = [torch.cat(k) if len(k) > 1 else k[0] for k in kernels]
+        middle = slice(len(self.scales) // 2, None, len(self.scales))  # crops of scale 1
+        regions = regions[middle]
         # as large as the network would say
         sizes = [r.size_in_crop(s.box) * s.size_bias for r, s in zip(regions, states)]
         if online is None:
             outputs, maps = to_host(self.model.detect(kernels, crops)), None
         else:
             outputs, features = self.model.detect_with_features(kernels, crops)
-            middle = slice(len(self.scales) // 2, None, len(self.scales))  # crops of scale 1
             response = online.respond([s.online for s in states], features[middle])
             *outputs, maps = to_host(outputs, response.maps)
         matches = [

@@ -117,14 +117,14 @@ def test_frames_that_are_not_trusted_teach_nothing(confidences):
 
 def test_models_are_values_and_fork():
     learner, model = start((5, 5, 0))
-    fields = ("first_gram", "first_moment", "gram", "moment", "weights")
+    fields = ("first_gram", "first_moment", "gram", "moment", "filter")
     copies = [getattr(model, f).clone() for f in fields]
     features = scene((5, 5, 0), (9, 9, 0))
     forks = [learn(learner, model, features, match(5, 5, 0.9, 0.8)) for _ in range(2)]
     for field, copy in zip(fields, copies):
         assert torch.equal(getattr(model, field), copy)
         assert torch.equal(getattr(forks[0], field), getattr(forks[1], field))
-    assert forks[0].age == 1 and not torch.equal(forks[0].weights, model.weights)
+    assert forks[0].age == 1 and not torch.equal(forks[0].filter, model.filter)
     with pytest.raises(dataclasses.FrozenInstanceError):
         model.age = 3
 
@@ -143,7 +143,7 @@ def test_several_targets_equal_each_alone():
         alone = [learn(learner, m, features[i : i + 1], found[i]) for i, m in enumerate(models)]
         for a, b in zip(together, alone):
             assert a.age == b.age
-            for field in ("gram", "moment", "weights"):
+            for field in ("gram", "moment", "filter"):
                 a_, b_ = getattr(a, field), getattr(b, field)
                 assert torch.allclose(a_, b_, rtol=1e-4, atol=1e-4)
         models = together
@@ -154,7 +154,7 @@ def test_several_targets_equal_each_alone():
 def test_the_filter_has_the_parity_of_the_template(kernel_side, k, n):
     # so that of maps of 13 - 6 + 1 = 8 and 12, or 13 - 7 + 1 = 7 and 11, the middles are the same
     learner, model = start((5, 5, 0), kernel_side=kernel_side)
-    assert model.weights.shape[1] == 8 * k * k
+    assert model.filter.shape == (1, 8, k, k) and model.moment.shape == (1, 8 * k * k)
     assert learner.respond([model], scene((5, 5, 0))).maps.shape == (1, n, n)
 
 
@@ -167,7 +167,7 @@ def test_a_model_takes_at_most_a_megabyte(template_side, columns):
     states = [tracker.start(image, box) for box in ((100, 60, 140, 100), (50, 60, 80, 90))]
     for state in tracker.step_all(image, tracker.step_all(image, states)):
         model = state.online
-        assert model.age == 2 and model.weights.shape == (1, columns)
+        assert model.age == 2 and model.moment.shape == (1, columns)
         tensors = [getattr(model, f.name) for f in dataclasses.fields(model)]
         tensors = [t for t in tensors if isinstance(t, torch.Tensor)] + list(model.kernels)
         memory = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}
@@ -226,7 +226,7 @@ def test_degenerate_targets(config, weights, image, box):
     for _ in range(4):
         state = tracker.step(image, state)
         assert np.isfinite(state.box).all() and np.isfinite(state.score)
-        assert torch.isfinite(state.online.weights).all()
+        assert torch.isfinite(state.online.filter).all()
     assert state.online.age == 4
 
 
