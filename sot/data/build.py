@@ -143,9 +143,9 @@ def build_siamese_train_loader(cfg: CfgNode, mapper=None) -> PairLoader:
 def build_siamese_test_loader(
     cfg: CfgNode, dataset_name: str, skip: Collection[str] = ()
 ) -> DataLoader:
-    """Tracks of a dataset but for those named in ``skip``, one to a batch, split over the ranks
-    without repetition. ValueError if a first frame has no box to start from, and as of
-    `sot.data.get_tracks`."""
+    """Tracks of a dataset but for those named in ``skip``, TEST.TRACKER.BATCH_SEQUENCES to a batch,
+    split over the ranks without repetition. ValueError if a first frame has no box to start from,
+    and as of `sot.data.get_tracks`."""
     tracks = resolve(dataset_name).tracks()
     for track in tracks:
         if not track["visible"][0]:
@@ -153,9 +153,14 @@ def build_siamese_test_loader(
                 f"dataset {dataset_name!r}: sequence {track['name']} has no box in its first frame"
             )
     tracks = [track for track in tracks if track["name"] not in skip]
+    if cfg.TEST.TRACKER.BATCH_SEQUENCES > 1:  # those of a batch are about equally long
+        tracks.sort(key=lambda track: len(track["boxes"]))
+        # InferenceSampler gives each rank those next to each other
+        ranks = comm.get_world_size()
+        tracks = [track for rank in range(ranks) for track in tracks[rank::ranks]]
     return DataLoader(
         DatasetFromList(tracks, copy=False, serialize=False),
         sampler=InferenceSampler(len(tracks)) if tracks else None,  # it refuses an empty set
-        batch_size=1,
+        batch_size=cfg.TEST.TRACKER.BATCH_SEQUENCES,
         collate_fn=list,
     )

@@ -11,6 +11,7 @@ import bisect
 import contextlib
 import itertools
 import os
+import threading
 import zlib
 from pathlib import Path
 from typing import List, Optional, Tuple
@@ -190,16 +191,17 @@ class VideoFrames:
 class _VideoReader:
     """An open video that decodes on from where it is, or seeks."""
 
-    _open = None  # (process, path, reader): one open decoder per process, however many videos
+    # .open: (process, path, reader): one open decoder per thread, however many videos
+    _thread = threading.local()
 
     @classmethod
     def of(cls, frames: VideoFrames) -> "_VideoReader":
-        key = (os.getpid(), frames.path)
-        if cls._open is None or cls._open[:2] != key:
-            if cls._open is not None and cls._open[0] == key[0]:
-                cls._open[2].video.close()
-            cls._open = (*key, cls(frames))
-        reader = cls._open[2]
+        key, before = (os.getpid(), frames.path), getattr(cls._thread, "open", None)
+        if before is None or before[:2] != key:
+            if before is not None and before[0] == key[0]:
+                before[2].video.close()
+            cls._thread.open = (*key, cls(frames))
+        reader = cls._thread.open[2]
         reader.frames = frames
         return reader
 

@@ -14,12 +14,13 @@ from ..boxes import is_present
 from ..data.video import Frame, frames_of
 from ..tracking.follow import BothWays, Target, follow
 from ..utils.fingerprint import fingerprint
+from .lockstep import Lane, follow_together
 from .measures import vot
 from .measures.polygon import raster_overlap
 
 # To be raised whenever the same weights and settings give other boxes than before. Evaluations that
 # were interrupted then begin anew.
-TRACKING_VERSION = 3
+TRACKING_VERSION = 4
 
 logger = logging.getLogger(__name__)
 
@@ -39,8 +40,7 @@ class Experiment:
         try:
             return self.run(track)
         except Exception as e:  # whatever it is, the other sequences can go on
-            logger.exception(f"{track['name']}: tracking failed")
-            return {"name": track["name"], "error": f"{type(e).__name__}: {e}"}
+            return _failure(track, e)
 
     def run(self, track: Dict) -> Dict:
         """``name``; ``boxes`` (T, 4) XYXY in frame pixels, NaN where there is none; ``marks`` (T,)
@@ -55,15 +55,39 @@ class OnePass(Experiment):
     then never helped. For a frame that cannot be read the last box stands in, with the status
     "skipped"."""
 
+    def __call__(self, tracks: List[Dict]) -> List[Dict]:
+        """See Experiment. Several tracks (TEST.TRACKER.BATCH_SEQUENCES) are followed side by side;
+        if that fails, for want of memory for instance, in two halves one after the other."""
+        if len(tracks) < 2:
+            return super().__call__(tracks)
+        try:
+            return self._run_together(tracks)
+        except Exception as e:
+            half = len(tracks) // 2
+            logger.warning(f"{len(tracks)} sequences at once failed, so {half} at once: {e}")
+        return self(tracks[:half]) + self(tracks[half:])
+
     def run(self, track: Dict) -> Dict:
         """See Experiment. FrameError: the first frame cannot be read. ValueError: the tracker
         cannot be started."""
         result, target = _Result(track), Target({0: track["boxes"][0]})
         for frame, states, seconds in follow(self.tracker, _frames(track), [target]):
-            state = states[0]
-            status = "skipped" if frame.image is None else state.status
-            result.add(frame.index, vot.BOX, status, seconds, state.score, state.box)
+            result.add_step(frame, states[0], seconds)
         return result.columns
+
+    def _run_together(self, tracks: List[Dict]) -> List[Dict]:
+        results, lanes = [_Result(track) for track in tracks], []
+        try:
+            for track, result in zip(tracks, results):
+                lanes.append(Lane(_frames(track), track["boxes"][0], result.add_step))
+            follow_together(self.tracker, lanes)
+        finally:
+            for lane in lanes:
+                lane.close()
+        return [
+            _failure(track, lane.error) if lane.error else result.columns
+            for track, lane, result in zip(tracks, lanes, results)
+        ]
 
 
 class Corrected(Experiment):
@@ -164,6 +188,17 @@ class _Result:
         values = {"boxes": box, "marks": mark, "scores": score, "status": status, "times": seconds}
         for name, value in values.items():
             self.columns[name][i] = value
+
+    def add_step(self, frame: Frame, state, seconds: float) -> None:
+        """The box of a state after a frame."""
+        status = "skipped" if frame.image is None else state.status
+        self.add(frame.index, vot.BOX, status, seconds, state.score, state.box)
+
+
+def _failure(track: Dict, error: Exception) -> Dict:
+    """What stands for the result of a sequence that failed with an error."""
+    logger.error(f"{track['name']}: tracking failed", exc_info=error)
+    return {"name": track["name"], "error": f"{type(error).__name__}: {error}"}
 
 
 def tracker_fingerprint(cfg, model: torch.nn.Module, engine: str = "torch") -> str:
