@@ -5,14 +5,18 @@ Measure speed; one JSON object a line says what was measured and on what.
     python tools/benchmark.py --task track --config-file SiamRPN/siamrpn_lite.yaml --threads 2
     python tools/benchmark.py --task track --targets 1 10 --opencv MIL CSRT --threads 2 \\
         DATASETS.TEST "('folder:DIR',)"
+    python tools/benchmark.py --task track --threads 2 --passes 15 --engines onnxruntime torch \\
+        --nanotrack nanotrackv3_backbone.onnx nanotrackv3_head.onnx
     python tools/benchmark.py --task train --config-file C SOLVER.IMS_PER_BATCH 8
     python tools/benchmark.py --task data --config-file configs/SiamRPN/siamrpn_lite.yaml
     python tools/benchmark.py --task data --config-file C DATASETS.TRAIN "('folder:PATH',)"
 
 track  Whole tracking steps (crop, network, decoding) on a clip in memory: milliseconds and frames
        per second of the median step, percentiles, and the parts' shares of the time; for any
-       numbers of targets, and in turns with them trackers of OpenCV. Without DATASETS.TEST the
-       clip is made.
+       engines and numbers of targets, and in turns with them trackers of OpenCV and NanoTrack V3.
+       On a CPU also the bound of the network (its multiply-adds over what a product of large
+       matrices reaches) and the share of it. `ours_times_its_fps` is of the first row's tracker,
+       `spread` the lowest and highest of the passes. Without DATASETS.TEST the clip is made.
 train  Whole iterations of training (data, forward and backward pass, optimizer): pairs per second
        of the median iteration, the share of the time in which it waited for data, peak memory.
        Without DATASETS.TRAIN the first set of `data` is made.
@@ -46,6 +50,7 @@ from benchmark_tasks.track import benchmark_track
 from benchmark_tasks.train import benchmark_train
 
 from sot.config import load_config
+from sot.config.checks import ENGINES
 from sot.tracking.opencv import MODEL_FILES
 from sot.utils.command_line import add_config_options, make_parser, one_line_errors
 from sot.utils.cpu import keep_freed_memory
@@ -91,6 +96,12 @@ def parse_args():
         "--model", nargs="+", default=[], metavar="TRACKER.FIELD=FILE",
         help="files of OpenCV's trackers, as for tools/run_baseline.py",
     )  # fmt: skip
+    track.add_argument(
+        "--engines", nargs="+", choices=ENGINES, help="by default TEST.TRACKER.ENGINE alone"
+    )
+    track.add_argument(
+        "--nanotrack", nargs=2, metavar=("BACKBONE", "HEAD"), help="ONNX files of NanoTrack V3"
+    )
     train = parser.add_argument_group("train")
     train.add_argument("--num-iters", type=_positive, default=20, help="iterations to time")
     train.add_argument("--warmup", type=_positive, default=5, help="iterations before them")

@@ -7,6 +7,7 @@ import time
 import numpy as np
 import torch
 from detectron2.utils.file_io import PathManager
+from torch.utils.flop_counter import FlopCounterMode
 
 from sot.api import build_model
 from sot.config import resolve_device
@@ -16,6 +17,7 @@ from sot.deploy import OnnxNetwork
 from sot.modeling import SiameseNetwork, SiameseRPN
 from sot.modeling.meta_arch import siamfc
 from sot.tracking import SiameseTracker, build_siamese_tracker
+from sot.tracking.nanotrack import build_nanotrack
 from sot.tracking.online import OnlineLearner
 from sot.tracking.opencv import OpenCVTracker, make_opencv_tracker
 
@@ -29,6 +31,7 @@ PARTS = (
     ("network", SiameseNetwork, "features"),
     ("network", SiameseRPN, "predict"),
     ("network", siamfc, "xcorr"),
+    ("network", OnnxNetwork, "template"),
     ("network", OnnxNetwork, "detect_with_features"),
     ("online", OnlineLearner, "respond"),
     ("online", OnlineLearner, "learn"),
@@ -36,17 +39,28 @@ PARTS = (
 
 
 def benchmark_track(cfg, args):
-    """Yield one result for each number of targets, then one for each tracker of OpenCV."""
+    """Yield one result for each engine and number of targets, then one for each other tracker."""
     name, images, box = load_clip(cfg, args)
     cfg = cfg.clone()
     cfg.MODEL.DEVICE = resolve_device(cfg.MODEL.DEVICE)
     model = build_model(cfg)
-    ours = build_siamese_tracker(cfg, model)
     runs = {}  # of each tracker what takes a step, and what makes the state to start from
-    for n in args.targets:
-        runs[n] = ours.step_all, lambda n=n: [ours.start(images[0], box)] * n
-    for kind in args.opencv:
-        tracker = OpenCVTracker(functools.partial(make_opencv_tracker, kind, args.model[kind]))
+    for engine in args.engines or [cfg.TEST.TRACKER.ENGINE]:
+        cfg.TEST.TRACKER.ENGINE = engine
+        ours = build_siamese_tracker(cfg, model)
+        for n in args.targets:
+            start = functools.partial(start_all, ours, images[0], box, n)
+            runs[ours.engine, n] = ours.step_all, start
+    own = list(runs)
+    others = {
+        f"OpenCV {kind}": OpenCVTracker(
+            functools.partial(make_opencv_tracker, kind, args.model[kind])
+        )
+        for kind in args.opencv
+    }
+    if args.nanotrack:
+        others["NanoTrack V3"] = build_nanotrack(*args.nanotrack, torch.get_num_threads())
+    for kind, tracker in others.items():
         runs[kind] = tracker.step, functools.partial(tracker.start, images[0], box)
 
     # in turns, so that a disturbance meets all of them; of each the fastest pass counts
@@ -56,21 +70,62 @@ def benchmark_track(cfg, args):
     ]
     best = {key: describe(min((p[key] for p in passes), key=np.median)) for key in runs}
     clip = {"clip": name, "frames": len(images), "size": list(images[0].shape[1::-1])}
-    for n in args.targets:
+    bound = {} if torch.device(cfg.MODEL.DEVICE).type != "cpu" else find_bound(cfg, model)
+    for engine, n in own:
+        if bound:
+            reached = n * bound["bound_ms"] / best[engine, n]["median_ms"]
+            bound["share_of_bound"] = round(reached, 3)
         yield {
             "tracker": cfg.MODEL.META_ARCHITECTURE,
-            "engine": ours.engine,
+            "engine": engine,
             "targets": n,
-            **best[n],
-            "share": shares(*runs[n], images[1:]),
+            **best[engine, n],
+            **bound,
+            "share": shares(*runs[engine, n], images[1:]),
             "parameters": sum(p.numel() for p in model.parameters()),
             "weights_mb": size_of_weights(cfg.MODEL.WEIGHTS),
             "device": cfg.MODEL.DEVICE,
             **clip,
         }
-    for kind in args.opencv:
-        ratio = round(best[args.targets[0]]["fps"] / best[kind]["fps"], 3)
-        yield {"tracker": f"OpenCV {kind}", **best[kind], "ours_times_its_fps": ratio, **clip}
+    for kind in others:
+        ratio = round(best[own[0]]["fps"] / best[kind]["fps"], 3)
+        # of the same pass, which meets the same disturbances
+        paired = [np.median(p[kind]) / np.median(p[own[0]]) for p in passes]
+        spread = {k: round(v, 3) for k, v in zip(("low", "high"), (min(paired), max(paired)))}
+        yield {
+            "tracker": kind,
+            **best[kind],
+            "ours_times_its_fps": ratio,
+            "spread": spread,
+            **clip,
+        }
+
+
+def start_all(tracker, image, box, n: int) -> list:
+    """States of n targets."""
+    return [tracker.start(image, box)] * n
+
+
+def find_bound(cfg, model) -> dict:
+    """The least time of a search pass: its multiply-adds in 10^9 (convolutions and products of
+    matrices), over the most that this machine makes in a second, in a product of large matrices."""
+    a, b = torch.rand(2, 1024, 1024)
+    with torch.inference_mode():
+        peak = len(a) ** 3 / min(seconds_of(torch.mm, a, b)[0] for _ in range(40)) / 1e9
+        template, search = (
+            torch.zeros(1, 3, size, size, dtype=torch.uint8)
+            for size in (cfg.INPUT.TEMPLATE_SIZE, cfg.INPUT.SEARCH_SIZE_TEST)
+        )
+        kernels = model.template(template)
+        with FlopCounterMode(display=False) as counter:
+            model.detect(kernels, search)
+    scales = cfg.TEST.TRACKER.NUM_SCALES if cfg.MODEL.META_ARCHITECTURE == "SiamFC" else 1
+    cost = scales * counter.get_total_flops() / 2e9  # two operations each
+    return {
+        "multiply_adds_g": round(cost, 3),
+        "gemm_peak_g_per_s": round(peak, 1),
+        "bound_ms": round(1000 * cost / peak, 3),
+    }
 
 
 def load_clip(cfg, args):
