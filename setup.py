@@ -31,6 +31,7 @@ setup(
     description="Single-object tracking with Siamese networks, on detectron2",
     license="Apache-2.0",
     python_requires=">=3.9",
+    classifiers=[f"Programming Language :: Python :: 3.{minor}" for minor in range(9, 15)],
     # configs/ and weights/ lie beside the package here and inside it once installed.
     packages=[*find_packages(include=["sot", "sot.*"]), "sot.configs", "sot.weights"],
     package_dir={"sot.configs": "configs", "sot.weights": "weights"},

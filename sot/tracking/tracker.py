@@ -36,8 +36,8 @@ MAX_CROPS_IN_A_PASS = 32  # bounds the memory of a step
 class SiameseTracker:
     """Base of the trackers: crops, several targets at once, smoothing, lost and found.
 
-    Targets are states, not objects: any number of them share the model, and ``step_all`` runs
-    them in one forward pass. Subclasses add ``_match``, which reads the network's predictions.
+    Targets are states, not objects: any number of them share the model, and ``step_all`` finds
+    them all. Subclasses add ``_match``, which reads the network's predictions.
     """
 
     scales = (1.0,)  # of the search regions that are cut for each target
@@ -88,6 +88,11 @@ class SiameseTracker:
         self.lost_below = lost_below
         self.found_above = found_above
         self.online = online
+        # What is computed in one batch is rounded otherwise than alone, and a box may be lost or
+        # found by that. A GPU needs the batch; on a CPU, which gains little by it, a target does
+        # not depend on the others.
+        on_cpu = model.device.type == "cpu"
+        self.targets_at_once = 1 if on_cpu else max(1, MAX_CROPS_IN_A_PASS // len(self.scales))
         self.state = None
         self._process = os.getpid()
 
@@ -156,8 +161,9 @@ class SiameseTracker:
     def step_all(
         self, images: Union[np.ndarray, Sequence[np.ndarray]], states: Sequence[TargetState]
     ) -> List[TargetState]:
-        """Find every target in its next frame, several in one forward pass (lost targets, whose
-        crops are larger, in another).
+        """Find every target in its next frame. On a GPU several go through the network at once
+        (lost targets, whose crops are larger, apart), which rounds otherwise than alone; on a CPU
+        each by itself, and the others make no difference to it.
 
         Args:
             images: the frame of all targets, as for :meth:`start`, or a list with one for each. If
@@ -175,12 +181,11 @@ class SiameseTracker:
             raise ValueError(f"{len(images)} images for {len(states)} states")
         images = [_as_bgr(image) for image in images]
         states = [s.in_frame(image.shape[:2]) for s, image in zip(states, images)]
-        at_once = max(1, MAX_CROPS_IN_A_PASS // len(self.scales))
         found = list(states)
         for lost in (False, True):
             group = [i for i, s in enumerate(states) if self._is_lost(s) == lost]
-            for begin in range(0, len(group), at_once):
-                part = group[begin : begin + at_once]
+            for begin in range(0, len(group), self.targets_at_once):
+                part = group[begin : begin + self.targets_at_once]
                 new = self._search([images[i] for i in part], [states[i] for i in part], lost)
                 for i, state in zip(part, new):
                     found[i] = state

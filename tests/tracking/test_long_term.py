@@ -67,6 +67,7 @@ def test_a_lost_target_may_be_anywhere():
 
 def test_targets_with_crops_of_both_sizes_equal_each_alone():
     tracker = make(0.9, 0.1, 0.95)
+    tracker.targets_at_once = 3  # as on a GPU
     states = [tracker.step(IMAGE, tracker.start(IMAGE, BOX)) for _ in range(3)]
     assert [s.status for s in states] == ["tracked", "lost", "tracked"]
     # one pass for each size, the smaller first

@@ -188,6 +188,7 @@ def test_states_of_the_tracker_fork_and_batch():
     red, blue = (20, 20, 220), (220, 60, 20)
     frames = [blobs((80 + 3 * t, 90, red), (240 - 3 * t, 150, blue)) for t in range(8)]
     tracker = build_tracker("SiamRPN/siamrpn_lite.yaml", device="cpu", opts=ON)
+    tracker.targets_at_once = 2  # as on a GPU
     boxes = [(65.0, 75.0, 95.0, 105.0), (225.0, 135.0, 255.0, 165.0)]
     states = [tracker.start(frames[0], np.array(b)) for b in boxes]
     for frame in frames[1:]:

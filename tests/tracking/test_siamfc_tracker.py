@@ -140,6 +140,7 @@ def test_an_even_number_of_scales_is_refused():
 def test_several_targets_in_one_pass_equal_each_alone():
     opts = ["MODEL.BACKBONE.NAME", "build_compact_backbone"]
     tracker = build_tracker("SiamFC/siamfc_alex.yaml", "", "cpu", opts)
+    tracker.targets_at_once = 3  # as on a GPU
     boxes = [BOX, (10.0, 10.0, 40.0, 60.0), (200.0, 120.0, 290.0, 180.0)]
     states = [tracker.start(IMAGE, b) for b in boxes]
     calls, detect = [], tracker.model.detect

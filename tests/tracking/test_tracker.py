@@ -108,6 +108,7 @@ def test_states_are_values():
 
 def test_several_targets_in_one_pass_equal_each_alone():
     tracker = build_tracker("SiamRPN/siamrpn_compact.yaml", weights="", device="cpu")
+    tracker.targets_at_once = 3  # as on a GPU
     boxes = [BOX, (10.0, 10.0, 40.0, 60.0), (200.0, 120.0, 290.0, 180.0)]
     states = [tracker.start(IMAGE, b) for b in boxes]
     together = tracker.step_all(IMAGE, states)
@@ -131,8 +132,26 @@ def test_network_outputs_of_a_batch_differ_by_rounding_only():
             assert (alone[1][0] - scores[i]).abs().max() < 1e-4
 
 
+@pytest.mark.parametrize("online", [False, True])
+def test_other_targets_make_no_difference_on_a_cpu(online):
+    """Rounding alone would part them within these frames, and whether a target is lost may depend
+    on it."""
+    opts = ["TEST.TRACKER.ONLINE.ENABLED", online, "TEST.TRACKER.ONLINE.ACCEPT_ABOVE", [0.0, 0.0]]
+    tracker = build_tracker("SiamRPN/siamrpn_lite.yaml", device="cpu", opts=opts)
+    boxes = [BOX, (10.0, 10.0, 40.0, 60.0), (200.0, 120.0, 290.0, 180.0)]
+    alone, *others = [tracker.start(IMAGE, b) for b in boxes]
+    together = [others[0], alone, others[1]]
+    for shift in range(1, 5):
+        image = np.roll(IMAGE, (2 * shift, 3 * shift), axis=(0, 1))
+        alone, together = tracker.step(image, alone), tracker.step_all(image, together)
+        assert together[1].box.tolist() == alone.box.tolist()
+        assert together[1].score == alone.score
+
+
 def test_many_targets_take_several_passes():
     tracker = fake(box=(10, 0, 40, 40))
+    assert tracker.targets_at_once == 1
+    tracker.targets_at_once = 32  # as on a GPU
     states = [tracker.start(IMAGE, BOX)] * 40
     tracker.model.crops.clear()
     new = tracker.step_all(IMAGE, states)
@@ -146,8 +165,8 @@ def test_an_image_for_each_state():
     states = [tracker.start(dark, BOX)] * 2
     tracker.model.crops.clear()
     assert len(tracker.step_all([dark, bright], states)) == 2
-    (crops,) = tracker.model.crops
-    assert crops.float().mean(dim=(1, 2, 3)).tolist() == pytest.approx([0, 200], abs=30)
+    crops = torch.cat(tracker.model.crops).float()
+    assert crops.mean(dim=(1, 2, 3)).tolist() == pytest.approx([0, 200], abs=30)
     with pytest.raises(ValueError, match="1 images for 2 states"):
         tracker.step_all([dark], states)
 
@@ -276,8 +295,8 @@ print(peak() - before)
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems count memory otherwise")
 def test_memory_of_many_targets():
-    """At most 0.6 GB beside the libraries, and 1 MB for each target."""
+    """At most 0.2 GB beside the libraries, and 1 MB for each target."""
     for targets in (1, 200):
         run = [sys.executable, "-c", MEMORY_OF_TARGETS, str(targets)]
         done = subprocess.run(run, capture_output=True, text=True, check=True)
-        assert float(done.stdout) < 600 + targets
+        assert float(done.stdout) < 200 + targets
