@@ -52,16 +52,17 @@ def read_frame(frames, index: int, max_reduction: float = 1, gray: bool = False)
 
 def find_frames(folder) -> Tuple[List[str], List[str]]:
     """Images of a folder, in ``img/`` or right in it; and if there are none, its video files, but
-    for a tracked.mp4 that demo/track_video.py has written there."""
+    for a tracked.mp4 that demo/track_video.py has written there. A single image beside a video is
+    taken for its cover."""
     folder = Path(folder)
-    for place in (folder / "img", folder):
-        images = list_images(place) if place.is_dir() else []
-        if images:
-            return images, []
-    videos = list_files(folder, VIDEO_SUFFIXES)
-    if (folder / "boxes.csv").is_file() and len(videos) > 1:
+    inner = list_images(folder / "img") if (folder / "img").is_dir() else []
+    if inner:
+        return inner, []
+    images, videos = list_images(folder), list_files(folder, VIDEO_SUFFIXES)
+    if (folder / "boxes.csv").is_file() and len(images) + len(videos) > 1:
         videos = [v for v in videos if os.path.basename(v) != "tracked.mp4"]
-    return [], videos
+    is_cover = len(images) == 1 and bool(videos)
+    return ([], videos) if is_cover or not images else (images, [])
 
 
 class ImageFrames:

@@ -59,10 +59,24 @@ def read_file(path, max_reduction: float, gray: bool) -> Tuple[np.ndarray, int]:
     except cv2.error:
         image = None
     if image is None:
-        raise FrameError(f"image {path} does not decode")
+        image, reduction = _read_numbers(path, data, gray), 1
     if not ends and _has_gray_corner(image):
         raise FrameError(f"image {path} does not decode: it is cut off")
     return to_uint8(image), reduction
+
+
+def _read_numbers(path, data: bytes, gray: bool) -> np.ndarray:
+    """An image of 32-bit numbers in one channel (TIFF of cameras that measure), which OpenCV does
+    not read into a picture. FrameError for all others."""
+    try:
+        with Image.open(io.BytesIO(data)) as opened:
+            values = np.asarray(opened) if opened.mode in ("I", "F") else None
+    except Exception:  # of any reader of PIL, about a file that OpenCV has refused already
+        values = None
+    if values is None:
+        raise FrameError(f"image {path} does not decode")
+    values = to_uint8(values)
+    return values if gray else cv2.cvtColor(values, cv2.COLOR_GRAY2BGR)
 
 
 def _check_size(path, data: bytes) -> None:

@@ -104,6 +104,32 @@ def test_videos_of_a_folder(tmp_path):
     assert [os.path.basename(f) for f in find_frames(tmp_path)[1]] == ["clip.TS"]
 
 
+def test_a_single_image_beside_a_video_is_its_cover(tmp_path):
+    video, cover = tmp_path / "clip.mp4", tmp_path / "cover.jpg"
+    for path in (video, cover):
+        path.write_bytes(b"")
+    assert find_frames(tmp_path) == ([], [str(video)])
+    (tmp_path / "2.jpg").write_bytes(b"")
+    assert find_frames(tmp_path) == ([str(tmp_path / "2.jpg"), str(cover)], [])
+    (tmp_path / "2.jpg").unlink()
+    # results of the demo beside an image are no video of it
+    video.rename(tmp_path / "tracked.mp4")
+    (tmp_path / "boxes.csv").write_bytes(b"")
+    assert find_frames(tmp_path) == ([str(cover)], [])
+
+
+@pytest.mark.parametrize("mode, top", [("F", 7.5), ("I", 70_000)])
+def test_tiff_of_32_bit_numbers(tmp_path, mode, top):
+    values = np.zeros((20, 30), np.float32 if mode == "F" else np.int32)
+    values[:, 10:20], values[:, 20:] = top / 2, top
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    image = read_image(tmp_path / "a.tif")
+    assert image.shape == (20, 30, 3) and image.dtype == np.uint8
+    assert image[0, ::10].tolist() == [[0] * 3, [128] * 3, [255] * 3]
+    gray, reduction = read_frame(ImageFrames([str(tmp_path / "a.tif")]), 0, 8, gray=True)
+    assert reduction == 1 and gray[5, ::10].tolist() == [0, 128, 255]
+
+
 def test_empty_file_is_an_error(tmp_path):
     (tmp_path / "empty.png").write_bytes(b"")
     with pytest.raises(FrameError, match="empty.png does not decode"):
