@@ -38,7 +38,7 @@ setup(
     package_data={
         "sot.data.datasets": ["lists/*.txt"],
         "sot.configs": ["*.yaml", "*/*.yaml"],
-        "sot.weights": ["*.pth"],
+        "sot.weights": ["*.pth", "*.json"],
         "sot.deploy": ["graphs/*/*"],
         "sot.evaluation.report": ["*.html.j2", "*.csv"],
     },

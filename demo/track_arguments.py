@@ -11,6 +11,7 @@ import torch
 
 from sot.boxes import check_box, to_xyxy
 from sot.data.frames import FrameError, frame_size
+from sot.data.labels import FORMATS
 from sot.tracking import DIRECTIONS, Target
 
 DEFAULT_CONFIG = "SiamRPN/siamrpn_lite.yaml"
@@ -150,6 +151,16 @@ def parse_args(argv=None, description=""):
         "of PyTorch and OpenCV each (the cores that this process may use, but at most 4)",
         type=threads_argument,
     )
+    add(
+        "--save",
+        "write the boxes in other formats, too, into labels/ in the output folder: "
+        + ", ".join(FORMATS),
+        choices=list(FORMATS),
+        metavar="FORMAT",
+        action="append",
+        default=[],
+    )
+    add("--no-video", "write no tracked.mp4, which saves time", action="store_true")
     add("--max-frames", "stop after so many frames", type=count_argument)
     add("--show", "open a window; q ends, a missing box is drawn there", action="store_true")
     add("opts", "KEY VALUE ...: overrides of the config", nargs="*")

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import platform
+from typing import List, Optional
 
 import av
 import cv2
@@ -17,7 +18,9 @@ import torch
 
 import sot
 from sot.boxes import is_present, to_xywh
+from sot.data.labels import read_labels, save_labels
 from sot.evaluation.protocols import PROTOCOLS
+from sot.tracking import Estimate
 from sot.utils.files import GrowingFile
 from sot.utils.locks import FolderLock
 from sot.visualization import TRUTH_COLOR, VideoWriter, draw_box, draw_label, target_color
@@ -25,7 +28,8 @@ from sot.visualization import TRUTH_COLOR, VideoWriter, draw_box, draw_label, ta
 logger = logging.getLogger("demo")
 
 FILES = ("tracked.mp4", "boxes.csv", "boxes.json")
-COLUMNS = ("frame", "target", "x", "y", "w", "h", "score", "status", "time", "name")
+LABELS = "labels"  # folder of other formats
+COLUMNS = ("frame", "target", "x", "y", "w", "h", "score", "status", "time", "name", "raw_score")
 TEXTS = ("status", "name")
 VERSIONS = {
     "sot": sot.__version__,
@@ -45,7 +49,9 @@ class Results(contextlib.ExitStack):
     first frame is added.
     """
 
-    def __init__(self, folder, source, wanted: range, info: dict, truth=None):
+    def __init__(
+        self, folder, source, wanted: range, info: dict, truth=None, video=True, shown=False
+    ):
         """
         Args:
             folder: made if it is missing.
@@ -54,10 +60,13 @@ class Results(contextlib.ExitStack):
             info: entries of boxes.json beside those found out here.
             truth: (N, 4) XYXY, true boxes of target 0 by frame, NaN where it is absent; drawn and
                 scored. None if not known.
+            video: write tracked.mp4.
+            shown: :meth:`add` returns the drawn images, also without a video.
         """
         super().__init__()
         self.folder, self.wanted, self.truth = folder, wanted, truth
         self.fps, self.aspect = source.fps, source.aspect  # Fractions
+        self.with_video, self.shown = video, shown
         self.info, self.outcome = info, {"interrupted": True}  # what the end of a run replaces
         self.frames, self.time, self.begin = 0, 0.0, None
         self.rows, self.skipped = 0, []  # of boxes.csv; frame numbers
@@ -68,7 +77,7 @@ class Results(contextlib.ExitStack):
     def path(self, name: str) -> str:
         return os.path.join(self.folder, name)
 
-    def add(self, frame, states) -> np.ndarray:
+    def add(self, frame, states) -> Optional[np.ndarray]:
         """Write the boxes of all targets after a frame, and the frame with them drawn.
 
         Args:
@@ -76,7 +85,7 @@ class Results(contextlib.ExitStack):
             states: what is known of each target there, by its number; see sot.tracking.
 
         Returns:
-            the drawn image.
+            the drawn image; None if it is neither written nor shown.
 
         Raises:
             OSError: a file cannot be written.
@@ -98,6 +107,8 @@ class Results(contextlib.ExitStack):
         if 0 in states and self.truth is not None and frame.index < len(self.truth):
             self.tracked[frame.index] = states[0].box
         self._write_rows(frame, states)
+        if self.video is None and not self.shown:
+            return None
         picture = self._draw(frame, states)
         self._write_picture(picture, frame)
         return picture
@@ -115,8 +126,9 @@ class Results(contextlib.ExitStack):
         self.table.add(",".join(COLUMNS) + "\n")
         self.json = self.enter_context(GrowingFile(self.path("boxes.json")))
         self.json.add(head + ',\n  "boxes": [', self._tail())
-        self.video = VideoWriter(self.path("tracked.mp4"), self.fps, self.aspect)
-        if max(size) > VideoWriter.LARGEST:
+        if self.with_video:
+            self.video = VideoWriter(self.path("tracked.mp4"), self.fps, self.aspect)
+        if self.with_video and max(size) > VideoWriter.LARGEST:
             logger.warning(
                 "frames are {}x{}; tracked.mp4 is made smaller, boxes are not".format(*size)
             )
@@ -132,7 +144,8 @@ class Results(contextlib.ExitStack):
         for target, state in states.items():
             numbers = [f"{v:.3f}" for v in to_xywh(state.box)] + [f"{state.score:.4f}"]
             status = "skipped" if frame.image is None else state.status
-            row = [frame.index, target, *numbers, status, f"{self.time:.6f}", frame.file]
+            raw_score = f"{Estimate.of(state).raw_score:.4f}"
+            row = [frame.index, target, *numbers, status, f"{self.time:.6f}", frame.file, raw_score]
             rows.writerow(row)
             row = zip(COLUMNS, row)
             objects.append({k: v if k in TEXTS else json.loads(str(v)) for k, v in row})
@@ -194,6 +207,17 @@ class Results(contextlib.ExitStack):
                         self.video.close()
         finally:
             super().__exit__(kind, error, trace)
+
+    def save(self, formats) -> None:
+        """Write what is in boxes.json in formats of sot.data.labels, too; those of an earlier run
+        are removed."""
+        save_labels(read_labels(self.path("boxes.json")), formats, self.path(LABELS))
+
+    @property
+    def files(self) -> List[str]:
+        """Paths of what was written."""
+        names = (*FILES, LABELS)
+        return [path for path in map(self.path, names) if os.path.exists(path)]
 
     @property
     def dropped(self) -> int:

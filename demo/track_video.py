@@ -30,7 +30,7 @@ from track_arguments import (
     parse_args,
     targets_of,
 )
-from track_results import FILES, Results
+from track_results import FILES, LABELS, Results
 
 from sot import build_tracker, load_config
 from sot.boxes import to_xywh
@@ -129,6 +129,8 @@ def check_output(path):
 def check_inputs_stay(folder, inputs):
     """UsageError if a result would take the place of one of the inputs (paths), also by a link."""
     results = [os.path.join(folder, name) for name in FILES]
+    for place, _, names in os.walk(os.path.join(folder, LABELS)):
+        results += [os.path.join(place, name) for name in names]
     results = {(s.st_dev, s.st_ino): p for p in results if os.path.exists(p) for s in [os.stat(p)]}
     for path in inputs if results else ():
         with contextlib.suppress(OSError):
@@ -196,13 +198,15 @@ def run(args, stop):
             ],
         }
         total = min((n for n in (source.total, args.max_frames) if n), default=None)
-        with Results(args.output, source, args.frames, info, truth) as results:
+        options = {"video": not args.no_video, "shown": window is not None}
+        with Results(args.output, source, args.frames, info, truth, **options) as results:
             frames = itertools.chain([first], frames)
             if passes is None:
                 rates = track(tracker, targets, frames, results, stop, total, window)
             else:
                 rates = track_both_ways(passes, frames, results, stop, total, window)
             results.outcome = {**rates, "interrupted": stop.is_set()}
+        results.save(args.save)
     problem = "" if stop.is_set() else source.problem
     report(results, f"{source.name} {problem}" if problem else "")
     if stop.is_set():
@@ -234,7 +238,7 @@ def report(results, problem):
     )
     if truth is not None:
         print(results.score_line())
-    print("results: " + ", ".join(map(results.path, FILES)))
+    print("results: " + ", ".join(results.files))
 
 
 class Stop(threading.Event):

@@ -1,6 +1,7 @@
 """From a config to a tracker in one call."""
 
 import os
+from typing import Optional
 
 import torch
 from detectron2.config import CfgNode
@@ -10,7 +11,7 @@ from iopath.common.file_io import PathHandler
 
 from .checkpoint import SOTCheckpointer
 from .config import load_config, merge_opts, resolve_device, resource_dir
-from .tracking import SiameseTracker, build_siamese_tracker
+from .tracking import Calibration, SiameseTracker, build_siamese_tracker
 
 __all__ = ["build_model", "build_network", "build_tracker"]
 
@@ -73,7 +74,8 @@ def build_model(cfg: CfgNode) -> torch.nn.Module:
 
 
 def build_tracker(config, weights=None, device=None, opts=()) -> SiameseTracker:
-    """A tracker that is ready for ``init``.
+    """A tracker that is ready for ``init``, with the calibration of its score that lies beside the
+    weights, if there is one (see tools/calibrate_score.py).
 
     Args:
         config: a CfgNode, a yaml path, or the name of a config that comes with the project.
@@ -94,4 +96,15 @@ def build_tracker(config, weights=None, device=None, opts=()) -> SiameseTracker:
             "this config comes without trained weights: name a file (MODEL.WEIGHTS, or weights=)"
         )
     cfg.MODEL.DEVICE = device or resolve_device(cfg.MODEL.DEVICE)
-    return build_siamese_tracker(cfg, build_model(cfg))
+    tracker = build_siamese_tracker(cfg, build_model(cfg))
+    tracker.calibration = _calibration_of(cfg.MODEL.WEIGHTS)
+    return tracker
+
+
+def _calibration_of(weights: str) -> Optional[Calibration]:
+    """The one beside a file of weights; None if there is none, or the weights have an address of
+    the network, where nothing else is asked for."""
+    if not weights or ("://" in weights and not weights.startswith(_WeightsHandler.PREFIX)):
+        return None
+    path = PathManager.get_local_path(Calibration.path(weights))
+    return Calibration.load(path) if os.path.isfile(path) else None

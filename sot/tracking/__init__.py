@@ -1,3 +1,4 @@
+from .calibration import Calibration
 from .follow import DIRECTIONS, BothWays, Estimate, Step, Target, blend, follow
 from .siamfc import SiamFCTracker
 from .siamrpn import SiamRPNTracker
@@ -8,6 +9,7 @@ __all__ = [
     "DIRECTIONS",
     "TRACKER_REGISTRY",
     "BothWays",
+    "Calibration",
     "Estimate",
     "SiamFCTracker",
     "SiamRPNTracker",

@@ -2,6 +2,7 @@
 are."""
 
 import logging
+import math
 import time
 from dataclasses import dataclass
 from typing import Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence
@@ -38,17 +39,19 @@ class Target:
 
 
 class Estimate(NamedTuple):
-    """Where a target is in a frame: box (4,) XYXY in frame pixels, score and status as of a
-    TargetState."""
+    """Where a target is in a frame: box (4,) XYXY in frame pixels; score, status and raw score as
+    of a TargetState."""
 
     box: np.ndarray
     score: float
     status: str
+    raw_score: float = math.nan
 
     @classmethod
     def of(cls, state) -> "Estimate":
-        """Of anything that has these attributes."""
-        return cls(*(getattr(state, name) for name in cls._fields))
+        """Of anything that has these attributes; other trackers have no raw score."""
+        raw_score = getattr(state, "raw_score", state.score)
+        return cls(state.box, state.score, state.status, raw_score)
 
 
 class Step(NamedTuple):
@@ -238,10 +241,11 @@ def blend(frames: Sequence[int], forward: Sequence, backward: Sequence) -> List[
     boxes = from_center(mixed[:, :2], np.exp(mixed[:, 2:]))
     estimates = [Estimate.of(forward[0])]
     for i in range(1, len(times) - 1):
-        one, other, w = forward[i], backward[i], float(share[i, 0])
+        one, other, w = Estimate.of(forward[i]), Estimate.of(backward[i]), float(share[i, 0])
         status = max(one, other, key=lambda e: e.score).status
         if overlaps[i] < AGREEMENT:
             status = "uncertain"
         score = (1 - w) * one.score + w * other.score
-        estimates.append(Estimate(boxes[i], score, status))
+        raw_score = (1 - w) * one.raw_score + w * other.raw_score
+        estimates.append(Estimate(boxes[i], score, status, raw_score))
     return [*estimates, Estimate.of(backward[-1])]

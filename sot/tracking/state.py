@@ -18,15 +18,19 @@ class TargetState:
     Attributes:
         kernels: template kernels of the network, batch of one.
         box: (4,) XYXY in frame pixels.
-        score: confidence in the box, 0..1.
-        status: "init"; "tracked"; "uncertain" if the score is below the threshold; with long-term
-            tracking also "lost": the next step searches the larger region, and until the score
-            is at least LOST_BELOW the box is the last one before.
+        score: confidence in the box, 0..1; with a calibration the chance that the box overlaps the
+            target by more than a half.
+        status: "init", "tracked", "uncertain" or "lost". With a calibration see next_status; else
+            "uncertain" means that the raw score is below the threshold. With long-term tracking
+            "lost" goes by the raw score: the next step searches the larger region, and until that
+            score is at least LOST_BELOW the box is the last one before.
         pad_value: colour outside the frame.
         frame_size: (H, W) of the frame that the box is in.
         online: what was learned of the target in this video, with TEST.TRACKER.ONLINE.
         size_bias: (w, h), how many times too large the network's boxes are for this target; the
             sizes of its boxes are divided by it.
+        raw_score: score of the last Match, which all thresholds of the config are about.
+        confidences: those of that Match.
     """
 
     kernels: Tuple[torch.Tensor, ...]
@@ -37,6 +41,8 @@ class TargetState:
     frame_size: Tuple[int, int]
     online: Optional[TargetModel] = None
     size_bias: Union[np.ndarray, float] = 1.0
+    raw_score: float = 1.0
+    confidences: Tuple[float, ...] = ()
 
     def in_frame(self, size: Tuple[int, int]) -> "TargetState":
         """The same target in frames of another size (H, W), which show the same scene."""

@@ -13,6 +13,7 @@ from fvcore.common.registry import Registry
 from ..boxes import check_box, sides_of, to_xywh
 from ..data.transforms import target_rect
 from ..deploy import inference_network
+from .calibration import Calibration, next_status
 from .crops import Region, to_device, to_host
 from .geometry import clip_box, smooth_size
 from .online import OnlineLearner, first_frame_views
@@ -56,6 +57,7 @@ class SiameseTracker:
         lost_below: float = 0.85,
         found_above: float = 0.998,
         online: Optional[OnlineLearner] = None,
+        calibration: Optional[Calibration] = None,
     ):
         """
         Args:
@@ -65,6 +67,7 @@ class SiameseTracker:
             context, window_influence, size_lr, confidence_threshold, lost_search_size, lost_below,
                 found_above: see sot/config/keys.py, INPUT.CONTEXT_AMOUNT and TEST.TRACKER.
             online: learns each target's model; None = no such models.
+            calibration: of the score; None = scores stay as they are.
         """
         if lost_search_size and not (lost_search_size >= search_size and lost_below <= found_above):
             raise ValueError(
@@ -88,6 +91,7 @@ class SiameseTracker:
         self.lost_below = lost_below
         self.found_above = found_above
         self.online = online
+        self.calibration = calibration
         # What is computed in one batch is rounded otherwise than alone, and a box may be lost or
         # found by that. A GPU needs the batch; on a CPU, which gains little by it, a target does
         # not depend on the others.
@@ -224,7 +228,7 @@ class SiameseTracker:
         if online is None:
             return new
         matches = [
-            m._replace(confidences=()) if s.status == "lost" else m for s, m in zip(new, matches)
+            m._replace(confidences=()) if self._is_lost(s) else m for s, m in zip(new, matches)
         ]
         models = online.learn([s.online for s in states], response, maps, matches, size)
         new = [replace(s, online=m) for s, m in zip(new, models)]
@@ -298,14 +302,23 @@ class SiameseTracker:
 
     def _next_state(self, state: TargetState, region: Region, match: Match) -> TargetState:
         """State after ``match`` in the crop of a region."""
+        score = None if self.calibration is None else self.calibration(match.confidences)
+        new = replace(
+            state,
+            score=match.score if score is None else score,
+            raw_score=match.score,
+            confidences=match.confidences,
+        )
         if self.lost_search_size and match.score < self.lost_below:
-            return replace(state, score=match.score, status="lost")
+            return replace(new, status="lost")
         size = smooth_size(sides_of(state.box), match.size * region.per_pixel, match.rate)
         status = "tracked" if match.score >= self.confidence_threshold else "uncertain"
         if self._is_lost(state) and match.score <= self.found_above:
             status = "lost"
+        if score is not None and not self.lost_search_size:
+            status = next_status(state.status, score)
         box = clip_box(region.to_frame(match.center), size, state.frame_size)
-        return replace(state, box=box, score=match.score, status=status)
+        return replace(new, box=box, status=status)
 
     def _load(self, crops: List[np.ndarray]) -> torch.Tensor:
         return to_device(crops, self.model.device)

@@ -101,13 +101,13 @@ class TestFiles:
         assert run(clip, out, "--init-box", "5,6,20,10", "--init-box", "-2.5,0,8,8") == 0
         lines = (out / "boxes.csv").read_text().splitlines()
         assert lines[:5] == [
-            "frame,target,x,y,w,h,score,status,time,name",
-            "0,0,5.000,6.000,20.000,10.000,1.0000,init,0.000000,",
-            "0,1,-2.500,0.000,8.000,8.000,1.0000,init,0.000000,",
-            "1,0,8.000,6.000,20.000,10.000,0.7500,tracked,0.100000,",
-            "1,1,0.500,0.000,8.000,8.000,0.7500,tracked,0.100000,",
+            "frame,target,x,y,w,h,score,status,time,name,raw_score",
+            "0,0,5.000,6.000,20.000,10.000,1.0000,init,0.000000,,1.0000",
+            "0,1,-2.500,0.000,8.000,8.000,1.0000,init,0.000000,,1.0000",
+            "1,0,8.000,6.000,20.000,10.000,0.7500,tracked,0.100000,,0.7500",
+            "1,1,0.500,0.000,8.000,8.000,0.7500,tracked,0.100000,,0.7500",
         ]
-        assert lines[-1] == "9,1,24.500,0.000,8.000,8.000,0.7500,uncertain,0.900000,"
+        assert lines[-1] == "9,1,24.500,0.000,8.000,8.000,0.7500,uncertain,0.900000,,0.7500"
         assert len(lines) == 1 + 2 * 10
         assert num_video_frames(out) == 10
 
@@ -125,6 +125,7 @@ class TestFiles:
             "status": "tracked",
             "time": 0.1,
             "name": "",
+            "raw_score": 0.75,
         }
         assert len(result["boxes"]) == 10
         assert result["source"] == str(clip)
@@ -142,6 +143,14 @@ class TestFiles:
         red_minus_blue = image[..., 2] - image[..., 0]
         assert red_minus_blue[45, 10:40].mean() > 60  # the lower edge, yellow on gray
         assert abs(red_minus_blue[35, 10:40]).mean() < 10  # inside
+
+    def test_other_formats_and_no_video(self, fake, clip, tmp_path, capsys):
+        assert run(clip, tmp_path, "--save", "mot", "--save", "cvat", "--no-video") == 0
+        files = {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()}
+        assert files == {"clip.mp4", "boxes.csv", "boxes.json", "labels/mot.txt", "labels/cvat.xml"}
+        first = (tmp_path / "labels" / "mot.txt").read_text().splitlines()[0]
+        assert first == "1,1,6.000,7.000,20.000,10.000,1.0000,-1,-1,-1"
+        assert capsys.readouterr().out.endswith(f"boxes.json, {tmp_path / 'labels'}\n")
 
     def test_max_frames(self, fake, clip, tmp_path):
         assert run(clip, tmp_path, "--max-frames", "4") == 0
@@ -295,6 +304,13 @@ class TestInputsStay:
         assert run(clip, tmp_path, "--gt", str(tmp_path / "boxes.csv")) == 2
         assert (tmp_path / "boxes.csv").read_text().startswith("5,6")
 
+    def test_truth_among_labels(self, fake, clip, tmp_path, capsys):
+        (tmp_path / "labels").mkdir()
+        truth = tmp_path / "labels" / "mot.txt"
+        truth.write_text("5,6,20,10\n" * 10)
+        assert run(clip, tmp_path, "--gt", str(truth), "--save", "mot") == 2
+        assert "mot.txt is an input of this run" in capsys.readouterr().err
+
     def test_link_to_another_file_is_not_followed(self, fake, clip, tmp_path):
         (tmp_path / "out").mkdir()
         (tmp_path / "mine").write_text("mine")
@@ -357,7 +373,7 @@ class TestInputs:
         os.rename(tmp_path / "a.png", tmp_path / name)
         assert run(tmp_path, tmp_path / name.replace("png", "out")) == 0
         content = (tmp_path / name.replace("png", "out") / "boxes.csv").read_bytes()
-        assert content.endswith(b",a \xff%.png\n")
+        assert content.endswith(b",a \xff%.png,1.0000\n")
 
     def test_live_source_that_dies(self, fake, tmp_path, monkeypatch, caplog):
         image = np.full((48, 64, 3), 120, np.uint8)

@@ -1,0 +1,219 @@
+"""The boxes of a tracked video in the formats of benchmarks and labelling tools.
+
+Boxes of the project are (x, y, w, h) in continuous pixels, and frames and targets count from 0. How
+each format counts stands beside its writer.
+"""
+
+import json
+from pathlib import Path
+from typing import Callable, Dict, List, NamedTuple, Sequence
+from xml.etree import ElementTree
+
+from ..utils.files import write_text
+
+__all__ = ["FORMATS", "Label", "Labels", "read_labels", "save_labels"]
+
+CATEGORY = "object"  # targets have no class
+
+
+class Label(NamedTuple):
+    """A target in a frame; score and status as of a TargetState, ``name`` of the image file or
+    ""."""
+
+    frame: int
+    target: int
+    x: float
+    y: float
+    w: float
+    h: float
+    score: float
+    status: str
+    name: str
+
+
+class Labels(NamedTuple):
+    """A video of frames of one size in pixels, and what was found in it, in the order of the
+    frames."""
+
+    source: str
+    width: int
+    height: int
+    fps: float
+    labels: List[Label]
+
+    @property
+    def num_frames(self) -> int:
+        """Up to the last one with a label."""
+        return 1 + max((label.frame for label in self.labels), default=-1)
+
+    @property
+    def targets(self) -> List[int]:
+        return sorted({label.target for label in self.labels})
+
+
+def read_labels(path) -> Labels:
+    """From a boxes.json of demo/track_video.py. ValueError if it is none."""
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        labels = [Label(**{k: row[k] for k in Label._fields}) for row in content["boxes"]]
+        video = (content[key] for key in ("source", "width", "height", "fps"))
+        return Labels(*video, labels)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is no boxes.json of demo/track_video.py: {error}") from error
+
+
+def mot(video: Labels) -> Dict[str, str]:
+    """MOTChallenge: a line ``frame, id, left, top, w, h, confidence, -1, -1, -1`` for each box.
+    Frames, targets and pixels count from 1."""
+    lines = [
+        f"{b.frame + 1},{b.target + 1},{b.x + 1:.3f},{b.y + 1:.3f},{b.w:.3f},{b.h:.3f},"
+        f"{b.score:.4f},-1,-1,-1\n"
+        for b in video.labels
+    ]
+    return {"mot.txt": "".join(lines)}
+
+
+def vot(video: Labels) -> Dict[str, str]:
+    """VOT: a file for each target with a line ``x,y,w,h`` for each frame from 0 on, and ``0`` where
+    it was not followed. Pixels count from 0."""
+    files = {}
+    for target in video.targets:
+        lines = ["0"] * video.num_frames
+        for b in video.labels:
+            if b.target == target:
+                lines[b.frame] = f"{b.x:.3f},{b.y:.3f},{b.w:.3f},{b.h:.3f}"
+        files[f"vot/target_{target}.txt"] = "\n".join(lines) + "\n"
+    return files
+
+
+def yolo(video: Labels) -> Dict[str, str]:
+    """YOLO: a file for each frame with a line ``target cx cy w h`` for each box, in fractions of
+    the frame. Targets are classes from 0 on. Boxes are cut at the border of the frame; those
+    outside of it are left out."""
+    files: Dict[str, str] = {}
+    for index in range(video.num_frames):
+        files[f"yolo/labels/frame_{index:06d}.txt"] = ""
+    for b in video.labels:
+        left, top = max(b.x, 0), max(b.y, 0)
+        right, bottom = min(b.x + b.w, video.width), min(b.y + b.h, video.height)
+        if left < right and top < bottom:
+            center = (left + right) / 2 / video.width, (top + bottom) / 2 / video.height
+            size = (right - left) / video.width, (bottom - top) / video.height
+            line = " ".join(f"{v:.6f}" for v in (*center, *size))
+            files[f"yolo/labels/frame_{b.frame:06d}.txt"] += f"{b.target} {line}\n"
+    names = "".join(f"  {target}: target_{target}\n" for target in video.targets)
+    files["yolo/data.yaml"] = f"path: .\ntrain: images\nval: images\nnames:\n{names}"
+    return files
+
+
+def coco(video: Labels) -> Dict[str, str]:
+    """COCO with videos, as in BDD100K and MMTracking: ``videos``, ``images`` with ``video_id`` and
+    ``frame_id``, and ``annotations`` with ``instance_id`` and ``score``. Ids count from 1, frames
+    and pixels from 0."""
+    names = {b.frame: b.name for b in video.labels}
+    images = [
+        {
+            "id": index + 1,
+            "video_id": 1,
+            "frame_id": index,
+            "file_name": names.get(index) or f"frame_{index:06d}.jpg",
+            "width": video.width,
+            "height": video.height,
+        }
+        for index in range(video.num_frames)
+    ]
+    annotations = [
+        {
+            "id": i + 1,
+            "image_id": b.frame + 1,
+            "video_id": 1,
+            "category_id": 1,
+            "instance_id": b.target + 1,
+            "bbox": [b.x, b.y, b.w, b.h],
+            "area": b.w * b.h,
+            "iscrowd": 0,
+            "score": b.score,
+        }
+        for i, b in enumerate(video.labels)
+    ]
+    content = {
+        "videos": [{"id": 1, "name": video.source}],
+        "images": images,
+        "categories": [{"id": 1, "name": CATEGORY}],
+        "annotations": annotations,
+    }
+    return {"coco.json": json.dumps(content) + "\n"}
+
+
+def cvat(video: Labels) -> Dict[str, str]:
+    """CVAT for video 1.1: a track for each target, with the attributes ``score`` and ``status``.
+    Each box is a key frame, since CVAT moves boxes that are none along straight lines. In the frame
+    after its last one a target is outside. Frames and pixels count from 0."""
+    root = ElementTree.Element("annotations")
+    ElementTree.SubElement(root, "version").text = "1.1"
+    task = ElementTree.SubElement(ElementTree.SubElement(root, "meta"), "task")
+    ElementTree.SubElement(task, "name").text = video.source
+    ElementTree.SubElement(task, "size").text = str(video.num_frames)
+    ElementTree.SubElement(task, "mode").text = "interpolation"
+    size = ElementTree.SubElement(task, "original_size")
+    ElementTree.SubElement(size, "width").text = str(video.width)
+    ElementTree.SubElement(size, "height").text = str(video.height)
+    kinds = ElementTree.SubElement(ElementTree.SubElement(task, "labels"), "label")
+    ElementTree.SubElement(kinds, "name").text = CATEGORY
+    for target in video.targets:
+        track = ElementTree.SubElement(root, "track", id=str(target), label=CATEGORY)
+        boxes = [b for b in video.labels if b.target == target]
+        for b, after in zip(boxes, [*boxes[1:], None]):
+            _cvat_box(track, b, b.frame, outside=False)
+            if after is None or after.frame > b.frame + 1:
+                _cvat_box(track, b, b.frame + 1, outside=True)
+    ElementTree.indent(root)
+    return {"cvat.xml": ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"}
+
+
+def _cvat_box(track, label: Label, frame: int, outside: bool) -> None:
+    corners = {
+        "xtl": label.x,
+        "ytl": label.y,
+        "xbr": label.x + label.w,
+        "ybr": label.y + label.h,
+    }
+    box = ElementTree.SubElement(
+        track,
+        "box",
+        frame=str(frame),
+        outside=str(int(outside)),
+        occluded="0",
+        keyframe="1",
+        **{name: f"{value:.3f}" for name, value in corners.items()},
+        z_order="0",
+    )
+    for name in ("score", "status"):
+        ElementTree.SubElement(box, "attribute", name=name).text = str(getattr(label, name))
+
+
+FORMATS: Dict[str, Callable[[Labels], Dict[str, str]]] = {
+    "mot": mot,
+    "coco": coco,
+    "yolo": yolo,
+    "vot": vot,
+    "cvat": cvat,
+}
+
+
+# what the writers may leave in a folder
+FILES = (
+    *("mot.txt", "vot/target_*.txt", "yolo/data.yaml", "yolo/labels/frame_*.txt"),
+    *("coco.json", "cvat.xml"),
+)
+
+
+def save_labels(video: Labels, formats: Sequence[str], folder) -> None:
+    """Write the labels in formats of FORMATS into a folder, from which earlier ones are removed.
+    OSError names a file that cannot be written."""
+    for pattern in FILES:
+        for path in Path(folder).glob(pattern):
+            path.unlink()
+    for name in formats:
+        for relative, text in FORMATS[name](video).items():
+            write_text(Path(folder, relative), text)

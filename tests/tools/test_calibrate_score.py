@@ -1,0 +1,97 @@
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+from tool_modules import load_tool
+
+from sot.tracking import Calibration
+
+BOX, AWAY = np.array([10.0, 10, 30, 30]), np.array([30.0, 10, 50, 30])
+
+
+class Sometimes:
+    """Sits on the box, surely, and beside it, less surely, in a pattern of the frames."""
+
+    engine = "torch"
+
+    def __init__(self, wrong):
+        self.wrong = wrong
+
+    def start(self, image, box):
+        self.at = 0
+        return SimpleNamespace(box=BOX, score=1.0, raw_score=1.0, status="init", confidences=())
+
+    def step_all(self, image, states):
+        self.at += 1
+        wrong = self.at in self.wrong
+        box, score = (AWAY, 0.3 + 0.02 * self.at) if wrong else (BOX, 0.6 + 0.01 * self.at)
+        return [
+            SimpleNamespace(
+                box=box, score=score, raw_score=score, status="tracked", confidences=(score, 0.5)
+            )
+        ]
+
+
+@pytest.fixture
+def tool(monkeypatch):
+    module = load_tool("calibrate_score")
+    monkeypatch.setattr(module.sot, "build_model", lambda cfg: None)
+    monkeypatch.setattr(module, "build_siamese_tracker", lambda cfg, model: Sometimes({3, 4, 5, 9}))
+    return module
+
+
+@pytest.fixture
+def videos(tmp_path):
+    for name, absent in (("a", ()), ("b", (4, 5)), ("c", ())):
+        (tmp_path / "videos" / name / "img").mkdir(parents=True)
+        lines = ["NaN,NaN,NaN,NaN" if i in absent else "10,10,20,20" for i in range(12)]
+        (tmp_path / "videos" / name / "groundtruth_rect.txt").write_text("\n".join(lines))
+        for i in range(12):
+            image = Image.new("RGB", (60, 40))
+            image.save(tmp_path / "videos" / name / "img" / f"{i:04d}.png")
+    return f"folder:{tmp_path / 'videos'}"
+
+
+def test_frames_of_a_pass(tool, videos):
+    frames = tool.run(Sometimes({3, 4}), videos)
+    assert frames.confidences.shape == (33, 2)
+    assert frames.videos.tolist() == [0] * 11 + [1] * 11 + [2] * 11
+    assert np.flatnonzero(frames.absent).tolist() == [11 + 3, 11 + 4]
+    assert np.flatnonzero(~frames.right).tolist() == [2, 3, 13, 14, 15, 24, 25]
+    assert frames.raw_scores[:3].tolist() == pytest.approx([0.61, 0.62, 0.36])
+
+
+def test_writes_a_calibration_a_table_and_a_picture(tool, videos, tmp_path, capsys):
+    output, plot = tmp_path / "new" / "x.score.json", tmp_path / "plot.png"
+    args = ["--fit", videos, "--check", videos, "--output", str(output), "--plot", str(plot)]
+    assert tool.main([*args, "MODEL.DEVICE", "cpu"]) == 0
+    calibration = Calibration.load(output)
+    assert calibration.weights[0] > 0 and calibration((0.7, 0.5)) > calibration((0.4, 0.5))
+    about = json.loads(output.read_text())["about"]
+    assert (about["fitted_on"], about["videos"], about["frames"]) == ("folder_videos", 3, 33)
+    assert about["measures"]["folder_videos"]["auroc"] == 1
+    assert about["measures"]["folder_videos"]["absence_recall"] <= 1
+    out = capsys.readouterr().out
+    assert "| folder_videos (others)" in out and "| folder_videos, raw" in out
+    assert Image.open(plot).size[0] > 300
+
+
+def test_status_lost_and_absence(tool):
+    frames = tool.Frames(
+        np.zeros((6, 1)),
+        np.zeros(6),
+        np.zeros(6),
+        np.array([False, True, True, False, True, False]),
+        np.array([0, 0, 0, 0, 1, 1]),
+    )
+    # lost in the frames 1, 2 and 3, as 0.5 is not sure; a new video begins anew
+    found = tool.absence(np.array([0.9, 0.2, 0.4, 0.5, 0.5, 0.7]), frames)
+    assert found == {"absence_precision": pytest.approx(2 / 3), "absence_recall": 2 / 3}
+    assert tool.absence(np.ones(6), frames._replace(absent=np.zeros(6, bool))) == {}
+
+
+def test_no_weights(tool, videos, capsys):
+    assert tool.main(["--fit", videos, "MODEL.WEIGHTS", ""]) == 1
+    assert "no trained weights: set MODEL.WEIGHTS" in capsys.readouterr().err

@@ -1,0 +1,182 @@
+#!/usr/bin/env python3
+"""
+Fit the score of a tracker to mean the chance that its box overlaps the true one by more than 0.5,
+and show how far it can be believed:
+
+    python tools/calibrate_score.py --config-file SiamRPN/siamrpn_lite.yaml \\
+        --fit folder:kept_out --check folder:sequences --plot reliability.png \\
+        TEST.TRACKER.ENGINE onnxruntime
+
+The tracker of the config follows each target of --fit in one pass, started on its first box. From
+its confidences in each frame (the network's, and that of the target model learned online) a
+logistic regression is fitted, and written beside the weights, WEIGHTS.score.json for WEIGHTS.pth,
+where sot.build_tracker finds it. The videos must be unseen in training: on others trackers are
+right too often. Do it again for other weights, or where the settings of the tracker are changed.
+
+The table tells of the scores: `ece`, the expected calibration error over ten bins; `auroc`, how
+well they tell right boxes from wrong ones; `auroc_on_target`, the same for an overlap above 0.2;
+`failed_sure`, the fraction of wrong boxes with a score above 0.9. For --fit each video is scored
+by a fit to the others. `raw` is the score of before. Frames whose target is absent are wrong, and
+those whose status is "lost" are compared with them: `absence_precision` and `absence_recall`.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Dict, List, NamedTuple
+
+import sot  # isort: skip  (first, since it silences a warning of detectron2's import)
+import numpy as np
+from detectron2.utils.file_io import PathManager
+from matplotlib.figure import Figure
+from tabulate import tabulate
+from tqdm import tqdm
+
+from sot.boxes import is_present
+from sot.config import load_config, resolve_device
+from sot.data import get_tracks, resolve
+from sot.data.video import frames_of
+from sot.evaluation.measures.metrics import iou_xyxy
+from sot.evaluation.measures.reliability import reliability, trust
+from sot.tracking import Calibration, Target, build_siamese_tracker, follow
+from sot.tracking.calibration import RIGHT_ABOVE, next_status
+from sot.utils.command_line import add_config_options, make_parser, one_line_errors
+from sot.utils.files import write_text
+
+
+class Frames(NamedTuple):
+    """Of N frames: the confidences (N, K); raw scores, overlaps with the true box (0 where there is
+    none), whether the target is absent, and the number of the video, each (N,)."""
+
+    confidences: np.ndarray
+    raw_scores: np.ndarray
+    overlaps: np.ndarray
+    absent: np.ndarray
+    videos: np.ndarray
+
+    @property
+    def right(self) -> np.ndarray:
+        return self.overlaps > RIGHT_ABOVE
+
+
+def run(tracker, dataset: str) -> Frames:
+    """One pass over each track of a dataset; frames of starts and those that cannot be read are
+    left out."""
+    columns: List[List] = [[] for _ in Frames._fields]
+    for video, track in enumerate(tqdm(get_tracks(dataset), desc=dataset)):
+        boxes = np.asarray(track["boxes"], dtype=np.float64)
+        absent = ~is_present(boxes)
+        steps = follow(tracker, frames_of(track["frames"]), [Target({0: boxes[0]})])
+        for frame, states, _ in steps:
+            state, i = states[0], frame.index
+            if i == 0 or frame.image is None or not state.confidences:
+                continue
+            overlap = float(iou_xyxy(state.box[None], boxes[i : i + 1])[0])
+            values = (state.confidences, state.raw_score, overlap, bool(absent[i]), video)
+            for column, value in zip(columns, values):
+                column.append(value)
+    if not columns[0]:
+        raise ValueError(f"{dataset} has no frame with a score")
+    return Frames(*map(np.array, columns))
+
+
+def chances(calibration: Calibration, frames: Frames) -> np.ndarray:
+    return np.array([calibration(c) for c in frames.confidences])
+
+
+def leave_one_out(frames: Frames) -> np.ndarray:
+    """(N,) chances, those of each video by a fit to the others."""
+    found = np.empty(len(frames.videos))
+    for video in np.unique(frames.videos):
+        inside = frames.videos == video
+        others = Frames(*(column[~inside] for column in frames))
+        fit = Calibration.fit(others.confidences, others.right, others.videos)
+        found[inside] = chances(fit, Frames(*(column[inside] for column in frames)))
+    return found
+
+
+def absence(scores: np.ndarray, frames: Frames) -> Dict[str, float]:
+    """How well the status "lost" tells frames without the target; {} where it never leaves."""
+    lost, status = [], "init"
+    for i, score in enumerate(scores):
+        begins = i == 0 or frames.videos[i] != frames.videos[i - 1]
+        status = next_status("init" if begins else status, score)
+        lost.append(status == "lost")
+    if not frames.absent.any():
+        return {}
+    hits = float((np.array(lost) & frames.absent).sum())
+    return {
+        "absence_precision": hits / max(sum(lost), 1),
+        "absence_recall": hits / float(frames.absent.sum()),
+    }
+
+
+def draw(curves: Dict[str, np.ndarray]) -> Figure:
+    """The reliability diagram of each (bins, 3), see measures.reliability.reliability."""
+    figure = Figure(figsize=(5, 4.6), layout="constrained")
+    axes = figure.add_subplot(xlabel="score", ylabel="fraction of right boxes")
+    axes.plot([0, 1], [0, 1], color="0.6", linestyle="--")
+    for name, curve in curves.items():
+        mean, fraction, count = curve.T
+        used = count > 0
+        line = axes.plot(mean[used], fraction[used], label=name)[0]
+        share = 300 * count[used] / count.sum()
+        axes.scatter(mean[used], fraction[used], share, color=line.get_color(), alpha=0.6)
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    axes.legend(title="areas: share of the frames")
+    return figure
+
+
+def parse_args(argv=None):
+    parser = make_parser(__doc__)
+    add_config_options(parser, default="SiamRPN/siamrpn_lite.yaml")
+    parser.add_argument("--fit", required=True, help="data set, such as folder:DIR")
+    parser.add_argument("--check", help="another one, that is only reported on")
+    parser.add_argument("--output", help="file to write (beside the weights)")
+    parser.add_argument("--plot", help="picture of the reliability diagram")
+    return parser.parse_args(argv)
+
+
+@one_line_errors()
+def main(argv=None) -> int:
+    args = parse_args(argv)
+    cfg = load_config(args.config_file, args.opts)
+    if not cfg.MODEL.WEIGHTS:
+        raise ValueError(f"{args.config_file} has no trained weights: set MODEL.WEIGHTS")
+    cfg.MODEL.DEVICE = resolve_device(cfg.MODEL.DEVICE)
+    tracker = build_siamese_tracker(cfg, sot.build_model(cfg))  # without a calibration
+    fitted, name = run(tracker, args.fit), resolve(args.fit).slug
+    scores = {f"{name} (others)": (leave_one_out(fitted), fitted)}
+    about = {"config": os.path.basename(args.config_file), "engine": tracker.engine}
+    about["fitted_on"] = name
+    about.update(videos=len(np.unique(fitted.videos)), frames=len(fitted.videos))
+    calibration = Calibration.fit(fitted.confidences, fitted.right, fitted.videos, about)
+    if args.check:
+        checked = run(tracker, args.check)
+        scores[resolve(args.check).slug] = (chances(calibration, checked), checked)
+    table = {}
+    for name, (values, frames) in scores.items():
+        raw = trust(frames.raw_scores, frames.overlaps)
+        table[f"{name}, raw"] = raw
+        table[name] = {**trust(values, frames.overlaps), **absence(values, frames)}
+    about["measures"] = {k: {m: round(v, 4) for m, v in row.items()} for k, row in table.items()}
+    output = args.output
+    if output is None:
+        output = Calibration.path(PathManager.get_local_path(cfg.MODEL.WEIGHTS))
+    write_text(Path(output), calibration.to_json())
+    columns = list(dict.fromkeys(m for row in table.values() for m in row))
+    rows = [[name, *map(row.get, columns)] for name, row in table.items()]
+    print(tabulate(rows, ["scores on", *columns], "pipe", floatfmt=".3f"))
+    print(json.dumps({"weights": calibration.weights, "bias": calibration.bias}))
+    if args.plot:
+        curves = {}
+        for name, (values, frames) in scores.items():
+            curves[name] = reliability(values, frames.right)
+        draw(curves).savefig(args.plot, dpi=120)
+    print(f"results: {output}" + (f", {args.plot}" if args.plot else ""))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
