@@ -7,7 +7,7 @@ warnings.filterwarnings("ignore", message=".*torch.jit.script.*")
 
 from . import data as _data  # noqa: F401  registers datasets
 from . import modeling as _modeling  # noqa: F401  registers networks
-from .api import build_model, build_tracker
+from .api import build_model, build_tracker, track
 from .config import add_sot_config, list_configs, load_config
 from .tracking import SiameseTracker, SiamFCTracker, SiamRPNTracker, TargetState, TrackResult
 
@@ -24,4 +24,5 @@ __all__ = [
     "build_tracker",
     "list_configs",
     "load_config",
+    "track",
 ]

@@ -1,19 +1,32 @@
 """From a config to a tracker in one call."""
 
+import contextlib
+import itertools
 import os
-from typing import Optional
+from typing import Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
+import numpy as np
 import torch
 from detectron2.config import CfgNode
 from detectron2.modeling import build_model as build_meta_arch
+from detectron2.structures import BoxMode
 from detectron2.utils.file_io import PathManager
 from iopath.common.file_io import PathHandler
 
+from .boxes import check_box, to_xywh
 from .checkpoint import SOTCheckpointer
 from .config import load_config, merge_opts, resolve_device, resource_dir
-from .tracking import Calibration, SiameseTracker, build_siamese_tracker
+from .data.video import Frame, open_source
+from .tracking import (
+    Calibration,
+    SiameseTracker,
+    Target,
+    TrackResult,
+    build_siamese_tracker,
+    follow,
+)
 
-__all__ = ["build_model", "build_network", "build_tracker"]
+__all__ = ["build_model", "build_network", "build_tracker", "track"]
 
 
 class _WeightsHandler(PathHandler):
@@ -108,3 +121,47 @@ def _calibration_of(weights: str) -> Optional[Calibration]:
         return None
     path = PathManager.get_local_path(Calibration.path(weights))
     return Calibration.load(path) if os.path.isfile(path) else None
+
+
+def track(
+    video: Union[str, os.PathLike, int, Iterable[np.ndarray]],
+    boxes: Sequence,
+    config="SiamRPN/siamrpn_lite.yaml",
+    **options,
+) -> Iterator[Tuple[Frame, List[TrackResult]]]:
+    """Follow one or several targets through a video.
+
+    Args:
+        video: a file, a folder of images, a stream URL or the number of a camera (see
+            sot.data.video.open_source), or images (H, W, 3) uint8 BGR.
+        boxes: (x, y, w, h) of each target in the first frame, in pixels; or of one.
+        config, options: see :func:`build_tracker`.
+
+    Yields:
+        each frame, and a TrackResult of each target. Where a frame does not decode its image is
+        None, and the results are those of the one before.
+
+    Raises:
+        OSError, ValueError: see open_source and build_tracker; or the first frame does not decode,
+            or a box is not in it.
+    """
+    targets = [check_box(box, mode=BoxMode.XYWH_ABS) for box in np.atleast_2d(boxes)]
+    tracker = build_tracker(config, **options)
+    with contextlib.ExitStack() as stack:
+        if isinstance(video, (str, int, os.PathLike)):
+            frames = stack.enter_context(contextlib.closing(open_source(str(video))))
+        else:
+            frames = (Frame(i, f"frame {i}", image) for i, image in enumerate(video))
+        frames = iter(frames)
+        first = next(frames, None)
+        if first is None:
+            raise ValueError("no frame of the video can be read")
+        starts = [Target({first.index: box}) for box in targets]
+        for frame, states, _ in follow(tracker, itertools.chain([first], frames), starts):
+            yield (
+                frame,
+                [
+                    TrackResult(tuple(to_xywh(s.box).tolist()), s.score, s.status)
+                    for s in states.values()
+                ],
+            )

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sot.api import build_tracker
+from sot.api import build_tracker, track
 from sot.config import load_config, resource_dir
 from sot.data.datasets import make_track, read_boxes
 from sot.data.frames import VideoFrames
@@ -75,3 +75,46 @@ def test_a_config_node_is_left_as_it_was():
     assert cfg.dump() == before
     tracker.init(np.zeros((60, 80, 3), np.uint8), (10, 10, 20, 20))
     assert tracker.update(np.zeros((60, 80, 3), np.uint8)).status in ("tracked", "uncertain")
+
+
+class TestTrack:
+    """With random weights: where the boxes go does not matter."""
+
+    OPTIONS = {"config": CONFIG, "weights": "", "device": "cpu"}
+
+    def images(self, count=3):
+        return list(np.random.default_rng(0).integers(0, 256, (count, 60, 80, 3), np.uint8))
+
+    def test_images_and_several_targets(self):
+        boxes = [(10, 10, 20, 20), (40, 20, 15, 30)]
+        steps = list(track(iter(self.images()), boxes, **self.OPTIONS))
+        assert [frame.index for frame, _ in steps] == [0, 1, 2]
+        assert [r.box for r in steps[0][1]] == boxes
+        assert [r.status for r in steps[0][1]] == ["init", "init"]
+        assert all(len(results) == 2 and results[1].box[2] > 0 for _, results in steps)
+
+    def test_folder_and_one_target(self, tmp_path):
+        import cv2
+
+        for i, image in enumerate(self.images()):
+            cv2.imwrite(str(tmp_path / f"{i}.png"), image)
+        (tmp_path / "1.png").write_bytes(b"broken")
+        found = list(track(tmp_path, (10, 10, 20, 20), **self.OPTIONS))
+        assert [frame.image is None for frame, _ in found] == [False, True, False]
+        assert found[1][1] == found[0][1]
+        assert [len(results) for _, results in found] == [1, 1, 1]
+
+    @pytest.mark.parametrize(
+        "video, boxes, words",
+        [
+            ([], (1, 1, 9, 9), "no frame of the video can be read"),
+            ("none.mp4", (1, 1, 9, 9), "none.mp4"),
+            ("ok", (1, 1, 0, 9), "no positive size"),
+            ("ok", (90, 1, 9, 9), "outside"),
+            ("ok", (1, 1, 9), "four finite numbers"),
+        ],
+    )
+    def test_errors(self, video, boxes, words):
+        video = self.images() if video == "ok" else video
+        with pytest.raises((ValueError, OSError), match=words):
+            list(track(video, boxes, **self.OPTIONS))
