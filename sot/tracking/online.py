@@ -16,7 +16,6 @@ import torch
 import torch.nn.functional as F
 
 from ..modeling import xcorr
-from ..utils.cpu import one_thread
 
 __all__ = ["OnlineLearner", "OnlineResponse", "TargetModel", "first_frame_views", "gaussian_labels"]
 
@@ -108,7 +107,6 @@ class OnlineLearner:
         keys = {k.lower(): v for k, v in cfg.TEST.TRACKER.ONLINE.items() if k != "ENABLED"}
         return cls(stride=stride, **keys)
 
-    @one_thread()
     def start(self, features, centers, sizes, crop_size: int, kernels) -> TargetModel:
         """
         Args:
@@ -138,13 +136,11 @@ class OnlineLearner:
         filter = _filter(basis, weights, k)
         return TargetModel(basis, gram, moment, gram, moment, filter, tuple(kernels))
 
-    @one_thread()
     def respond(self, models: Sequence[TargetModel], features: torch.Tensor) -> OnlineResponse:
         """Responses of the models to search features (N, C, h, w), one crop for each."""
         features = _scaled(features)
         return OnlineResponse(features, xcorr(_batch(models, "filter"), features)[:, 0])
 
-    @one_thread()
     def learn(self, models, response, maps, matches, crop_size: int) -> List[TargetModel]:
         """Models after a frame. They learn from it where both network and model are confident, at
         double the rate where something away from the target responds as well.

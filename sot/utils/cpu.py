@@ -22,12 +22,11 @@ others are, and beside another busy process these may wait for the very core it 
 ``sot`` does not do so, since the environment is the program's.
 """
 
-import contextlib
 import ctypes
 import math
 import os
 from pathlib import Path
-from typing import Iterator, Optional
+from typing import Optional
 
 import cv2
 import torch
@@ -112,15 +111,3 @@ def set_threads(count: Optional[int] = None) -> None:
     count = count or min(usable_cores(), MAX_THREADS)
     torch.set_num_threads(count)
     cv2.setNumThreads(count)
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """What runs under it, PyTorch computes with one thread: to wake others takes longer than an
-    operation on a few thousand numbers. Results then do not depend on their number, either."""
-    count = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(count)
