@@ -144,8 +144,8 @@ def add_sot_config(cfg: CN) -> None:
     # where it is installed and the graphs come with the package, which are those of networks that
     # gain, else torch. The evaluation during training is always in torch.
     _C.TEST.TRACKER.ENGINE = "auto"
-    # Sequences that an evaluation in one pass follows side by side, their frames in one pass of the
-    # network and read by threads: more frames a second, and boxes that differ by rounding.
+    # Sequences that an evaluation in one pass follows side by side: threads read their next frames
+    # meanwhile, and on a GPU their crops go through the network at once, which changes rounding.
     _C.TEST.TRACKER.BATCH_SEQUENCES = 1
     # The tracker is the one of MODEL.META_ARCHITECTURE. For all of them: weight of the cosine
     # window, rate of the size smoothing, and the score below which the result's status is

@@ -1,4 +1,4 @@
-"""Several sequences side by side, in one pass of the network for a frame of each."""
+"""Several sequences side by side: a step of the tracker is for a frame of each."""
 
 import logging
 import time
