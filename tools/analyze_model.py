@@ -4,6 +4,7 @@ Size, cost and geometry of the networks, as a markdown table and as JSON:
 
     python tools/analyze_model.py --config-file SiamRPN/siamrpn_lite.yaml
     python tools/analyze_model.py --all --json models.json INPUT.SEARCH_SIZE_TEST 255
+    python tools/analyze_model.py --all --guidelines
 
 Parameters are in millions, of backbone, neck and head. The template pass runs once for each target,
 the search pass once for each frame and target (for each frame and scale where the tracker searches
@@ -12,6 +13,10 @@ each number that goes through a batch norm, as fvcore counts; element-wise work 
 Crops have the sizes of the config, INPUT.TEMPLATE_SIZE and INPUT.SEARCH_SIZE_TEST.
 
 Receptive field and stride are followed through the operations of a forward pass: see Span.
+
+--guidelines prints what SiamDW (Zhang and Peng, CVPR 2019) advises for the features of a Siamese
+tracker, and what of it a network departs from: a stride of 4 or 8, a receptive field of 60 to 80 %
+of the template crop, no padding. Two receptive fields side by side overlap by 1 - stride / field.
 """
 
 import copy
@@ -199,6 +204,7 @@ def analyze(cfg) -> Dict:
                 "receptive_field": span.width,
                 "least_receptive_field": span.least,
                 "stride": span.stride,
+                "padded": span.start < 0,
                 "template_size": maps["template"][name].shape[-1],
                 "search_size": maps["search"][name].shape[-1],
             }
@@ -242,6 +248,33 @@ def table_row(result: Dict) -> List[str]:
     ]
 
 
+GUIDELINES = (
+    "config", "feature", "receptive field / template", "overlap", "stride", "padding",
+    "features, template", "departs in",
+)  # fmt: skip
+
+
+def guideline_rows(result: Dict) -> List[List[str]]:
+    """Cells under GUIDELINES, a row for each feature."""
+    rows = []
+    for name, f in result["features"].items():
+        share = f["receptive_field"] / result["template_size"]
+        departs = {
+            "stride": f["stride"] not in (4, 8),
+            "receptive field": not 0.6 <= share <= 0.8,
+            "padding": f["padded"],
+        }
+        rows.append(
+            [
+                *(result["config"], name, f"{share:.0%}"),
+                f"{1 - f['stride'] / f['receptive_field']:.2f}",
+                *(str(f["stride"]), "yes" if f["padded"] else "no", str(f["template_size"])),
+                ", ".join(key for key, value in departs.items() if value) or "nothing",
+            ]
+        )
+    return rows
+
+
 @one_line_errors()
 def main(argv=None) -> int:
     parser = make_parser(__doc__)
@@ -251,6 +284,9 @@ def main(argv=None) -> int:
     )
     which.add_argument("--all", action="store_true", help="every config but the Base-*.yaml")
     parser.add_argument("--json", metavar="FILE", help="also write a list of one object per config")
+    parser.add_argument(
+        "--guidelines", action="store_true", help="compare with what SiamDW advises"
+    )
     parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="overrides for all configs")
     args = parser.parse_args(argv)
     logging.getLogger("fvcore").setLevel(logging.ERROR)
@@ -263,7 +299,11 @@ def main(argv=None) -> int:
             print_error(f"{name}: {error}")
             failed = True
     if results:
-        for cells in (HEADER, ["---"] * len(HEADER), *map(table_row, results)):
+        rows = list(map(table_row, results))
+        header = GUIDELINES if args.guidelines else HEADER
+        if args.guidelines:
+            rows = [row for result in results for row in guideline_rows(result)]
+        for cells in (header, ["---"] * len(header), *rows):
             print("| " + " | ".join(cells) + " |")
     if args.json:
         write_text(args.json, json.dumps(results, indent=2) + "\n")

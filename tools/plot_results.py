@@ -7,8 +7,9 @@ Compare trackers by their result files: plots, tables, and a report for the brow
 
 A folder holds the results of one tracker on one data set: what `train_net.py --eval-only` writes
 below OUTPUT_DIR/inference/, or text files as in OTB (NAME.txt), GOT-10k (NAME/NAME_001.txt) or VOT.
-No network is run. Sequences are scored by the protocol of the data set; result files that are
-missing or bad are named in the report, and the others go on.
+No network is run. Sequences are scored by the protocol of the data set, or by that of
+--protocol: ope_matlab, ope_pysot and ope_got10k count absent and invalid truth as those toolkits
+do. Result files that are missing or bad are named in the report, and the others go on.
 
 Attributes of sequences are found beside the data set where there are any; or give a JSON file
 {"NAME": ["OCC", ...]}, a CSV file with lines NAME,OCC,..., or a folder of NAME.txt.
@@ -23,6 +24,7 @@ from pathlib import Path
 import sot  # noqa: F401  isort: skip  (first, since it silences a warning of detectron2's import)
 from tabulate import tabulate
 
+from sot.evaluation.protocols import PROTOCOLS
 from sot.evaluation.report import Comparison, compare, write_report
 from sot.utils.command_line import make_parser, one_line_errors
 
@@ -55,6 +57,10 @@ def parse_args(argv=None):
         "--results", required=True, nargs="+", metavar="TRACKER=DIR", help="folders to compare"
     )
     parser.add_argument("--output", required=True, help="folder for the report")
+    parser.add_argument(
+        "--protocol", default="", choices=["", *PROTOCOLS], metavar="NAME",
+        help="instead of the data set's own: " + ", ".join(PROTOCOLS),
+    )  # fmt: skip
     parser.add_argument("--attributes", help="attributes of the sequences: JSON, CSV or folder")
     parser.add_argument(
         "--worst", type=int, default=3, help="film strips for each tracker (3; 0 for none)"
@@ -78,7 +84,7 @@ def parse_args(argv=None):
 def main(argv=None) -> int:
     args = parse_args(argv)
     logging.getLogger("matplotlib").setLevel(logging.WARNING)
-    comparison = compare(args.dataset, args.results, args.attributes)
+    comparison = compare(args.dataset, args.results, args.attributes, args.protocol)
     path = write_report(comparison, args.output, args.worst)
     print(f"{args.dataset}, protocol {comparison.protocol.name}\n{summary(comparison)}")
     for tracker in comparison.trackers:

@@ -4,19 +4,22 @@ One published number by its name: trained, evaluated, and set beside what its so
 
     python tools/reproduce.py --list
     python tools/reproduce.py michigan --budget small --output output/michigan
+    python tools/reproduce.py "levels-*" --seeds 0 1           # table 1 of SiamRPN++
     python tools/reproduce.py pysot-r50 --eval-only MODEL.WEIGHTS siamrpn_r50_l234_dwxcorr.pth
     python tools/reproduce.py --docs            # write docs/reproduction.md anew
 
 The entries are in docs/reproduction.yaml, with config, data and values. Each seed is a run of
-train_net.py in OUTPUT/seedN; a run that is there goes on where it stopped. `--budget full` is the
-recipe of the config. `--budget small` is 12,800 pairs, as for the small trainings of MODEL_ZOO.md,
-and puts `synthetic_train` and `synthetic_val` in the place of data that is not there. KEY VALUE
-pairs at the end change both.
+train_net.py in OUTPUT/NAME/seedN; a run that is there goes on where it stopped. `--budget full` is
+the recipe of the config. `--budget small` is 12,800 pairs, as for the small trainings of
+MODEL_ZOO.md, and puts `synthetic_train` and `synthetic_val` in the place of data that is not there.
+KEY VALUE pairs at the end change both.
 
-What was measured is printed beside the published values and written to OUTPUT/reproduction.json,
-with the mean over the seeds and, of two or more, its 95 % interval (Student's t).
+What was measured is printed beside the published values and written to
+OUTPUT/NAME/reproduction.json, with the mean over the seeds and, of two or more, its 95 % interval
+(Student's t).
 """
 
+import fnmatch
 import json
 import os
 import subprocess
@@ -128,12 +131,14 @@ def _shown(value) -> str:
     return "–" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
-def find(tables: List[Dict], name: str) -> Tuple[Dict, Dict]:
-    """The table and the row of an entry; ValueError lists the names."""
+def find(tables: List[Dict], pattern: str) -> List[Tuple[Dict, Dict]]:
+    """The tables and rows of entries, by a name in which * stands for any letters; ValueError lists
+    the names."""
     rows = {row["name"]: (table, row) for table in tables for row in table["rows"] if "name" in row}
-    if name not in rows:
-        raise ValueError(f"no entry {name!r} in {LEDGER}; there are {', '.join(rows)}")
-    return rows[name]
+    found = [rows[name] for name in fnmatch.filter(rows, pattern)]
+    if not found:
+        raise ValueError(f"no entry {pattern!r} in {LEDGER}; there are {', '.join(rows)}")
+    return found
 
 
 def is_here(dataset: str) -> bool:
@@ -224,10 +229,9 @@ def reproduce(table: Dict, row: Dict, args, opts: Sequence[str]) -> Tuple[List[D
     elif all(datasets):
         changes += ["DATASETS.TEST", tuple(datasets)]
     changes += opts
-    folder = Path(args.output)
-    return [
-        run_seed(config, changes, folder / f"seed{n}", n, args.eval_only) for n in args.seeds
-    ], changes
+    folder = Path(args.output, row["name"])
+    runs = [run_seed(config, changes, folder / f"seed{n}", n, args.eval_only) for n in args.seeds]
+    return runs, changes
 
 
 def report(table: Dict, row: Dict, args, opts: Sequence[str]) -> str:
@@ -236,8 +240,8 @@ def report(table: Dict, row: Dict, args, opts: Sequence[str]) -> str:
     compared = compare(table, row, runs)
     columns = ("number", "published", "measured", "plus_minus", "data")
     rows = [[number[c] for c in columns] for number in compared]
-    file = Path(args.output, "reproduction.json")
-    made = {"name": args.name, "budget": args.budget, "seeds": args.seeds, "opts": changes}
+    file = Path(args.output, row["name"], "reproduction.json")
+    made = {"name": row["name"], "budget": args.budget, "seeds": args.seeds, "opts": changes}
     write_text(file, json.dumps({**made, "numbers": compared}, indent=2, default=str) + "\n")
     shown = tabulate(rows, columns, "pipe", ".3f")
     return f"{row['tracker']}: {table['source']}, {table['where']}\n{shown}\nwrote {file}"
@@ -246,12 +250,12 @@ def report(table: Dict, row: Dict, args, opts: Sequence[str]) -> str:
 @one_line_errors()
 def main(argv=None) -> int:
     parser = make_parser(__doc__)
-    parser.add_argument("name", nargs="?", metavar="NAME", help="an entry of the ledger")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="an entry, or a pattern with *")
     parser.add_argument("--list", action="store_true", help="print the names of the entries")
     parser.add_argument("--docs", action="store_true", help="write docs/reproduction.md")
     parser.add_argument("--budget", choices=("full", "small"), default="full")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="N")
-    parser.add_argument("--output", help="folder, default output/reproduce/NAME")
+    parser.add_argument("--output", default="output/reproduce", help="folder")
     parser.add_argument("--eval-only", action="store_true", help="with trained MODEL.WEIGHTS")
     args, opts = parser.parse_known_args(argv)
     tables = load_ledger()
@@ -263,9 +267,8 @@ def main(argv=None) -> int:
     elif not args.name:
         parser.error("give the NAME of an entry, or --list")
     else:
-        table, row = find(tables, args.name)
-        args.output = args.output or f"output/reproduce/{args.name}"
-        print(report(table, row, args, opts))
+        for table, row in find(tables, args.name):
+            print(report(table, row, args, opts), flush=True)
     return 0
 
 

@@ -142,7 +142,9 @@ class SOTEvaluator(DatasetEvaluator):
         results = self._merge(results)
         failed = {name: r["error"] for name, r in results.items() if "error" in r}
         results = {name: r for name, r in results.items() if name not in failed}
-        summary = self._protocol.summarize({n: r["scores"] for n, r in results.items()})
+        scores = {n: r["scores"] for n, r in results.items()}
+        summary = self._protocol.summarize(scores)
+        interval = self._protocol.confidence_interval(scores)
         curves = summary.pop("curves", {})
         counts = {k: summary.pop(k) for k in ("frames_scored", "sequences_scored")}
         measures = {k: summary[k] for k in (*self._protocol.measures, *summary) if k in summary}
@@ -158,6 +160,7 @@ class SOTEvaluator(DatasetEvaluator):
             "speed": SPEED,
             **({"engine": self._engine} if self._engine else {}),
             self._protocol.task: measures,
+            **({"interval_95": {self._protocol.primary: interval}} if interval else {}),
             **counts,
             "sequences": results,
             "failed": failed,

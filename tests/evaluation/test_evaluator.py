@@ -39,6 +39,7 @@ class TestSOTEvaluator:
         assert report["dataset"] == "tiny" and "first frame counts" in report["protocol"]
         assert report["ope"] == ope and report["failed"] == {}
         assert report["frames_scored"] == 6 and report["sequences_scored"] == 2
+        assert report["interval_95"] == {"success_auc": pytest.approx([20 / 63, 20 / 21])}
         assert len(report["curves"]["success"]) == 21
         assert list(report["sequences"]) == ["right", "lost"]
         one = report["sequences"]["lost"]

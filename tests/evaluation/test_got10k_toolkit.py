@@ -50,6 +50,16 @@ class TestAgreesWithGot10kToolkit:
         assert result["precision_20"] == pytest.approx(precision[20], abs=1e-6)
 
     @pytest.mark.parametrize("seed", range(3))
+    def test_otb_masks_nothing(self, toolkit, seed):
+        truth, pred = random_sequence(seed)
+        truth[10:20] = NAN
+        truth[30, 2:] = truth[30, :2]
+        success, precision = official_curves(toolkit.otb, pred, truth)
+        result = score("ope_got10k", pred, make_track(truth))
+        assert result["curves"]["success"] == pytest.approx(success.tolist(), abs=1e-6)
+        assert result["curves"]["precision"] == pytest.approx(precision.tolist(), abs=1e-6)
+
+    @pytest.mark.parametrize("seed", range(3))
     def test_uav123_absent(self, toolkit, seed):
         truth, pred = random_sequence(seed)
         truth[10:20] = NAN

@@ -233,12 +233,79 @@ class TestSummary:
         assert result["sr_75"] == pytest.approx(5 / 6)
         assert result["curves"]["success"][0] == pytest.approx(5 / 6)
 
+    def test_interval_is_of_sets_of_these_sequences(self):
+        protocol = PROTOCOLS["otb"]
+        track = make_track([BOX, BOX])
+        right, wrong = score("otb", [BOX, BOX], track), score("otb", [BOX, AWAY], track)
+        # of two, a fourth of the sets has the one alone, a fourth the other
+        low, high = protocol.confidence_interval({"a": right, "b": wrong})
+        assert (low, high) == pytest.approx((10 / 21, 20 / 21))
+        low, high = protocol.confidence_interval({str(i): (right, wrong)[i % 2] for i in range(64)})
+        # the mean of 64 is spread by 5 / 21 / 8 around 15 / 21
+        assert 15 / 21 - low == pytest.approx(1.96 * 5 / 21 / 8, rel=0.15)
+        assert high - 15 / 21 == pytest.approx(1.96 * 5 / 21 / 8, rel=0.15)
+        assert protocol.confidence_interval({"a": right, "b": {"frames_scored": 0}}) is None
+
     def test_sequences_without_truth_are_left_out(self):
         nothing = score("otb", [BOX] * 2, make_track([BOX, ABSENT]))
         something = score("otb", [BOX] * 2, make_track([BOX] * 2))
         result = PROTOCOLS["otb"].summarize({"a": nothing, "b": something})
         assert result["average_overlap"] == 1
         assert result["sequences_scored"] == 1
+
+
+def toolkit_curves(kind, pred, truth):
+    """Success and precision as the MATLAB toolkit of OTB and PySOT count them, from what they do
+    to each frame, of boxes XYWH whose first pixel is 1."""
+    overlaps, distances, last = [], [], None
+    for p, t in zip(pred, truth):
+        if kind == "matlab" and (np.isnan(p).all() or p[2] <= 0 or p[3] <= 0):
+            p = last
+        last = p
+        sides = np.minimum(p[:2] + p[2:], t[:2] + t[2:]) - np.maximum(p[:2], t[:2])
+        inside = np.maximum(sides, 0).prod()
+        center = t[:2] + (t[2:] - 1) / 2
+        sized, right = (t[2:] > 0).all(), not (center > 0).all()
+        if kind == "matlab":
+            sized, right = (t > 0).all(), not (t > 0).all()
+        overlaps.append(inside / (p[2] * p[3] + t[2] * t[3] - inside) if sized else -1)
+        distance = np.hypot(*(p[:2] + (p[2:] - 1) / 2 - center))
+        distances.append(-1 if right else distance)
+    success = [np.mean([o > k * 0.05 for o in overlaps]) for k in range(21)]
+    return success, [np.mean([d <= k for d in distances]) for k in range(51)]
+
+
+class TestConventionsOfToolkits:
+    @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+    @pytest.mark.parametrize("kind", ["matlab", "pysot"])
+    @pytest.mark.parametrize("seed", range(5))
+    def test_curves(self, kind, seed):
+        truth, pred = random_sequence(seed)
+        truth[10:14] = NAN
+        truth[20, 2:] = truth[20, :2]  # no sides
+        truth[25] = [-0.5, 5, 30, 40]  # x is 0.5 from pixel 1 on
+        truth[26] = [-90, -80, 30, 20]  # its centre is left of the image
+        pred[5] = pred[30:32] = NAN
+        curves = score(f"ope_{kind}", pred, make_track(truth))["curves"]
+        boxes = (to_xywh(b) + [1, 1, 0, 0] for b in (pred, truth))
+        success, precision = toolkit_curves(kind, *boxes)
+        assert curves["success"] == pytest.approx(success, abs=1e-6)
+        assert curves["precision"] == pytest.approx(precision, abs=1e-6)
+
+    @pytest.mark.parametrize(
+        "name, success, precision",
+        [
+            # 4 frames: the box found, the box missed, no truth, and the box found
+            ("otb", 2 / 3, 2 / 3),
+            ("ope_matlab", 2 / 4, 3 / 4),
+            ("ope_pysot", 2 / 4, 3 / 4),
+            ("ope_got10k", 2 / 4, 2 / 4),
+        ],
+    )
+    def test_absent_frames(self, name, success, precision):
+        result = score(name, [BOX, AWAY, BOX, BOX], make_track([BOX, BOX, ABSENT, BOX]))
+        assert result["success_auc"] == pytest.approx(success * 20 / 21)
+        assert result["precision_20"] == pytest.approx(precision)
 
 
 def test_inputs_stay():

@@ -183,6 +183,7 @@ def test_analyzes_a_config(tool, tmp_path, capsys):
             "receptive_field": 87,
             "least_receptive_field": 87,
             "stride": 8,
+            "padded": False,
             "template_size": 6,
             "search_size": 26,
         }
@@ -238,3 +239,12 @@ def test_all_are_all_but_the_bases(tool, monkeypatch, capsys):
     cells = "1.235 | 1.235 | 1.235 | 1.235 | 2.00 | 4.56 | 13~93 / 267 | 8 | 7 | 31 | 25"
     assert rows == [f"| {name} | {cells} |" for name in expected]
     assert load_config(expected[0])  # they are names that load_config takes
+
+
+def test_guidelines(tool):
+    # 87 px of 127; 339 px of 111
+    (row,) = tool.guideline_rows({"config": "x", **tool.analyze(load_config(COMPACT))})
+    assert row == ["x", "blocks", "69%", "0.91", "8", "no", "6", "nothing"]
+    lite = tool.analyze(load_config("SiamRPN/siamrpn_lite.yaml"))
+    (row,) = tool.guideline_rows({"config": "lite", **lite})
+    assert row[2:] == ["305%", "0.95", "16", "yes", "6", "stride, receptive field, padding"]

@@ -53,11 +53,18 @@ def test_small_budget_takes_the_data_that_is_there(tmp_path, monkeypatch):
 
 def test_network_entry(tmp_path, capsys):
     assert reproduce.main(["ciresnet22", "--output", str(tmp_path)]) == 0
-    report = json.loads((tmp_path / "reproduction.json").read_text())
+    report = json.loads((tmp_path / "ciresnet22" / "reproduction.json").read_text())
     numbers = {n["number"]: n["measured"] for n in report["numbers"]}
     assert numbers["network/receptive_field"] == 93 and numbers["network/template_features"] == 5
     assert numbers["network/parameters"] == pytest.approx(1.445, abs=5e-4)
     assert "| network/receptive_field" in capsys.readouterr().out
+
+
+def test_entries_by_pattern():
+    """Table 1 of SiamRPN++, each row with its own change of one network."""
+    names = [row["name"] for _, row in reproduce.find(TABLES, "levels-*")]
+    assert len(names) == 12 and names[0] == "levels-alex-up" and names[-1] == "levels-345"
+    assert [row["name"] for _, row in reproduce.find(TABLES, "levels-3")] == ["levels-3"]
 
 
 def test_unknown_entry(capsys):
@@ -76,12 +83,13 @@ def test_smallest_entry_from_end_to_end(tmp_path, capsys):
         *("DATALOADER.NUM_WORKERS", "0", "MODEL.DEVICE", "cpu", "SOLVER.WARMUP_ITERS", "0"),
     ]
     assert reproduce.main(command) == 0
-    report = json.loads((tmp_path / "out" / "reproduction.json").read_text())
+    folder = tmp_path / "out" / "ciresnet22-fc"
+    report = json.loads((folder / "reproduction.json").read_text())
     first = report["numbers"][0]
     assert first["number"] == "otb2013/success_auc" and first["published"] == 0.663
     assert first["data"] == f"folder:{tmp_path / 'data'}" and first["plus_minus"] is None
     (success,) = first["values"]
     assert 0 < success <= 20 / 21 and first["measured"] == success
-    assert (tmp_path / "out" / "seed3" / "model_final.pth").is_file()
+    assert (folder / "seed3" / "model_final.pth").is_file()
     # a data set scored by OTB's protocol has no EAO
     assert report["numbers"][2]["measured"] is None

@@ -4,9 +4,10 @@ A protocol scores one sequence at a time and then summarises them. What it decid
 `description`, which belongs beside the numbers. Predictions that are perfect reach 1, but for
 `success_auc`, whose last threshold, 1, no IoU is above: see the descriptions.
 
-One detail of some toolkits is left out on purpose. In the MATLAB toolkits of OTB and LaSOT and in
-PySOT, a true box that is invalid, or that starts at 0 or below, gets the distance -1, so that any
-prediction counts as right there.
+One detail of some toolkits is left out of the benchmarks' protocols on purpose. In the MATLAB
+toolkits of OTB and LaSOT and in PySOT, a true box that is invalid, or that starts at 0 or below,
+gets the distance -1, so that any prediction counts as right there. The protocols "ope_..." count
+one-pass evaluation as each of these toolkits does, for numbers that are compared with theirs.
 
 Sources: [got10k] github.com/got-10k/toolkit 0.1.3, experiments/ and utils/metrics.py; [pysot]
 github.com/STVIR/pysot, toolkit/; [lasot] github.com/HengLan/LaSOT_Evaluation_Toolkit, utils/;
@@ -66,6 +67,38 @@ PROTOCOLS: Dict[str, Protocol] = {
             + _NAN_FAILS,
             _OTB_LIKE,
             Corrected,
+        ),
+        OnePassProtocol(
+            "ope_matlab",
+            "One-pass evaluation as in the MATLAB toolkit of OTB. "
+            + _SUCCESS
+            + "All frames count. A prediction without a positive width and height is replaced by "
+            "the one before. Where x, y, width or height of the truth, counted from pixel 1, is "
+            "not above 0, the overlap fails and any centre is right.",
+            _OTB_LIKE,
+            counted="all",
+            near="box",
+            repeat_invalid=True,
+        ),
+        OnePassProtocol(
+            "ope_pysot",
+            "One-pass evaluation as in PySOT. "
+            + _SUCCESS
+            + _NAN_FAILS
+            + "All frames count. Where width or height of the truth is not above 0 the overlap "
+            "fails, and where its centre, counted from pixel 1, is not, any centre is right.",
+            _OTB_LIKE,
+            counted="all",
+            near="center",
+        ),
+        OnePassProtocol(
+            "ope_got10k",
+            "One-pass evaluation of OTB as in the got10k toolkit, which masks nothing. "
+            + _SUCCESS
+            + _NAN_FAILS
+            + "All frames count; one without a true box is a failure.",
+            _OTB_LIKE,
+            counted="all",
         ),
         OnePassProtocol(
             "uav123",

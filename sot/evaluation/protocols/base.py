@@ -1,7 +1,7 @@
 """What all evaluation protocols have in common."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Dict, List, Sequence, Tuple, Type
+from typing import ClassVar, Dict, List, Optional, Sequence, Tuple, Type
 
 import numpy as np
 
@@ -20,9 +20,11 @@ class Protocol:
         experiment: how a tracker is run.
         task: name of the results among those of an evaluation.
         polygons: :meth:`score` takes polygons too.
+        num_draws: of the bootstrap, see :meth:`confidence_interval`.
     """
 
     polygons: ClassVar[bool] = False
+    num_draws: ClassVar[int] = 1000
 
     name: str
     description: str
@@ -104,6 +106,19 @@ class Protocol:
             values = [self._summarize(run)[measure] for run in runs]
             summary[f"{measure}_std"] = float(np.std(values))
         return {**summary, **counts}
+
+    def confidence_interval(self, per_sequence: Dict[str, Dict]) -> Optional[Tuple[float, float]]:
+        """95 % interval (low, high) of the measure that ranks by the percentile bootstrap: of its
+        values for sets drawn from these sequences (see `summarize`) with replacement. None if fewer
+        than two sequences have scores."""
+        scored = [s for s in per_sequence.values() if any(m in s for m in self.measures)]
+        if len(scored) < 2:
+            return None
+        slim = [{k: v for k, v in s.items() if k != "curves"} for s in scored]
+        draws = np.random.default_rng(0).integers(len(slim), size=(self.num_draws, len(slim)))
+        sets = [self._summarize([slim[i] for i in draw]) for draw in draws]
+        values = [s[self.primary] for s in sets if self.primary in s]
+        return tuple(np.percentile(values, [2.5, 97.5]).tolist()) if values else None
 
     def _summarize(self, scored: Sequence[Dict]) -> Dict:
         """The scalars of the whole set, and "curves"; at least one sequence is scored."""

@@ -20,7 +20,12 @@ class OnePassProtocol(Protocol):
 
     Attributes:
         counted: the frames that count, of those whose truth is a box: "box" all, "visible" those
-            whose `visible` is set, "cover" those whose `cover` is above 0.
+            whose `visible` is set, "cover" those whose `cover` is above 0;
+            "all" also frames without such a truth, which are failures but for `near`.
+        near: the truths beside which any centre is right, as toolkits have a distance of -1 there:
+            "" none; "center" those whose centre, "box" those whose x, y, width and height are not
+            all above 0, x and y counted from 1, as OTB, UAV123 and LaSOT do. The overlap with the
+            latter fails.
         first_frame: the first frame counts; its box is the true one, whatever a file says.
         absent_fail: frames that do not count otherwise are failures.
         clip: boxes are moved into the image, see _move_inside.
@@ -33,6 +38,7 @@ class OnePassProtocol(Protocol):
     """
 
     counted: str = "visible"
+    near: str = ""
     first_frame: bool = True
     absent_fail: bool = False
     clip: bool = False
@@ -57,17 +63,21 @@ class OnePassProtocol(Protocol):
         thresholds."""
         pred, truth = self._boxes(boxes, track)
         counts = self._counts(track, truth)
-        if not counts[1:].any():  # the first box was given
+        if not (counts & is_present(truth))[1:].any():  # the first box was given
             return {"frames_scored": 0}
         frames = len(counts) if self.absent_fail else int(counts.sum())
         share = float(counts.sum() / frames)
         pred, truth = pred[counts], truth[counts]
         errors = metrics.center_error(pred, truth).round(DECIMALS)
         norm_errors = metrics.normalized_center_error(pred, truth).round(DECIMALS)
+        near = self._is_near(truth)
+        errors[near] = norm_errors[near] = -1
         if self.clip:
             size = image_size(track)
             pred, truth = _move_inside(pred, size), _move_inside(truth, size)
         ious = metrics.iou_xyxy(pred, truth)
+        if self.near == "box":
+            ious[near] = 0
         success = metrics.success_curve(ious, self.success) * share
         precision = metrics.precision_curve(errors, self.precision) * share
         norm_precision = metrics.precision_curve(norm_errors, self.norm_precision) * share
@@ -107,14 +117,24 @@ class OnePassProtocol(Protocol):
         return pred, truth
 
     def _counts(self, track: Dict, truth: np.ndarray) -> np.ndarray:
-        counts = is_present(truth)
+        if self.counted == "all":
+            counts = np.ones(len(truth), dtype=bool)
+        else:
+            counts = is_present(truth)
         if self.counted == "cover" and "cover" in track:
             counts &= np.asarray(track["cover"]) > 0
-        elif self.counted != "box":
+        elif self.counted in ("visible", "cover"):
             counts &= np.asarray(track["visible"], dtype=bool)
         if not self.first_frame:
             counts[:1] = False
         return counts
+
+    def _is_near(self, truth: np.ndarray) -> np.ndarray:
+        """(T,) bool, see `near`; a NaN is not above 0."""
+        numbers = to_xywh(truth) + [1, 1, 0, 0]
+        if self.near == "center":
+            numbers = numbers[:, :2] + (numbers[:, 2:] - 1) / 2
+        return ~(numbers > 0).all(axis=1) & (self.near != "")
 
 
 def _move_inside(boxes: np.ndarray, size: Tuple[int, int]) -> np.ndarray:

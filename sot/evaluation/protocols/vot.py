@@ -21,6 +21,7 @@ class VOTProtocol(Protocol):
     """
 
     polygons: ClassVar[bool] = True
+    num_draws: ClassVar[int] = 200  # each takes the EAO anew
 
     interval: Optional[Tuple[int, int]] = None
 
@@ -92,6 +93,8 @@ class VOTProtocol(Protocol):
 @dataclass(frozen=True)
 class LongTermProtocol(Protocol):
     """VOT2018-LT: tracking precision, recall and F-score over thresholds of confidence."""
+
+    num_draws: ClassVar[int] = 200  # each goes over all frames and thresholds
 
     def score(self, boxes, track: Dict, scores=None) -> Dict:
         """See Protocol: "f_score", "precision", "recall", "frames_scored" (with the target),

@@ -109,8 +109,16 @@ class Part:
         return len(curve) - 1
 
     def notes(self) -> List[str]:
-        """What has to be known of the marks beside names and numbers."""
+        """What has to be known of the marks beside names and numbers, and intervals of the measure
+        that ranks."""
         notes = []
+        intervals = [(t.name, self.protocol.confidence_interval(t.scores)) for t in self.trackers]
+        shown = [f"{name} {i[0]:.3f} to {i[1]:.3f}" for name, i in intervals if i]
+        if shown:
+            notes.append(
+                f"95 % intervals of {self.protocol.primary}, by the bootstrap over sequences: "
+                f"{', '.join(shown)}."
+            )
         if not all(map(self.complete, self.trackers)):
             notes.append(
                 "* Some sequences have no usable result. The numbers are of the others, do not "
