@@ -116,7 +116,12 @@ def parse_args(argv=None, description=""):
         parser.add_argument(name, help=help_text, **kwargs)
 
     add("--input", "video, folder or 'glob' of images, stream URL, camera, - (pipe)", required=True)
-    add("--output", "folder for tracked.mp4, boxes.csv and boxes.json", required=True)
+    add(
+        "--output",
+        "folder for tracked.mp4, boxes.csv and boxes.json",
+        required=True,
+        type=os.path.expanduser,  # a shell leaves --output=~/x as it is
+    )
     add(
         "--init-box",
         "x,y,w,h in the first frame, pixels from its top left corner; once for each target. "

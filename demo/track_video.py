@@ -117,6 +117,8 @@ def read_truth(path, size):
 
 def check_output(path):
     """ValueError now, rather than after the start, if no results can be written there."""
+    if not path:
+        raise ValueError("--output: name a folder")
     if os.path.exists(path) and not os.path.isdir(path):
         raise ValueError(f"--output: {path} is a file; name a folder")
     parent = os.path.abspath(path)
@@ -160,7 +162,7 @@ def run(args, stop):
     """The whole job; returns the exit code."""
     set_threads(args.threads)
     check_output(args.output)
-    if args.gt and not os.path.isfile(args.gt):
+    if args.gt is not None and not os.path.isfile(args.gt):
         raise FileNotFoundError(f"--gt: no such file: {args.gt}")
     window = Window("track_video") if args.show else None
     cfg = load_config(args.config_file, args.opts)

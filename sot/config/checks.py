@@ -26,9 +26,17 @@ AT_LEAST = {
     ),
     0: (
         "SOLVER.CHECKPOINT_KEEP DATALOADER.NUM_WORKERS TEST.EVAL_PERIOD VIS_PERIOD "
-        "TEST.TRACKER.CENTER_SIZE TEST.TRACKER.LOST_SEARCH_SIZE"
+        "TEST.TRACKER.CENTER_SIZE TEST.TRACKER.LOST_SEARCH_SIZE INPUT.CONTEXT_AMOUNT "
+        "TEST.TRACKER.PENALTY_K"
     ),
 }
+CROP_SIZES = (
+    "INPUT.TEMPLATE_SIZE",
+    "INPUT.SEARCH_SIZE_TRAIN",
+    "INPUT.SEARCH_SIZE_TEST",
+    "TEST.TRACKER.LOST_SEARCH_SIZE",
+)
+LARGEST_CROP = 4096  # more takes all memory
 FRACTIONS = (  # and all keys *_PROB
     "DATALOADER.NEGATIVE_PAIR_FRACTION",
     "TEST.TRACKER.WINDOW_INFLUENCE",
@@ -53,6 +61,9 @@ def check_config(cfg: CN) -> None:
         for key in keys.split():
             if values[key] < least:
                 raise ValueError(f"{key} is {values[key]}: it must be at least {least}")
+    for key in CROP_SIZES:
+        if values[key] > LARGEST_CROP:
+            raise ValueError(f"{key} is {values[key]}: it must be at most {LARGEST_CROP}")
     for key, value in values.items():
         if (key.endswith("_PROB") or key in FRACTIONS) and not 0 <= value <= 1:
             raise ValueError(f"{key} is {value}: it must be from 0 to 1")

@@ -26,6 +26,8 @@ CONFIG = "SiamRPN/siamrpn_compact.yaml"
         ("INPUT.SEARCH_AUG.BLUR_PROB", 1.5, "is 1.5: it must be from 0 to 1"),
         ("INPUT.GRAY_PROB", float("nan"), "is nan: it must be from 0 to 1"),
         ("TEST.TRACKER.SIZE_LR", -0.1, "is -0.1: it must be from 0 to 1"),
+        ("INPUT.CONTEXT_AMOUNT", -3.0, "is -3.0: it must be at least 0"),
+        ("INPUT.SEARCH_SIZE_TEST", 100_000, "is 100000: it must be at most 4096"),
     ],
 )
 def test_impossible_value_is_named_with_its_key(key, value, match):

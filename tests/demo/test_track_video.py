@@ -610,6 +610,17 @@ class TestErrors:
         out = tmp_path / "out"
         check_error(capsys, out, run(clip, out, "--show"), 1, "no window")
 
+    def test_no_name_at_all(self, fake, clip, tmp_path, capsys):
+        assert run(clip, "") == 1
+        assert capsys.readouterr().err == "error: --output: name a folder\n"
+        assert run(clip, tmp_path / "out", "--gt", "") == 1
+        assert capsys.readouterr().err == "error: --gt: no such file:\n"
+
+    def test_output_in_the_home_folder(self, fake, clip, tmp_path, monkeypatch):
+        monkeypatch.setenv("HOME", str(tmp_path))
+        assert run(clip, "~/out") == 0
+        assert (tmp_path / "out" / "boxes.csv").is_file()
+
     def test_output_is_a_file(self, fake, clip, tmp_path, capsys):
         (tmp_path / "taken").write_text("")
         assert run(clip, tmp_path / "taken") == 1

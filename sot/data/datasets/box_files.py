@@ -16,8 +16,9 @@ import numpy as np
 
 from ...boxes import bounding_box, is_present, to_xywh, to_xyxy
 
-# the names that a column may have, without signs and in small letters
-LEFT, TOP = ("x", "left", "xmin", "x0", "bbleft"), ("y", "top", "ymin", "y0", "bbtop")
+# the names that a column may have, without signs and in small letters; the first that is there
+# counts (MOTChallenge has bb_left and, for a point in space, x)
+LEFT, TOP = ("bbleft", "left", "xmin", "x0", "x"), ("bbtop", "top", "ymin", "y0", "y")
 RIGHT, BOTTOM = ("right", "xmax"), ("bottom", "ymax")
 WIDTH, HEIGHT = ("w", "width", "bbwidth"), ("h", "height", "bbheight")
 CENTER_X, CENTER_Y = ("cx", "xc", "xcenter", "centerx"), ("cy", "yc", "ycenter", "centery")
@@ -127,8 +128,13 @@ def read_boxes(path, size: Optional[Tuple[int, int]] = None) -> np.ndarray:
     lines, layout = [], None
     for number, words in enumerate(_read_lines(path), start=1):
         is_comment = bool(words) and words[0].startswith(("#", "%"))
-        if is_comment or (not lines and words and not _is_number(words[0])):
-            layout = layout or _find_layout([w.strip("#% ") for w in words if w.strip("#%")])
+        found = None
+        if not lines and words and (is_comment or not _is_number(words[0])):
+            found = _find_layout([w.strip("#% ") for w in words if w.strip("#%")])
+        # once the columns have names, the first of them may hold words
+        is_data = not lines and layout is None and words and not _is_number(words[0])
+        if found or is_comment or is_data:
+            layout = found or layout
             if layout is None and not is_comment:
                 problem = f"{_shorten(words)} names no box; {NAME_THEM}"
                 raise ValueError(f"{path} line {number}: {problem}")
@@ -243,6 +249,8 @@ def _place(path, lines, column: int, boxes: np.ndarray) -> np.ndarray:
     filled = [(number, words, box) for (number, words), box in zip(lines, boxes) if words]
     frames = [_numbers(path, number, [words[column]])[0] for number, words, _ in filled]
     for (number, *_), before, frame in zip(filled, [-1, *frames], frames):
+        if not frame.is_integer():
+            raise ValueError(f"{path} line {number}: frame {frame:g} is no whole number")
         if not before < frame < MAX_FRAMES:
             raise ValueError(f"{path} line {number}: frame {frame:g} comes after frame {before:g}")
     places = np.array(frames, dtype=int) - int(min(frames[0], 1))
@@ -269,6 +277,8 @@ def _check_fit(path, lines, table: np.ndarray, size: Tuple[int, int]) -> None:
     if (found <= 1).all():
         names = '"cx/W,cy/H,w/W,h/H" (its centre, as YOLO) or "x/W,y/H,w/W,h/H" as the first line'
         refuse(0, f"is smaller than a pixel; if these are fractions of the frame, write {names}")
+    if (found[:, :2] >= size).any(axis=1).all():
+        refuse(0, f"and all others lie outside of the frames, which are {width} x {height}")
     ends = found[:, :2] + found[:, 2:]
     beyond = (ends > 1.05 * size).any(axis=1)
     corners = (found[:, 2:] > found[:, :2]).all() and (found[:, 2:] <= size + 1).all()

@@ -123,6 +123,9 @@ CORNERS = lines([[x, y, x + w, y + h] for x, y, w, h in XYWH])
         (f'1,2,3,"{200_000 * "4"}"\n', 1, "names no box"),
         ("frame,x,y,w,h\n0,1,2\n", 2, "expected at least 5 columns but found '0,1,2'"),
         ("frame,x,y,w,h\n1,1,2,3,4\n1e30,1,2,3,4\n", 3, "frame 1e.30 comes after"),
+        ("frame,x,y,w,h\n0.5,1,2,3,4\n", 2, "frame 0.5 is no whole number"),
+        ("frame,x,y,w,h\n001.jpg,1,2,3,4\n", 2, "no number in '001.jpg'"),
+        ("240,5,20,10\n250,5,20,10\n", 1, "and all others lie outside of the frames, .* 240 x 136"),
     ],
 )
 def test_what_is_refused(tmp_path, text, line, message):
@@ -145,6 +148,19 @@ def test_other_columns_may_hold_anything_or_nothing(tmp_path):
     )
     boxes = read_boxes(write(tmp_path / "boxes.csv", text), (30, 20))
     assert boxes.tolist() == [[1, 2, 3, 4], [5, 6, 7, 8], [5, 6, 7, 9]]
+
+
+def test_a_first_column_of_words(tmp_path):
+    for head in ("", "# made by hand\n", "# x,y,w,h\n"):
+        text = head + "name,x,y,w,h\n1.jpg,1,2,3,4\n2.jpg,5,6,7,8\n"
+        boxes = read_boxes(write(tmp_path / "gt.txt", text), (30, 20))
+        assert boxes.tolist() == [[1, 2, 3, 4], [5, 6, 7, 8]]
+
+
+def test_columns_of_motchallenge(tmp_path):
+    """Its x, y and z are a point in space."""
+    text = "frame,id,bb_left,bb_top,bb_width,bb_height,conf,x,y,z\n1,1,5,6,7,8,1,-1,-1,-1\n"
+    assert read_boxes(write(tmp_path / "gt.txt", text), (30, 20)).tolist() == [[5, 6, 7, 8]]
 
 
 def test_several_targets(tmp_path):
