@@ -126,7 +126,7 @@ def set_norm_statistics(model, cfg):
 @pytest.fixture(scope="module", params=CONFIGS)
 def built(request):
     """Name, config and network with random weights; made once for the tests below."""
-    opts = ["MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", ""]
+    opts = ["MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", "", "TEST.TRACKER.ENGINE", "torch"]
     cfg = load_config(request.param, opts)
     if cfg.TEST.TRACKER.LOST_SEARCH_SIZE:  # 831 is slow
         opts += ["TEST.TRACKER.LOST_SEARCH_SIZE", cfg.INPUT.SEARCH_SIZE_TEST + 64]
