@@ -1,4 +1,6 @@
 import json
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -248,3 +250,32 @@ def test_guidelines(tool):
     lite = tool.analyze(load_config("SiamRPN/siamrpn_lite.yaml"))
     (row,) = tool.guideline_rows({"config": "lite", **lite})
     assert row[2:] == ["305%", "0.95", "16", "yes", "6", "stride, receptive field, padding"]
+
+
+def zoo_rows():
+    """Cells of each network in MODEL_ZOO.md's first table, by config."""
+    text = (Path(__file__).parents[2] / "MODEL_ZOO.md").read_text(encoding="utf-8")
+    table = text.split("## All networks")[1].split("\n## ")[0].split("Trained here")[0]
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line[:3] == "| ["]
+    return {re.search(r"\(configs/(.+)\)", cells[0])[1]: cells[1:] for cells in rows}
+
+
+def test_the_zoo_lists_all_networks():
+    listed = {n for n in list_configs() if not n.startswith(("Base-", "quick_schedules"))}
+    assert set(zoo_rows()) == listed
+
+
+SMALL = {
+    "SiamFC/siamfc_alex.yaml",
+    COMPACT,
+    "SiamRPN/siamrpn_lite.yaml",
+    "SiamRPN/siamrpn_alex.yaml",
+}
+
+
+@pytest.mark.parametrize(
+    "config", [pytest.param(c, marks=[] if c in SMALL else pytest.mark.slow) for c in zoo_rows()]
+)
+def test_the_zoo_has_the_numbers_of_the_tool(tool, config):
+    found = tool.table_row({"config": config, **tool.analyze(load_config(config))})
+    assert found[1:] == zoo_rows()[config]
