@@ -103,10 +103,19 @@ def test_everything_wrong(check, tmp_path):
 
 
 def test_screen_shows_some_and_the_report_all(check, tmp_path):
-    sequence(tmp_path / "a", LENGTH * ["100,10,20,20"])
-    code, printed, report = check(f"folder:{tmp_path / 'a'}")
-    assert code == 1 and len(report["problems"]) == LENGTH
+    sequence(tmp_path / "set" / "a", ["10,10,20,20", *5 * ["100,10,20,20"]])
+    sequence(tmp_path / "set" / "b", ["100,10,20,20", *5 * ["10,10,20,20"]])
+    code, printed, report = check(f"folder:{tmp_path / 'set'}")
+    assert code == 1 and len(report["problems"]) == 6
     assert "boxes outside the picture: 6" in printed and "... and 1 more" in printed
+
+
+def test_a_set_of_which_no_sequence_can_be_read(check, tmp_path):
+    sequence(tmp_path / "a", LENGTH * ["100,10,20,20"])
+    code, _, report = check(f"folder:{tmp_path / 'a'}")
+    assert code == 1
+    (problem,) = report["problems"]
+    assert "lie outside of the frames, which are 80 x 60" in problem["detail"]
 
 
 def test_without_decoding(check, tmp_path):
@@ -185,8 +194,8 @@ def test_restart_and_changed_annotations_are_checked_again(tool, check, tmp_path
         assert (tmp_path / "report.json.part").exists()
 
     broken_off()
-    (folder / "groundtruth_rect.txt").write_text("\n".join(LENGTH * ["100,10,20,20"]))
-    assert check(name)[2]["totals"]["outside"] == LENGTH
+    (folder / "groundtruth_rect.txt").write_text("\n".join(["10,10,20,20", *5 * ["100,10,20,20"]]))
+    assert check(name)[2]["totals"]["outside"] == 5
     broken_off()
     (folder / "img" / "0001.jpg").write_bytes(b"no picture")
     assert "undecodable" not in {p["kind"] for p in check(name)[2]["problems"]}

@@ -145,8 +145,8 @@ class TrackList(Sequence):
         return {"name": self._text("names", index), "frames": frames, **rows}
 
     def rows(self, key: str) -> np.ndarray:
-        """A field of all tracks, one after the other."""
-        return self.arrays[f"row.{key}"]
+        """A field of all tracks, one after the other; no rows where there are no tracks."""
+        return self.arrays[f"row.{key}"] if len(self) else np.zeros(0)
 
     def num_visible(self) -> np.ndarray:
         """(N,) visible frames of each track."""
