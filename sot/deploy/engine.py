@@ -27,7 +27,7 @@ from .export import (
 )
 from .session import is_installed, needs, open_session
 
-__all__ = ["OnnxNetwork", "inference_network"]
+__all__ = ["OnnxNetwork", "inference_network", "shipped_graphs"]
 
 # Graphs, without weights, of the networks that onnxruntime runs in less time than PyTorch does.
 SHIPPED = Path(__file__).parent / "graphs"
@@ -118,9 +118,9 @@ def inference_network(cfg: CfgNode, model: nn.Module):
             network cannot be exported. With "auto" it then runs in PyTorch, which is logged.
     """
     engine, on_cpu = cfg.TEST.TRACKER.ENGINE, torch.device(cfg.MODEL.DEVICE).type == "cpu"
+    graphs = shipped_graphs(cfg) if engine != "torch" and on_cpu else None
     if engine == "auto":
-        takes = on_cpu and is_installed("onnxruntime") and shipped_graphs(cfg) is not None
-        engine = "onnxruntime" if takes else "torch"
+        engine = "onnxruntime" if graphs and is_installed("onnxruntime") else "torch"
         logger.info(f"TEST.TRACKER.ENGINE auto: the network runs in {engine}")
     if engine == "torch":
         return fuse_for_inference(model)
@@ -130,7 +130,7 @@ def inference_network(cfg: CfgNode, model: nn.Module):
         )
     needs("TEST.TRACKER.ENGINE onnxruntime", "onnxruntime")
     try:
-        return _onnx_network(cfg, model)
+        return _exported(cfg, model) if graphs is None else _with_weights_of(model, graphs)
     except Exception as e:  # exporter and onnxruntime have many kinds of errors
         reason = " ".join(str(e).split())[:300]
         if cfg.TEST.TRACKER.ENGINE != "auto":
@@ -148,10 +148,7 @@ def shipped_graphs(cfg: CfgNode) -> Optional[Path]:
     return None
 
 
-def _onnx_network(cfg: CfgNode, model: nn.Module) -> OnnxNetwork:
-    folder = shipped_graphs(cfg)
-    if folder is None:
-        return _exported(cfg, model)
+def _with_weights_of(model: nn.Module, folder: Path) -> OnnxNetwork:
     state = fuse_layers(model).float().state_dict()
     weights = {name: values.numpy() for name, values in state.items()}
     return OnnxNetwork(folder, torch.get_num_threads(), weights)

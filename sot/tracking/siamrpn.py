@@ -13,7 +13,7 @@ from .tracker import TRACKER_REGISTRY, SiameseTracker
 
 __all__ = ["SiamRPNTracker"]
 
-MAX_SIZE_BIAS = math.log(2)
+MAX_SIZE_BIAS = math.log(2)  # a larger one is taken for an error of the network
 
 
 @TRACKER_REGISTRY.register()
@@ -107,13 +107,15 @@ class SiamRPNTracker(SiameseTracker):
         )
 
     def _size_bias(self, outputs, centers, sizes) -> np.ndarray:
-        biases = [np.zeros(2)]
+        biases = []
         for boxes, scores, center, size in zip(*outputs, centers, sizes):
             on_target = (np.abs(center_of(boxes) - center) < size / 2).all(axis=1)
             best = np.where(on_target, scores, 0).argmax()
             if on_target[best] and scores[best] > self.online.accept_above[0]:
                 biases.append(np.log(sides_of(boxes[best]) / size))
-        mean = np.mean(biases[1:] or biases, axis=0)
+        if not biases:
+            return super()._size_bias(outputs, centers, sizes)
+        mean = np.mean(biases, axis=0)
         return np.exp(self.online.size_share * mean.clip(-MAX_SIZE_BIAS, MAX_SIZE_BIAS))
 
     def _grid(self, num_boxes: int) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
