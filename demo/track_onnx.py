@@ -47,6 +47,8 @@ class Tracker:
     def crop(self, image, size, scale=1.0):
         """(3, size, size), resampled as by SubwindowTransform in sot/data/transforms.py."""
         side = self.per_pixel() * size * scale
+        if self.s.get("crop") == "pysot":
+            return self.crop_whole_pixels(image, size, side)
         origin, ratio, shrink = self.center - side / 2, np.full(2, side / size), int(side / size)
         if shrink >= 2:  # pixels are averaged first
             limit = np.array(image.shape[1::-1])
@@ -63,6 +65,17 @@ class Tracker:
         crop = cv2.warpAffine(image, matrix, (size, size), flags=flags, borderValue=self.pad)
         return np.ascontiguousarray(crop.transpose(2, 0, 1))
 
+    def crop_whole_pixels(self, image, size, side):
+        """The same, as by WholePixelTransform there."""
+        side, height, width = max(round(side), 1), *image.shape[:2]
+        left, top = np.floor(self.center - (side + 1) / 2 + 1e-6).astype(int)
+        right, bottom = left + side, top + side
+        part = image[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
+        outside = [max(v, 0) for v in (-top, bottom - height, -left, right - width)]
+        color = [int(v + 1e-6) for v in self.pad]
+        part = cv2.copyMakeBorder(part, *outside, cv2.BORDER_CONSTANT, value=color)
+        return np.ascontiguousarray(cv2.resize(part, (size, size)).transpose(2, 0, 1))
+
     def step(self, image):
         per_pixel = self.per_pixel()
         crops = np.stack([self.crop(image, self.s["search_size"], k) for k in self.scales])
@@ -74,7 +87,7 @@ class Tracker:
         limit = np.array(image.shape[1::-1], dtype=float)
         self.center = np.clip(self.center + shift * per_pixel, 0, limit)
         self.size = self.size + rate * (size * per_pixel - self.size)
-        self.size = np.clip(self.size, np.minimum(4.0, limit), limit)
+        self.size = np.clip(self.size, np.minimum(self.s.get("min_side", 4.0), limit), limit)
 
     def match_boxes(self, boxes, scores, previous):
         """SiamRPN: shift from the crop's middle, size, score, and rate of the size's change."""

@@ -17,7 +17,10 @@ NAMES = {
     "MODEL.RPN.HEAD_NAME": RPN_HEAD_REGISTRY,
     "MODEL.SIAMESE.LEVEL_HEAD": RPN_HEAD_REGISTRY,
 }
-ENGINES = ("auto", "torch", "onnxruntime")
+CHOICES = {
+    "TEST.TRACKER.ENGINE": ("auto", "torch", "onnxruntime"),
+    "TEST.TRACKER.CROP": ("subpixel", "pysot"),
+}
 AT_LEAST = {
     1: (
         "SOLVER.MAX_ITER SOLVER.IMS_PER_BATCH SOLVER.CHECKPOINT_PERIOD INPUT.TEMPLATE_SIZE "
@@ -27,7 +30,7 @@ AT_LEAST = {
     0: (
         "SOLVER.CHECKPOINT_KEEP DATALOADER.NUM_WORKERS TEST.EVAL_PERIOD VIS_PERIOD "
         "TEST.TRACKER.CENTER_SIZE TEST.TRACKER.LOST_SEARCH_SIZE INPUT.CONTEXT_AMOUNT "
-        "TEST.TRACKER.PENALTY_K"
+        "TEST.TRACKER.PENALTY_K TEST.TRACKER.MIN_SIDE"
     ),
 }
 CROP_SIZES = (
@@ -52,11 +55,9 @@ def check_config(cfg: CN) -> None:
         if values[key] not in registry:
             known = ", ".join(sorted(name for name, _ in registry))
             raise ValueError(f"{key} {values[key]!r} is not known; known are {known}")
-    if cfg.TEST.TRACKER.ENGINE not in ENGINES:
-        raise ValueError(
-            f"TEST.TRACKER.ENGINE {cfg.TEST.TRACKER.ENGINE!r} is not known; known are "
-            f"{', '.join(ENGINES)}"
-        )
+    for key, choices in CHOICES.items():
+        if values[key] not in choices:
+            raise ValueError(f"{key} {values[key]!r} is not known; known are {', '.join(choices)}")
     for least, keys in AT_LEAST.items():
         for key in keys.split():
             if values[key] < least:

@@ -153,6 +153,11 @@ def add_sot_config(cfg: CN) -> None:
     _C.TEST.TRACKER.WINDOW_INFLUENCE = 0.40
     _C.TEST.TRACKER.SIZE_LR = 0.30
     _C.TEST.TRACKER.CONFIDENCE_THRESHOLD = 0.5
+    # How a crop is cut. "subpixel" resamples the region once, at its exact place. "pysot" cuts
+    # whole pixels and resizes them, as PySOT's trackers do: then its weights give its boxes.
+    _C.TEST.TRACKER.CROP = "subpixel"
+    # The sides of a box are at least this many frame pixels (PySOT: 10).
+    _C.TEST.TRACKER.MIN_SIDE = 4.0
     # Long-term tracking, as in PySOT's (there 831, 0.85 and 0.998): a score below LOST_BELOW keeps
     # the last box, with status "lost"; then crops of side LOST_SEARCH_SIZE are searched until a
     # score is above FOUND_ABOVE. Side 0 = off.

@@ -85,6 +85,34 @@ class SubwindowTransform(Transform):
 
 
 @dataclass(eq=False)
+class WholePixelTransform(SubwindowTransform):
+    """The square crop that PySOT's trackers cut: whole pixels near ``rect``, resized by OpenCV.
+
+    The patch has the rounded side of ``rect`` and begins at floor(c - (side + 1) / 2), where c is
+    the centre of ``rect``. Colours outside of the image are truncated to integers. Coordinates are
+    still those of ``rect``, as PySOT reads them. Source: pysot/tracker/base_tracker.py,
+    get_subwindow, of github.com/STVIR/pysot, whose pixel i lies at i and not at i + 0.5.
+    """
+
+    def apply_image(self, img: np.ndarray) -> np.ndarray:
+        """(H, W[, C]) -> output_size."""
+        x0, y0, x1, y1 = self.rect
+        side = max(round(x1 - x0), 1)
+        # 1e-6: the centre of a box of whole pixels must not fall below its pixel by rounding
+        left, top = (
+            math.floor(center - (side + 1) / 2 + 1e-6) for center in ((x0 + x1) / 2, (y0 + y1) / 2)
+        )
+        right, bottom = left + side, top + side
+        h, w = img.shape[:2]
+        part = img[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
+        if left < 0 or top < 0 or right > w or bottom > h:
+            outside = [max(-top, 0), max(bottom - h, 0), max(-left, 0), max(right - w, 0)]
+            color = [int(v + 1e-6) for v in self.pad_value]
+            part = cv2.copyMakeBorder(part, *outside, cv2.BORDER_CONSTANT, value=color)
+        return cv2.resize(part, (self.output_size[1], self.output_size[0]))
+
+
+@dataclass(eq=False)
 class WarpTransform(Transform):
     """A perspective map of a square image about its centre, which then is cut to a given size."""
 

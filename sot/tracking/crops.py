@@ -1,14 +1,17 @@
 """Crops of frames on their way to a network, and its outputs on their way back."""
 
-from typing import List, NamedTuple, Sequence, Tuple
+from typing import List, NamedTuple, Sequence, Tuple, Type
 
 import numpy as np
 import torch
 
 from ..boxes import sides_of
-from ..data.transforms import SubwindowTransform
+from ..data.transforms import SubwindowTransform, WholePixelTransform
 
-__all__ = ["Region", "to_device", "to_host"]
+__all__ = ["CROPS", "Region", "to_device", "to_host"]
+
+# Ways to cut a region out of a frame: TEST.TRACKER.CROP.
+CROPS = {"subpixel": SubwindowTransform, "pysot": WholePixelTransform}
 
 
 class Region(NamedTuple):
@@ -17,10 +20,12 @@ class Region(NamedTuple):
     Attributes:
         rect: XYXY in frame pixels.
         crop_size: side of the crop.
+        transform: what cuts it.
     """
 
     rect: Tuple[float, float, float, float]
     crop_size: int
+    transform: Type[SubwindowTransform] = SubwindowTransform
 
     @property
     def per_pixel(self) -> float:
@@ -30,7 +35,7 @@ class Region(NamedTuple):
     def cut(self, image: np.ndarray, pad_value: Sequence[float]) -> np.ndarray:
         """The crop (S, S, 3), with the colour ``pad_value`` outside of the image."""
         size = (self.crop_size, self.crop_size)
-        return SubwindowTransform(self.rect, size, pad_value).apply_image(image)
+        return self.transform(self.rect, size, pad_value).apply_image(image)
 
     def size_in_crop(self, box: np.ndarray) -> np.ndarray:
         """(w, h) in crop pixels of a box XYXY in frame pixels."""

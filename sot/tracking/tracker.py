@@ -14,7 +14,7 @@ from ..boxes import check_box, sides_of, to_xywh
 from ..data.transforms import target_rect
 from ..deploy import inference_network
 from .calibration import Calibration, next_status
-from .crops import Region, to_device, to_host
+from .crops import CROPS, Region, to_device, to_host
 from .geometry import clip_box, smooth_size
 from .online import OnlineLearner, first_frame_views
 from .state import Match, TargetState, TrackResult
@@ -49,7 +49,9 @@ class SiameseTracker:
         *,
         template_size: int = 127,
         search_size: int = 255,
+        crop: str = "subpixel",
         context: float = 0.5,
+        min_side: float = 4.0,
         window_influence: float = 0.4,
         size_lr: float = 0.3,
         confidence_threshold: float = 0.5,
@@ -64,8 +66,9 @@ class SiameseTracker:
             model: a SiameseNetwork in eval mode, or what has its ``template``, ``detect``,
                 ``device`` and ``engine``, and with ``online`` its ``detect_with_features``.
             template_size, search_size: sides of the crops.
-            context, window_influence, size_lr, confidence_threshold, lost_search_size, lost_below,
-                found_above: see sot/config/keys.py, INPUT.CONTEXT_AMOUNT and TEST.TRACKER.
+            crop, context, min_side, window_influence, size_lr, confidence_threshold,
+                lost_search_size, lost_below, found_above: see sot/config/keys.py,
+                INPUT.CONTEXT_AMOUNT and TEST.TRACKER.
             online: learns each target's model; None = no such models.
             calibration: of the score; None = scores stay as they are.
         """
@@ -83,7 +86,9 @@ class SiameseTracker:
         self.model = model
         self.template_size = template_size
         self.search_size = search_size
+        self.crop_transform = CROPS[crop]
         self.context = context
+        self.min_side = min_side
         self.window_influence = window_influence if online is None else online.window_influence
         self.size_lr = size_lr
         self.confidence_threshold = confidence_threshold
@@ -120,7 +125,9 @@ class SiameseTracker:
             "model": model,
             "template_size": cfg.INPUT.TEMPLATE_SIZE,
             "search_size": cfg.INPUT.SEARCH_SIZE_TEST,
+            "crop": t.CROP,
             "context": cfg.INPUT.CONTEXT_AMOUNT,
+            "min_side": t.MIN_SIDE,
             "window_influence": t.WINDOW_INFLUENCE,
             "size_lr": t.SIZE_LR,
             "confidence_threshold": t.CONFIDENCE_THRESHOLD,
@@ -201,7 +208,7 @@ class SiameseTracker:
     def _region(self, box, crop_size: int, scale: float = 1.0) -> Region:
         """Region about a box XYXY; the target's size in it is that in the template / ``scale``."""
         rect = target_rect(box, scale * crop_size, self.template_size, self.context)
-        return Region(rect, crop_size)
+        return Region(rect, crop_size, self.crop_transform)
 
     def _search(self, images, states: List[TargetState], lost: bool) -> List[TargetState]:
         size, online = self.lost_search_size if lost else self.search_size, self.online
@@ -317,7 +324,8 @@ class SiameseTracker:
             status = "lost"
         if score is not None and not self.lost_search_size:
             status = next_status(state.status, score)
-        box = clip_box(region.to_frame(match.center), size, state.frame_size)
+        center = region.to_frame(match.center)
+        box = clip_box(center, size, state.frame_size, self.min_side)
         return replace(new, box=box, status=status)
 
     def _load(self, crops: List[np.ndarray]) -> torch.Tensor:

@@ -10,6 +10,7 @@ CONFIG = "SiamRPN/siamrpn_compact.yaml"
     "key, value, match",
     [
         ("MODEL.BACKBONE.NAME", "build_alexnt", "'build_alexnt' is not known; known are .*alexnet"),
+        ("TEST.TRACKER.CROP", "exact", "'exact' is not known; known are subpixel, pysot"),
         ("MODEL.RPN.HEAD_NAME", "Head", "'Head' is not known; known are .*DepthwiseRPNHead"),
         (
             "MODEL.META_ARCHITECTURE",

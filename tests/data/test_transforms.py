@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 from detectron2.data import transforms as T
@@ -8,6 +9,7 @@ from sot.data.transforms import (
     SubwindowTransform,
     TargetCrop,
     WarpTransform,
+    WholePixelTransform,
     target_rect,
 )
 
@@ -76,6 +78,46 @@ class TestSubwindow:
     def test_empty_rectangle(self):
         with pytest.raises(ValueError, match="positive sides"):
             SubwindowTransform((5, 5, 5, 9), (3, 3))
+
+
+class TestWholePixels:
+    """PySOT's crop."""
+
+    IMAGE = np.arange(1, 26, dtype=np.uint8).reshape(5, 5, 1).repeat(3, axis=2)
+
+    @pytest.mark.parametrize(
+        "rect, rows",
+        [
+            # centre 2.5, side 3: begins at floor(2.5 - 2) = 0, not at 1 where the rectangle does
+            ((1, 1, 4, 4), [[1, 2, 3], [6, 7, 8], [11, 12, 13]]),
+            # centre (3, 2.6), side 2: begins at (floor(1.5), floor(1.1))
+            ((2, 1.6, 4, 3.6), [[7, 8], [12, 13]]),
+            # side 2.4 is rounded; centre 0.2: begins at floor(0.2 - 1.5) = -2, two rows outside
+            ((-1.0, 2.0, 1.4, 4.4), [[90, 90], [90, 90]]),
+            # centre (5, 4), side 3: begins at (3, 2), and one column is outside
+            ((3.5, 2.5, 6.5, 5.5), [[14, 15, 90], [19, 20, 90], [24, 25, 90]]),
+        ],
+    )
+    def test_by_hand(self, rect, rows):
+        side = len(rows)
+        out = WholePixelTransform(rect, (side, side), (90.9, 91.0, 92.2)).apply_image(self.IMAGE)
+        assert out[..., 0].tolist() == rows
+
+    def test_pad_colour_is_truncated(self):
+        t = WholePixelTransform((-3, -3, 0, 0), (3, 3), (90.9, 91.0, 92.2))
+        out = t.apply_image(self.IMAGE)
+        assert out[0, 0].tolist() == [90, 91, 92]
+
+    def test_resized_by_opencv_without_averaging(self):
+        image = np.random.default_rng(0).integers(0, 256, (80, 80, 3), np.uint8)
+        out = WholePixelTransform((10, 20, 70, 80), (20, 20)).apply_image(image)
+        # centre (40, 50), side 60: begins at floor(40 - 30.5) = 9 and 19
+        assert np.array_equal(out, cv2.resize(image[19:79, 9:69], (20, 20)))
+
+    def test_coordinates_are_those_of_the_rectangle(self):
+        t = WholePixelTransform((10.3, 20.3, 30.3, 40.3), (40, 40))
+        points = t.apply_coords([[20.3, 25.3]])
+        assert points[0].tolist() == pytest.approx([20, 10])
 
 
 class TestTargetCrop:
