@@ -1,7 +1,15 @@
 #!/usr/bin/env python
+import re
 from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
 
 from setuptools import find_packages, setup
+
+(VERSION,) = re.findall(
+    r'^__version__ = "(.*)"$',
+    Path(__file__).with_name("sot").joinpath("__init__.py").read_text(encoding="utf-8"),
+    re.MULTILINE,
+)
 
 OPENCV_PACKAGES = (
     "opencv-python",
@@ -27,7 +35,7 @@ def opencv_requirement():
 
 setup(
     name="sot",
-    version="0.1.0",
+    version=VERSION,
     description="Single-object tracking with Siamese networks, on detectron2",
     license="Apache-2.0",
     python_requires=">=3.9",

@@ -11,7 +11,7 @@ from .api import build_model, build_tracker, track
 from .config import add_sot_config, list_configs, load_config
 from .tracking import SiameseTracker, SiamFCTracker, SiamRPNTracker, TargetState, TrackResult
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "SiamFCTracker",

@@ -1,16 +1,130 @@
-"""Links of the documents lead to files of the project."""
+"""Links of the documents lead to files of the project, and their commands are those of programs."""
 
+import argparse
 import re
+import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from sot.config import load_config
+from sot.data.frames import VideoFrames
+from sot.visualization import VideoWriter
+
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("*/*.md")]
 LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)#\s]+)")
+PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+COMMANDS = re.compile(r"^```\n(.*?)^```", re.MULTILINE | re.DOTALL)
+# bash expands the variables and loops of a document; these functions note a command and run nothing
+NOTE_COMMANDS = """
+note() { printf '%s\\0' "$@" >&3; printf '\\n' >&3; }
+for command in make pip docker source tensorboard; do
+    eval "$command() { note $command \"\\$@\"; }"
+done
+python() { if [ "$1" = -c ]; then echo weights.pth; else note python "$@"; fi; }
+torchrun() { note torchrun "$@"; }
+head() { echo 120,80,60,90; }
+ls() { :; }
+"""
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+class Parsed(BaseException):
+    """What a program made of its command line; no program catches it."""
+
+
+def each_document(test):
+    ids = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
+    return pytest.mark.parametrize("path", DOCUMENTS, ids=ids)(test)
+
+
+def commands_of(path):
+    """Lists of words, as the shell hands them to a program."""
+    for block in COMMANDS.findall(path.read_text(encoding="utf-8")):
+        if not re.search(r"^\s*(\w+=\S+ )?(python|make|torchrun) ", block, re.MULTILINE):
+            continue
+        block = block.replace("--config-file ...", "--config-file SiamRPN/siamrpn_lite.yaml")
+        script = f"exec 3>&1 1>/dev/null\n{NOTE_COMMANDS}{block}"
+        done = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True)
+        assert done.stderr == "", block
+        for line in done.stdout.split("\0\n")[:-1]:
+            yield [word for word in line.split("\0") if word != "..."]
+
+
+def parse_and_stop(name):
+    parse = getattr(argparse.ArgumentParser, name)
+
+    def parse_only(self, args=None, namespace=None):
+        raise Parsed(parse(self, args, namespace))
+
+    return parse_only
+
+
+@each_document
 def test_links(path):
     links = LINK.findall(path.read_text(encoding="utf-8"))
     assert [link for link in links if not (path.parent / link).exists()] == []
+
+
+@each_document
+def test_commands(path, monkeypatch):
+    """Programs, their options, config keys and targets of make exist, and values fit them."""
+    targets = re.search(r"^\.PHONY: (.*)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    for name in ("parse_args", "parse_intermixed_args"):
+        monkeypatch.setattr(argparse.ArgumentParser, name, parse_and_stop(name))
+    for command in commands_of(path):
+        if command[0] == "make":
+            named = {word for word in command[1:] if "=" not in word}
+            assert named <= set(targets[1].split()), command
+        scripts = [i for i, word in enumerate(command) if word.endswith(".py")]
+        if command[0] not in ("python", "torchrun") or not scripts:
+            continue
+        monkeypatch.setattr(sys, "argv", command[scripts[0] :])
+        monkeypatch.syspath_prepend(str((ROOT / command[scripts[0]]).parent))
+        with pytest.raises(Parsed) as parsed:
+            runpy.run_path(str(ROOT / command[scripts[0]]), run_name="__main__")
+        arguments = vars(parsed.value.args[0])
+        opts = arguments.get("opts") or []
+        assert not [word for word in opts if word.startswith("--")], command
+        if arguments.get("config_file"):
+            load_config(arguments["config_file"].removeprefix("configs/"), opts)
+
+
+def test_the_page_of_the_demo_has_every_option(monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(ROOT / "demo"))
+    program = runpy.run_path(str(ROOT / "demo" / "track_arguments.py"))
+    with pytest.raises(SystemExit):
+        program["parse_args"](["--help"])
+    options = set(re.findall(r"^  (?:-h, )?(--[\w-]+)", capsys.readouterr().out, re.MULTILINE))
+    table = re.findall(r"^\| (`--[^|]*)", (ROOT / "demo" / "README.md").read_text(), re.MULTILINE)
+    documented = set(re.findall(r"--[\w-]+", " ".join(table)))
+    assert documented == options - {"--help"}
+
+
+@pytest.mark.parametrize("code", PYTHON.findall((ROOT / "README.md").read_text()))
+def test_python_of_the_readme(code, tmp_path, monkeypatch):
+    """The code runs as it stands, on the first frames of the demo clip as the video."""
+    monkeypatch.chdir(tmp_path)
+    clip = VideoFrames(ROOT / "demo" / "clip.mp4")
+    with VideoWriter("video.mp4", 24) as writer:
+        for i in range(5):
+            writer.write(clip[i])
+    names = {}
+    exec(code, names)
+    assert names["result"].status in ("tracked", "uncertain", "lost")
+
+
+def test_python_of_the_page_on_new_networks(tmp_path, monkeypatch):
+    """The network of the page trains and tracks; here for fewer iterations."""
+    network, training = PYTHON.findall((ROOT / "docs" / "extend.md").read_text())
+    assert len([line for line in network.splitlines() if line]) <= 40
+    (tmp_path / "my_network.py").write_text(network)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    names = {}
+    exec(re.sub(r'(MAX_ITER|IMS_PER_BATCH)", \d+', r'\1", 2', training), names)
+    image = VideoFrames(ROOT / "demo" / "clip.mp4")[0]
+    names["tracker"].init(image, (120, 80, 60, 90))
+    assert names["tracker"].update(image).box[2] > 0

@@ -1,4 +1,4 @@
-"""The supported versions of Python are named in several files, which say the same."""
+"""Files that name the project's version, or the supported versions of Python, agree."""
 
 import re
 import subprocess
@@ -54,3 +54,10 @@ def test_make_refuses_other_versions():
                 "error: Python %d.%d is not supported, 3.9 to 3.14 are: "
                 "make setup PYTHON=python3.11\n" % version
             )
+
+
+def test_the_newest_version_of_the_changelog_is_that_of_the_package():
+    ask = [sys.executable, "setup.py", "--quiet", "--version"]
+    done = subprocess.run(ask, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert re.findall(r"^## (\d.*)", read("CHANGELOG.md"), re.MULTILINE)[0] == done.stdout.strip()
+    assert f'__version__ = "{done.stdout.strip()}"' in read("sot/__init__.py")
