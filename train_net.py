@@ -26,6 +26,7 @@ import os
 import sys
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported; see utils/cpu.py
+os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")  # errors are said in one line, by the program
 
 import sot  # isort: skip  (first, since it silences a warning of detectron2's import)
 import torch

@@ -16,6 +16,7 @@ import threading
 import time
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported; see utils/cpu.py
+os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")  # errors are said in one line, by the program
 
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm

@@ -11,16 +11,19 @@ takes the first damaged packet for the end of the file.
 
 import os
 from fractions import Fraction
-from typing import Iterator, NamedTuple, Optional
+from typing import Iterator, NamedTuple, Optional, Tuple
 
 import av
 import numpy as np
+from av.sidedata.sidedata import Type as SideData
 from av.stream import Disposition
 
 DEFAULT_FPS = Fraction(25)  # of videos that do not tell theirs
 STREAM_TIMEOUT = 10.0  # seconds without data after which a stream counts as dead
 # these tell the length of the whole file in its head, others estimate it
 TELLS_LENGTH = ("mov", "matroska", "avi", "flv", "asf")
+# the end of a whole file; others than these may go on behind it
+END_MARKS = {"gif": b"\0;", "apng": b"IEND\xaeB`\x82"}
 
 
 class FrameError(ValueError):
@@ -100,7 +103,7 @@ class Video:
             if frame is None and not begun:
                 self.left_out += 1
                 continue
-            if not begun and round(frame.rotation / 90) % 2:
+            if not begun and _orientation(frame)[0]:
                 self.aspect = 1 / self.aspect
             begun = True
             # stamps that are missing or go back count as one step
@@ -171,6 +174,11 @@ class Video:
                 size = 8 + int.from_bytes(f.read(8)[4:], "little")
             if size > os.path.getsize(self.name):
                 return f"is cut off: {os.path.getsize(self.name)} of {size} bytes are there"
+        if self.format in END_MARKS and os.path.isfile(self.name):
+            with open(self.name, "rb") as f:
+                f.seek(max(0, os.path.getsize(self.name) - 1000))
+                if END_MARKS[self.format] not in f.read():
+                    return "is cut off: it has no end mark"
         return ""
 
     def close(self):
@@ -179,9 +187,9 @@ class Video:
 
 def _fps(stream) -> Fraction:
     """The average rate, or the rate that was meant if that is near it: the average of few pictures
-    depends on how long the last one is shown."""
+    depends on how long the last one is shown. One picture a tick is no average (raw DV)."""
     average, meant = stream.average_rate, stream.guessed_rate
-    if not average or average <= 0:
+    if not average or average <= 0 or average * (stream.time_base or 0) >= 1:
         return meant if meant and meant > 0 else DEFAULT_FPS
     return meant if meant and abs(meant / average - 1) < 0.2 else average
 
@@ -190,16 +198,28 @@ def _reason(error) -> str:
     return error.strerror or str(error)
 
 
+def _orientation(frame: av.VideoFrame) -> Tuple[bool, bool, bool]:
+    """What the file says to do with a picture before it is shown (videos of phones): to transpose
+    it, then to mirror it left to right, and upside down."""
+    data = frame.side_data.get(SideData.DISPLAYMATRIX)
+    if data is None:
+        return False, False, False
+    # the pixel (x, y) is shown at (a x + c y, b x + d y)
+    a, b, _, c, d = np.frombuffer(data, np.int32)[:5].tolist()
+    return (True, c < 0, b < 0) if abs(b) > abs(a) else (False, a < 0, d < 0)
+
+
 def bgr_image(frame: av.VideoFrame) -> np.ndarray:
-    """Decoded picture -> (H, W, 3) uint8 BGR, turned as the file says (videos of phones); gray
-    ones of more than 8 bits as in :func:`to_uint8`."""
+    """Decoded picture -> (H, W, 3) uint8 BGR, turned and mirrored as the file says; gray ones of
+    more than 8 bits as in :func:`to_uint8`."""
     if frame.format.name.startswith("gray") and frame.format.components[0].bits > 8:
         gray = to_uint8(frame.to_ndarray(format="gray16le"))
         image = np.repeat(gray[..., None], 3, axis=2)
     else:
         image = frame.to_ndarray(format="bgr24")
-    quarter_turns = round(frame.rotation / 90)  # counterclockwise, as np.rot90 counts
-    return np.ascontiguousarray(np.rot90(image, quarter_turns)) if quarter_turns else image
+    transposed, mirrored, upside_down = _orientation(frame)
+    image = image.transpose(1, 0, 2) if transposed else image
+    return np.ascontiguousarray(image[:: -1 if upside_down else 1, :: -1 if mirrored else 1])
 
 
 def to_uint8(image: np.ndarray) -> np.ndarray:

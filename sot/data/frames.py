@@ -300,7 +300,8 @@ def frame_size(frames, index: int = 0) -> Tuple[int, int]:
     if isinstance(frames, ImageFrames):
         try:
             with Image.open(frames.name(index)) as image:
-                turned = image.getexif().get(0x0112, 1) >= 5
+                # PIL turns TIFF files by itself
+                turned = image.format != "TIFF" and image.getexif().get(0x0112, 1) >= 5
                 size = image.size
         except Exception:  # missing, damaged, or in a format that OpenCV alone knows
             pass

@@ -11,6 +11,7 @@ Images are (H, W, 3) uint8 BGR, turned upright where the file says how (EXIF, vi
 """
 
 import collections
+import contextlib
 import glob
 import itertools
 import logging
@@ -151,12 +152,11 @@ def _open_folder(src: str, wanted: range):
 
 def _open_images(files: List[str], name: str, wanted: range):
     if len(files) == 1:
-        try:
-            with Image.open(files[0]) as image:
-                if image.format in PAGED_FORMATS and getattr(image, "n_frames", 1) > 1:
-                    return PageSource(files[0], wanted)
-        except Exception:  # what PIL cannot read may still be an image for OpenCV
-            pass
+        with contextlib.suppress(Exception):  # what PIL cannot read may be an image for OpenCV
+            source = PageSource(files[0], wanted)
+            if source.image.format in PAGED_FORMATS and len(source) > 1:
+                return source
+            source.close()
     return ImageSource(files, name, wanted)
 
 
@@ -201,10 +201,15 @@ class PageSource(ImageSource):
     def __init__(self, file: str, wanted: range = ALL):
         super().__init__([file], file)
         self.image, self.wanted = Image.open(file), wanted
+        try:
+            self.length = getattr(self.image, "n_frames", 1)
+        except Exception:  # of PIL's readers, behind the last page that is there
+            self.length = self.image.tell()
+            self.problem = f"is cut off after {self.length} pages"
         self.total = len(range(len(self))[wanted.start : wanted.stop : wanted.step])
 
     def __len__(self):
-        return self.image.n_frames
+        return self.length
 
     def __getitem__(self, index: int) -> np.ndarray:
         """As in :mod:`.frames`."""

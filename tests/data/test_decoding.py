@@ -234,6 +234,17 @@ class TestFacts:
         times = [p.time for p in video.pictures()]
         assert times == pytest.approx([n / float(fps) for n in range(10)], abs=1e-4)
 
+    def test_rate_of_raw_dv(self, tmp_path):  # which FFmpeg takes for one picture a tick
+        path = tmp_path / "a.dv"
+        with av.open(str(path), "w") as out:
+            stream = out.add_stream("dvvideo", rate=25)
+            stream.width, stream.height, stream.pix_fmt = 720, 576, "yuv420p"
+            for _ in range(2):
+                black = np.zeros((576, 720, 3), np.uint8)
+                out.mux(stream.encode(av.VideoFrame.from_ndarray(black, format="bgr24")))
+            out.mux(stream.encode())
+        assert Video(str(path)).fps == 25
+
     def test_times_of_a_variable_rate(self, tmp_path):
         path = write(tmp_path / "a.mp4", numbers=range(6), stamps=[0, 1, 2, 10, 11, 30])
         times = [p.time for p in Video(str(path)).pictures()]

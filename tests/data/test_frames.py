@@ -11,6 +11,7 @@ from sot.data.frames import (
     ImageFrames,
     VideoFrames,
     find_frames,
+    frame_size,
     list_images,
     read_frame,
     read_image,
@@ -30,6 +31,15 @@ def test_every_image_becomes_bgr_uint8(tmp_path, shape, dtype):
     cv2.imwrite(path, np.full(shape, 200 if dtype == "u1" else 200 * 257, dtype))
     image = read_image(path)
     assert image.shape == (8, 9, 3) and image.dtype == np.uint8 and (image == 200).all()
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])
+def test_size_is_that_of_the_upright_picture(tmp_path, suffix):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn
+    Image.new("RGB", (64, 48)).save(tmp_path / f"a.{suffix}", exif=exif)
+    frames = ImageFrames([str(tmp_path / f"a.{suffix}")])
+    assert frame_size(frames) == (48, 64) and frames[0].shape == (64, 48, 3)
 
 
 def test_bad_images_are_named(tmp_path):

@@ -131,10 +131,34 @@ class TestVideo:
         assert bright == [corner]
 
 
+    @pytest.mark.parametrize(
+        "matrix, corner",
+        [
+            ((-1, 0, 0, 1), (0, -1)),  # left and right exchanged
+            ((1, 0, 0, -1), (-1, 0)),  # top and bottom
+            ((0, 1, 1, 0), (0, 0)),  # both axes
+            ((0, -1, -1, 0), (-1, -1)),
+        ],
+    )
+    def test_mirrored_videos(self, tmp_path, matrix, corner):
+        image = np.zeros((48, 64, 3), np.uint8)
+        image[:16, :16] = 255
+        write_video(tmp_path / "selfie.mp4", [image])
+        set_matrix(tmp_path / "selfie.mp4", *matrix)
+        (frame,) = open_source(str(tmp_path / "selfie.mp4"))
+        assert frame.image.shape == ((48, 64, 3) if matrix[0] else (64, 48, 3))
+        bright = [c for c in [(0, 0), (0, -1), (-1, -1), (-1, 0)] if frame.image[c].mean() > 200]
+        assert bright == [corner]
+
+
 def rotate_clockwise(path, degrees):
-    """Set the matrix of the track header, ISO 14496-12 8.3.2."""
     a, b = {90: (0, 1), 180: (-1, 0), 270: (0, -1)}[degrees]
-    matrix = np.array([a, b, 0, -b, a, 0], ">i4") * 65536
+    set_matrix(path, a, b, -b, a)
+
+
+def set_matrix(path, a, b, c, d):
+    """Set the matrix of the track header, ISO 14496-12 8.3.2."""
+    matrix = np.array([a, b, 0, c, d, 0], ">i4") * 65536
     data = bytearray(path.read_bytes())
     start = data.index(b"tkhd") + 4 + 40  # version 0: the matrix begins 40 bytes into the box
     data[start : start + 24] = matrix.astype(">i4").tobytes()
@@ -210,6 +234,31 @@ class TestOtherInputs:
         frames = list(open_source(str(tmp_path / "a.webp")))
         assert levels(frames) == [3, 1, 2]
         assert [f.index for f in frames] == [0, 1, 2] and frames[1].time > 0
+
+    @pytest.mark.parametrize("name", ["a.gif", "a.apng"])
+    def test_end_mark_of_an_animation(self, tmp_path, name):
+        pages = [Image.fromarray(picture(n)) for n in range(6)]
+        kind = "PNG" if name == "a.apng" else "GIF"
+        pages[0].save(tmp_path / name, kind, save_all=True, append_images=pages[1:])
+        whole = (tmp_path / name).read_bytes()
+        for data, problem in [
+            (whole, ""),
+            (whole + bytes(100), ""),
+            (whole[: len(whole) * 2 // 3], "is cut off: it has no end mark"),
+        ]:
+            (tmp_path / name).write_bytes(data)
+            source = open_source(str(tmp_path / name))
+            assert levels(source)[:3] == [0, 1, 2] and source.problem == problem
+
+    def test_pages_that_are_cut_off(self, tmp_path):
+        pages = [Image.fromarray(picture(n)) for n in range(6)]  # of 9360 bytes each
+        path = tmp_path / "a.tif"
+        pages[0].save(path, save_all=True, append_images=pages[1:])
+        path.write_bytes(path.read_bytes()[: 3 * 9360 + 1000])
+        source = open_source(str(path))
+        shown = [None if f.image is None else (int(f.image.mean()) - 40) // 7 for f in source]
+        assert shown == [0, 1, 2, None]
+        assert source.problem == "is cut off after 4 pages"
 
     @pytest.mark.parametrize(
         "src, shown",
