@@ -50,7 +50,7 @@ from benchmark_tasks.track import benchmark_track
 from benchmark_tasks.train import benchmark_train
 
 from sot.config import load_config
-from sot.config.checks import ENGINES
+from sot.config.checks import CHOICES
 from sot.tracking.opencv import MODEL_FILES
 from sot.utils.command_line import add_config_options, make_parser, one_line_errors
 from sot.utils.cpu import keep_freed_memory
@@ -97,7 +97,10 @@ def parse_args():
         help="files of OpenCV's trackers, as for tools/run_baseline.py",
     )  # fmt: skip
     track.add_argument(
-        "--engines", nargs="+", choices=ENGINES, help="by default TEST.TRACKER.ENGINE alone"
+        "--engines",
+        nargs="+",
+        choices=CHOICES["TEST.TRACKER.ENGINE"],
+        help="by default TEST.TRACKER.ENGINE alone",
     )
     track.add_argument(
         "--nanotrack", nargs=2, metavar=("BACKBONE", "HEAD"), help="ONNX files of NanoTrack V3"
