@@ -10,6 +10,7 @@ Measure speed; one JSON object a line says what was measured and on what.
     python tools/benchmark.py --task train --config-file C SOLVER.IMS_PER_BATCH 8
     python tools/benchmark.py --task data --config-file configs/SiamRPN/siamrpn_lite.yaml
     python tools/benchmark.py --task data --config-file C DATASETS.TRAIN "('folder:PATH',)"
+    python tools/benchmark.py --compare before.json after.json
 
 track  Whole tracking steps (crop, network, decoding) on a clip in memory: milliseconds and frames
        per second of the median step, percentiles, and the parts' shares of the time; for any
@@ -24,6 +25,9 @@ data   Training pairs that one core draws, reads and crops in a second, and wher
        Without DATASETS.TRAIN data sets are made of JPEG files with the detail and grain of real
        ones: video_720p_80kb and video_720p_170kb (two frames a pair) and photo_640x480 (both crops
        from one photograph; no negative pairs).
+
+--compare takes what two runs printed and says for each result how many times as fast the second
+is, and which conditions, such as the machine, were not the same.
 
 Times of `track` and `train` are those that pass: leave the machine alone. Those of `data` are
 those that the processor works for this process, so that waiting for the disk is not in them, and
@@ -45,6 +49,7 @@ import cv2
 import detectron2
 import numpy as np
 import torch
+from benchmark_tasks.compare import compare
 from benchmark_tasks.data import benchmark_data
 from benchmark_tasks.track import benchmark_track
 from benchmark_tasks.train import benchmark_train
@@ -76,7 +81,9 @@ def describe_machine() -> dict:
 
 def parse_args():
     parser = make_parser(__doc__)
-    parser.add_argument("--task", required=True, choices=sorted(TASKS))
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--task", choices=sorted(TASKS))
+    what.add_argument("--compare", nargs=2, metavar=("BEFORE", "AFTER"), help="files of results")
     add_config_options(parser, default="SiamRPN/siamrpn_lite.yaml")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
@@ -130,6 +137,10 @@ def _positive(text: str) -> int:
 @one_line_errors()
 def main() -> int:
     args = parse_args()
+    if args.compare:
+        for result in compare(*args.compare):
+            print(json.dumps(result))
+        return 0
     keep_freed_memory()
     whole = args.task in ("track", "train")  # and not the work of one core
     if args.threads or not whole:

@@ -130,7 +130,6 @@ class TestVideo:
         bright = [c for c in [(0, 0), (0, -1), (-1, -1), (-1, 0)] if frame[c].mean() > 200]
         assert bright == [corner]
 
-
     @pytest.mark.parametrize(
         "matrix, corner",
         [

@@ -161,3 +161,44 @@ def test_only_positive_numbers(benchmark, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         run(benchmark, monkeypatch, capsys, "--task", "track", "--threads", "0")
     assert "0 is not positive" in capsys.readouterr().err
+
+
+RESULT = {
+    **{"task": "track", "config": "C", "tracker": "SiamRPN", "engine": "torch", "targets": 1},
+    **{"fps": 50.0, "machine": {"cpu": "A", "load": 0.3}, "seed": 0},
+}
+
+
+def write_results(path, *results):
+    path.write_text("".join(json.dumps(r) + "\n" for r in results))
+    return str(path)
+
+
+def test_compare(benchmark, monkeypatch, capsys, tmp_path):
+    mil = {"task": "track", "config": "C", "tracker": "OpenCV MIL", "fps": 10.0}
+    before = write_results(tmp_path / "a.json", RESULT, mil, {**RESULT, "targets": 4})
+    faster = {**RESULT, "fps": 60.0, "machine": {"cpu": "A", "load": 2.0}, "seed": 1}
+    after = write_results(tmp_path / "b.json", {**mil, "fps": 8.0}, faster)
+    code, results, err = run(benchmark, monkeypatch, capsys, "--compare", before, after)
+    assert code == 0, err
+    own, other = results
+    assert (own["engine"], own["targets"], own["fps"]) == ("torch", 1, [50.0, 60.0])
+    assert own["times_as_fast"] == 1.2 and own["differs"] == ["seed"]  # the load does not count
+    assert other["times_as_fast"] == 0.8 and other["differs"] == []
+
+
+@pytest.mark.parametrize(
+    "second, message",
+    [
+        ('{"task": "track"}', r"b.json, line 1: not a result"),
+        ("[1]", r"b.json, line 1: not a result"),
+        (json.dumps({**RESULT, "engine": "onnxruntime"}), "no result of the same thing in common"),
+    ],
+)
+def test_files_that_cannot_be_compared(benchmark, monkeypatch, capsys, tmp_path, second, message):
+    before = write_results(tmp_path / "a.json", RESULT)
+    (tmp_path / "b.json").write_text(second)
+    args = ("--compare", before, str(tmp_path / "b.json"))
+    code, results, err = run(benchmark, monkeypatch, capsys, *args)
+    assert code == 1 and not results
+    assert err.startswith("error: ") and message in err and err.count("\n") == 1
