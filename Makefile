@@ -1,4 +1,4 @@
-# make demo | test | test-slow | lint | setup | clean
+# make demo | test | test-slow | lint | docs | setup | clean
 #
 # Variables: PYTHON         interpreter that makes the environment (3.9 to 3.14), default python3
 #            VENV           where the environment is, default .venv
@@ -21,7 +21,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 CHECK_PYTHON := import sys; v = sys.version_info[:2]; sys.exit(None if (3, 9) <= v <= (3, 14) else \
 	"error: Python %d.%d is not supported, 3.9 to 3.14 are: make setup PYTHON=python3.11" % v)
 
-.PHONY: setup demo test test-slow lint clean
+.PHONY: setup demo test test-slow lint docs clean
 
 setup: $(STAMP)
 
@@ -51,6 +51,12 @@ test-slow: setup
 lint: setup
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+
+# The site of the documents, in build/site/.
+docs: setup
+	$(PIP) install -q --no-build-isolation --editable ".[docs]"
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
+	@echo "The site is ready: build/site/index.html"
 
 # Keeps the environment and output/.
 clean:

@@ -44,6 +44,7 @@ setup(
     packages=[*find_packages(include=["sot", "sot.*"]), "sot.configs", "sot.weights"],
     package_dir={"sot.configs": "configs", "sot.weights": "weights"},
     package_data={
+        "sot": ["py.typed"],
         "sot.data.datasets": ["lists/*.txt"],
         "sot.configs": ["*.yaml", "*/*.yaml"],
         "sot.weights": ["*.pth", "*.json"],
@@ -64,6 +65,10 @@ setup(
         "pycocotools>=2.0.2",
         "tqdm>=4.60",
     ],
-    # for the export of networks, and TEST.TRACKER.ENGINE onnxruntime
-    extras_require={"onnx": ["onnx", "onnxscript", "onnxruntime"]},
+    extras_require={
+        # for the export of networks, and TEST.TRACKER.ENGINE onnxruntime
+        "onnx": ["onnx", "onnxscript", "onnxruntime"],
+        # for `make docs`
+        "docs": ["mkdocs>=1.6", "mkdocs-material>=9.5", "mkdocstrings[python]>=0.26"],
+    },
 )

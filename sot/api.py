@@ -1,9 +1,9 @@
-"""From a config to a tracker in one call."""
+"""The functions that build a network or a tracker from a config, and follow targets with it."""
 
 import contextlib
 import itertools
 import os
-from typing import Iterable, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
@@ -30,7 +30,7 @@ __all__ = ["build_model", "build_network", "build_tracker", "track"]
 
 
 class _WeightsHandler(PathHandler):
-    """``sot://FILE`` is a weights file that comes with the project."""
+    """Resolves ``sot://FILE``, the address of a weights file that comes with the project."""
 
     PREFIX = "sot://"
 
@@ -53,13 +53,13 @@ PathManager.register_handler(_WeightsHandler(), allow_override=True)
 
 
 def build_network(cfg: CfgNode) -> torch.nn.Module:
-    """The network of a config on MODEL.DEVICE, with random weights. ValueError: no network can be
-    made of these values, or none for crops of this size."""
+    """Build the network of a config on MODEL.DEVICE, with random weights. ValueError: no network
+    can be built from these values, or it does not work on template crops of INPUT.TEMPLATE_SIZE."""
     try:
         model = build_meta_arch(cfg)
     except ValueError:
         raise
-    except Exception as error:  # which one depends on the part of the network that a key is for
+    except Exception as error:  # each part of a network has errors of its own for wrong values
         reason = f"{type(error).__name__}: {error}"
         raise ValueError(f"no network can be built of these values of MODEL: {reason}") from error
     size, training = cfg.INPUT.TEMPLATE_SIZE, model.training
@@ -74,8 +74,10 @@ def build_network(cfg: CfgNode) -> torch.nn.Module:
 
 
 def build_model(cfg: CfgNode) -> torch.nn.Module:
-    """The network of a config on MODEL.DEVICE, in eval mode, with the weights of MODEL.WEIGHTS.
-    ValueError: MODEL.DEVICE asks for a GPU that is not there, or the weights do not fit."""
+    """Build the network of a config on MODEL.DEVICE, in eval mode, with the weights of
+    MODEL.WEIGHTS.
+
+    ValueError: MODEL.DEVICE is a GPU that is not there, or the weights do not fit the network."""
     if torch.device(cfg.MODEL.DEVICE).type == "cuda" and not torch.cuda.is_available():
         raise ValueError(
             f"device {cfg.MODEL.DEVICE!r} asked for, but no CUDA GPU is available; use 'cpu'"
@@ -86,18 +88,31 @@ def build_model(cfg: CfgNode) -> torch.nn.Module:
     return model.eval()
 
 
-def build_tracker(config, weights=None, device=None, opts=()) -> SiameseTracker:
-    """A tracker that is ready for ``init``, with the calibration of its score that lies beside the
-    weights, if there is one (see tools/calibrate_score.py).
+def build_tracker(
+    config: Union[str, os.PathLike, CfgNode],
+    weights: Union[str, os.PathLike, None] = None,
+    device: Optional[str] = None,
+    opts: Sequence[Any] = (),
+) -> SiameseTracker:
+    """Build a tracker that is ready for ``init``.
+
+    If a calibration of the score lies beside the weights (tools/calibrate_score.py writes it), the
+    tracker uses it.
 
     Args:
-        config: a CfgNode, a yaml path, or the name of a config that comes with the project.
-        weights (str): file to load instead of MODEL.WEIGHTS; ``""`` for random weights.
-        device (str): "cpu", "cuda", ...; by default MODEL.DEVICE, or the CPU if that is missing.
-        opts: further ``KEY VALUE ...`` overrides.
+        config: the path of a yaml file, the name of a config that comes with the project, or a
+            CfgNode, which is not changed.
+        weights: the file to load instead of MODEL.WEIGHTS; ``""`` for random weights.
+        device: "cpu", "cuda" or "cuda:1", for example. The default is MODEL.DEVICE, or the CPU if
+            that device is not there.
+        opts: overrides of the config, as ``[KEY, VALUE, KEY, VALUE, ...]``.
+
+    Returns:
+        SiameseTracker: call ``init(image, (x, y, w, h))``, then ``update(image)`` for each frame.
 
     Raises:
-        FileNotFoundError, ValueError: see load_config and build_model; or no weights are named.
+        FileNotFoundError, ValueError: as load_config and build_model raise them; ValueError also if
+            neither the config nor ``weights`` names trained weights.
     """
     cfg = config.clone() if isinstance(config, CfgNode) else load_config(config)
     cfg.defrost()
@@ -115,8 +130,8 @@ def build_tracker(config, weights=None, device=None, opts=()) -> SiameseTracker:
 
 
 def _calibration_of(weights: str) -> Optional[Calibration]:
-    """The one beside a file of weights; None if there is none, or the weights have an address of
-    the network, where nothing else is asked for."""
+    """The calibration beside a file of weights, or None if there is none. Weights with an internet
+    address have none: nothing but the weights is downloaded."""
     if not weights or ("://" in weights and not weights.startswith(_WeightsHandler.PREFIX)):
         return None
     path = PathManager.get_local_path(Calibration.path(weights))
@@ -125,25 +140,27 @@ def _calibration_of(weights: str) -> Optional[Calibration]:
 
 def track(
     video: Union[str, os.PathLike, int, Iterable[np.ndarray]],
-    boxes: Sequence,
-    config="SiamRPN/siamrpn_lite.yaml",
-    **options,
+    boxes: Sequence[Any],
+    config: Union[str, os.PathLike, CfgNode] = "SiamRPN/siamrpn_lite.yaml",
+    **options: Any,
 ) -> Iterator[Tuple[Frame, List[TrackResult]]]:
     """Follow one or several targets through a video.
 
     Args:
         video: a file, a folder of images, a stream URL or the number of a camera (see
-            sot.data.video.open_source), or images (H, W, 3) uint8 BGR.
-        boxes: (x, y, w, h) of each target in the first frame, in pixels; or of one.
-        config, options: see :func:`build_tracker`.
+            sot.data.video.open_source); or an iterable of images, (H, W, 3) uint8 BGR.
+        boxes: one (x, y, w, h) for each target, in pixels of the first frame. A single box may
+            stand without a list around it.
+        config: the tracker, see :func:`build_tracker`.
+        options: ``weights``, ``device`` and ``opts`` of :func:`build_tracker`.
 
     Yields:
-        each frame, and a TrackResult of each target. Where a frame does not decode its image is
-        None, and the results are those of the one before.
+        tuple: a Frame (``.image``, ``.index``) and the list of one TrackResult for each target. If
+        a frame does not decode, its image is None and the results are those of the frame before.
 
     Raises:
-        OSError, ValueError: see open_source and build_tracker; or the first frame does not decode,
-            or a box is not in it.
+        OSError, ValueError: as open_source and build_tracker raise them; ValueError also if the
+            first frame does not decode or a box lies outside of it.
     """
     targets = [check_box(box, mode=BoxMode.XYWH_ABS) for box in np.atleast_2d(boxes)]
     tracker = build_tracker(config, **options)

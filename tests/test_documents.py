@@ -128,3 +128,12 @@ def test_python_of_the_page_on_new_networks(tmp_path, monkeypatch):
     image = VideoFrames(ROOT / "demo" / "clip.mp4")[0]
     names["tracker"].init(image, (120, 80, 60, 90))
     assert names["tracker"].update(image).box[2] > 0
+
+
+def test_pages_made_from_the_code_are_those_of_the_code():
+    """`python docs/make_pages.py` writes them anew."""
+    make = runpy.run_path(str(ROOT / "docs" / "make_pages.py"))
+    keys = make["config_keys"](make["KEYS"].read_text(encoding="utf-8"))
+    assert (ROOT / "docs" / "config_keys.md").read_text(encoding="utf-8") == keys
+    assert (ROOT / "docs" / "protocols.md").read_text(encoding="utf-8") == make["protocols"]()
+    assert "\nTEST.TRACKER.RESPONSE_UP = 16\n" in keys

@@ -1,6 +1,6 @@
-"""How a config is found, read from files and changed on command lines.
+"""How a config is found, read from files and changed by command lines.
 
-What is wrong in one is one line that names the file, the key, and what to write instead.
+Each error is one line that names the file and the key and says what to write instead.
 """
 
 import difflib
@@ -8,7 +8,7 @@ import os
 import re
 from ast import literal_eval
 from pathlib import Path
-from typing import NoReturn, Tuple
+from typing import Any, List, NoReturn, Sequence, Tuple, Union
 
 import yaml
 from detectron2.config import CfgNode as CN
@@ -21,21 +21,22 @@ KINDS = {bool: "True or False", int: "a whole number", float: "a number", str: "
 
 
 def resource_dir(name: str) -> Path:
-    """Folder ``configs`` or ``weights``: inside the installed package, else beside it."""
+    """The folder ``configs`` or ``weights``. It lies inside the installed package, or beside the
+    package in a working copy of the project."""
     package = Path(__file__).resolve().parent.parent
     inside = package / name
     return inside if inside.is_dir() else package.parent / name
 
 
-def list_configs() -> list:
+def list_configs() -> List[str]:
     """Names of the configs that come with the project, as ``load_config`` takes them."""
     root = resource_dir("configs")
     return sorted(p.relative_to(root).as_posix() for p in root.rglob("*.yaml"))
 
 
-def find_config(config) -> Path:
-    """File of a config, given by its path or by its name among :func:`list_configs`, which the
-    FileNotFoundError lists if it is neither."""
+def find_config(config: Union[str, os.PathLike]) -> Path:
+    """The file of a config, which is given by its path or by its name. FileNotFoundError: it is
+    neither a file nor one of :func:`list_configs`, which the message lists."""
     for path in (Path(config).expanduser(), resource_dir("configs") / config):
         if path.is_file():
             return path
@@ -44,20 +45,21 @@ def find_config(config) -> Path:
     )
 
 
-def load_config(config, opts=()) -> CN:
-    """Config with detectron2's and this project's keys, a file, and overrides.
+def load_config(config: Union[str, os.PathLike], opts: Sequence[Any] = ()) -> CN:
+    """Load a config: the defaults of detectron2 and of this project, then a file, then overrides.
 
-    Unlike detectron2's own, the file is read as plain YAML: it cannot run code, and its ``_BASE_``
-    is a file, not an address.
+    The file is read as plain YAML. Unlike a config of detectron2, it cannot run code, and its
+    ``_BASE_`` is a file and not an address.
 
     Args:
         config (str or Path): a yaml file, or the name of one that comes with the project,
             such as ``"SiamRPN/siamrpn_lite.yaml"``.
-        opts (sequence): ``KEY VALUE KEY VALUE ...``.
+        opts (sequence): overrides, as ``[KEY, VALUE, KEY, VALUE, ...]``.
 
     Raises:
-        FileNotFoundError, ValueError: no such file, a file that is no config, a key that does not
-            exist, or a value that it cannot have; the message names file and key.
+        FileNotFoundError: there is no such config.
+        ValueError: the file is no config, or it sets a key that does not exist or to a value that
+            the key cannot have. The message names the file and the key.
     """
     path = find_config(config)
     cfg = get_cfg()
@@ -72,10 +74,13 @@ def load_config(config, opts=()) -> CN:
     return cfg
 
 
-def merge_opts(cfg: CN, opts) -> CN:
-    """Override keys of ``cfg`` in place by ``KEY VALUE KEY VALUE ...``, check it, and return it.
-    ValueError names a key that does not exist or cannot have the value, or an option among them,
-    which argparse hands on with all that follows the first KEY."""
+def merge_opts(cfg: CN, opts: Sequence[Any]) -> CN:
+    """Override keys of ``cfg`` in place by ``[KEY, VALUE, KEY, VALUE, ...]``, check it and return
+    it.
+
+    ValueError: a key does not exist or cannot have its value; or one of the keys is an option such
+    as ``--resume``, because argparse hands on everything that follows the first KEY. The message
+    names it."""
     _override(cfg, opts)
     check_config(cfg)
     return cfg
@@ -100,7 +105,8 @@ def _refuse(source, message: str) -> NoReturn:
 
 
 def _read(path: Path, above: Tuple[Path, ...] = ()) -> dict:
-    """Content of a file over that of those its ``_BASE_`` names; ``above``: which name this one."""
+    """The content of a file, merged over that of its ``_BASE_`` files. ``above`` are the files
+    whose ``_BASE_`` led here."""
     if path.resolve() in above:
         _refuse(above[-1], f"_BASE_: {path} leads back to this file")
     data = path.read_bytes()
@@ -134,7 +140,8 @@ def _merge(new: dict, into: dict) -> None:
 
 
 def _set(cfg: CN, key: str, value, source) -> None:
-    """Change one key of ``cfg``. As in yacs a text may hold a Python literal: "(1, 2)", "None"."""
+    """Change one key of ``cfg``. As in yacs, a string may hold a Python literal such as "(1,
+    2)"."""
     new = _literal(value)
     if key in REMOVED_KEYS:
         if new != REMOVED_KEYS[key]:

@@ -5,7 +5,8 @@ Everything not listed here is a detectron2 key with detectron2's meaning.
 
 from detectron2.config import CfgNode as CN
 
-# Keys of earlier versions, and the values that the code has in their place.
+# Keys that earlier versions had, with the values that the code now uses. A config may still set a
+# key to this value; any other value is refused.
 REMOVED_KEYS = {
     "INPUT.TEMPLATE_AUG.ROTATE": 15.0,
     "INPUT.TEMPLATE_AUG.SHEAR": 0.1,
@@ -22,16 +23,17 @@ def add_sot_config(cfg: CN) -> None:
     _C = cfg
 
     # ------------------------------------------------------------------ input
-    # Sides of the square crops in pixels: what the network sees.
+    # Sides in pixels of the square crops that the network sees.
     _C.INPUT.TEMPLATE_SIZE = 127
     _C.INPUT.SEARCH_SIZE_TRAIN = 255
     _C.INPUT.SEARCH_SIZE_TEST = 255
-    # Context c around a w x h box: the template covers a square of side
-    # sqrt((w + 2p)(h + 2p)), p = c (w + h) / 2  (SiamFC, Eq. in Sec. 2.3: c = 0.5).
+    # Context c around a box of w x h: the template crop covers a square of side
+    # sqrt((w + 2p)(h + 2p)) with p = c (w + h) / 2 (SiamFC, Sec. 2.3: c = 0.5).
     _C.INPUT.CONTEXT_AMOUNT = 0.5
-    # Augmentation of each crop. Spatial-aware sampling (SiamRPN++, Sec. 3.1): SHIFT in crop pixels,
-    # SCALE as a fraction, each drawn uniformly in [-v, v] and apart for x and y. The others are
-    # probabilities. WARP_PROB: of a turn, a shear and a change of perspective (see RandomWarp).
+    # Augmentation of the template crop. SHIFT (in crop pixels) and SCALE (a fraction) are the
+    # spatial-aware sampling of SiamRPN++ (Sec. 3.1): each is drawn uniformly between -v and v,
+    # separately for x and y. All other keys are probabilities. WARP_PROB is the probability of a
+    # rotation with shear and a change of perspective (see RandomWarp).
     _C.INPUT.TEMPLATE_AUG = CN()
     _C.INPUT.TEMPLATE_AUG.SHIFT = 4.0
     _C.INPUT.TEMPLATE_AUG.SCALE = 0.05
@@ -42,156 +44,181 @@ def add_sot_config(cfg: CN) -> None:
     _C.INPUT.TEMPLATE_AUG.LOW_RESOLUTION_PROB = 0.0
     _C.INPUT.TEMPLATE_AUG.NOISE_PROB = 0.0
     _C.INPUT.TEMPLATE_AUG.COMPRESSION_PROB = 0.0
-    # The same keys for the search crop; these three have other values.
+    # Augmentation of the search crop. It has all keys of TEMPLATE_AUG; these three have other
+    # defaults.
     _C.INPUT.SEARCH_AUG = _C.INPUT.TEMPLATE_AUG.clone()
     _C.INPUT.SEARCH_AUG.SHIFT = 64.0
     _C.INPUT.SEARCH_AUG.SCALE = 0.18
     _C.INPUT.SEARCH_AUG.BLUR_PROB = 0.2
-    # Both crops of a pair become gray / are mirrored with these probabilities.
+    # Probabilities with which both crops of a pair are turned into gray, and are mirrored.
     _C.INPUT.GRAY_PROB = 0.25
     _C.INPUT.FLIP_PROB = 0.5
 
     # ------------------------------------------------------------------- data
-    # Length of an epoch of each training set, in multiples of its number of tracks; () = 1 each.
+    # How often each track of a training set comes up in an epoch: one number for each training set.
+    # () means once.
     _C.DATASETS.TRAIN_REPEAT_FACTOR = ()
-    # The same in pairs, in place of the multiple; () or a 0: the multiple counts.
+    # Number of pairs that each training set gives to an epoch: one number for each training set. It
+    # takes the place of TRAIN_REPEAT_FACTOR. Where it is 0, and for (), TRAIN_REPEAT_FACTOR
+    # applies.
     _C.DATASETS.TRAIN_EPOCH_SIZE = ()
-    # Largest distance in frames between template and search frame of a pair, for each training
-    # set; () = each set's own (the papers': 100, YouTube-BB's sparse frames 3).
+    # Largest distance in frames between the template and the search frame of a pair: one number for
+    # each training set. () means each dataset's own value, which is that of the papers: 100, and 3
+    # for the sparse frames of YouTube-BB.
     _C.DATASETS.FRAME_RANGE = ()
-    # Fraction of pairs whose search crop shows another object than the template.
+    # Fraction of the pairs whose search crop shows another object than the template crop does.
     _C.DATALOADER.NEGATIVE_PAIR_FRACTION = 0.2
 
     # ------------------------------------------------------------------ model
     _C.MODEL.SIAMESE = CN()
-    # 1x1 convolution + norm on every backbone feature to this many channels: one number for all,
-    # or one for each feature; [] = none.
+    # Channels to which a 1x1 convolution with a norm brings each backbone feature: one number for
+    # all features, or one for each. [] means that there is no such convolution.
     _C.MODEL.SIAMESE.ADJUST_CHANNELS = []
-    # Centre crop of the template features, after the neck; 0 = keep all.
+    # Side to which the template features are cut around their centre, after the neck. 0 keeps all
+    # of them.
     _C.MODEL.SIAMESE.TEMPLATE_FEATURE_SIZE = 0
-    # Normalisation in backbone, neck and head (detectron2.layers.get_norm names). With several
-    # GPUs "BN" takes the statistics of each one's share of the batch, "SyncBN" those of the whole.
+    # Normalization in backbone, neck and head: a name of detectron2.layers.get_norm. With several
+    # GPUs "BN" computes its statistics on each GPU's share of the batch, and "SyncBN" on the whole
+    # batch.
     _C.MODEL.SIAMESE.NORM = "BN"
-    # Channels of the correlation in the RPN head; 0 = as many as come in.
+    # Channels of the correlation in the RPN head. 0 means as many as its input has.
     _C.MODEL.SIAMESE.HEAD_CHANNELS = 0
-    # MultiLevelRPNHead: the head on each level (a name of RPN_HEAD_REGISTRY), and whether the
-    # weights of the levels are learned; else the plain mean.
+    # For MultiLevelRPNHead: LEVEL_HEAD is the head on each level (a name in RPN_HEAD_REGISTRY).
+    # LEVEL_WEIGHTED True learns a weight for each level; False takes the plain mean of the levels.
     _C.MODEL.SIAMESE.LEVEL_HEAD = "DepthwiseRPNHead"
     _C.MODEL.SIAMESE.LEVEL_WEIGHTED = True
-    # AlexNet: channels of the five convolutions, and groups of the second, fourth and fifth.
+    # AlexNet: channels of the five convolutions, and the number of groups in the second, fourth and
+    # fifth.
     _C.MODEL.ALEXNET = CN({"CHANNELS": [96, 256, 384, 384, 256], "GROUPS": 1})
-    # SiamFC: fixed factor on the correlation, which is a sum over thousands of products; and how
-    # far in pixels of the search crop a position may be from the target's centre to be positive
-    # (Sec. 2.2).
+    # SiamFC: OUT_SCALE is a fixed factor on the correlation, which is a sum of thousands of
+    # products. A position of the response map is positive if it is at most POS_RADIUS pixels of the
+    # search crop away from the centre of the target (Sec. 2.2).
     _C.MODEL.SIAMFC = CN({"OUT_SCALE": 0.001, "POS_RADIUS": 16.0})
-    # MobileNetV2: factor on all channels, and the layers whose outputs are used. POINTWISE_ONLY: of
-    # the layers after FREEZE_AT only the 1x1 convolutions learn; norms and depthwise kernels keep
-    # their pre-trained values. The gradients of those kernels take half the time of a CPU's step.
+    # MobileNetV2: WIDTH is a factor on all channels, and OUT_FEATURES names the layers whose
+    # outputs are used. With POINTWISE_ONLY True only the 1x1 convolutions of the layers after
+    # FREEZE_AT learn: norms and depthwise kernels keep their pre-trained values, because the
+    # gradients of depthwise kernels take half of the time of an iteration on a CPU.
     _C.MODEL.MOBILENET = CN(
         {"WIDTH": 1.4, "OUT_FEATURES": ["layer3", "layer5", "layer7"], "POINTWISE_ONLY": False}
     )
-    # detectron2's keys, with values for trackers. ResNets: "" = MODEL.SIAMESE.NORM; another norm
-    # here, such as "FrozenBN", is the backbone's alone. The stride is in the 3x3 convolution.
+    # detectron2's keys for ResNets, with other defaults. NORM "" means that of MODEL.SIAMESE.NORM;
+    # another norm, such as "FrozenBN", is for the backbone alone. The stride is in the 3x3
+    # convolution.
     _C.MODEL.RESNETS.NORM = ""
     _C.MODEL.RESNETS.STRIDE_IN_1X1 = False
-    # Stages or layers that keep their weights for ever (AlexNet, ResNets, MobileNetV2).
-    # detectron2's 2 is for pre-trained weights: without them it would keep random ones.
+    # Number of stages or layers whose weights never change (AlexNet, ResNets, MobileNetV2).
+    # detectron2's default of 2 suits pre-trained weights; without them it would keep random
+    # weights.
     _C.MODEL.BACKBONE.FREEZE_AT = 0
-    # Compact backbone: channels of the stem, of the two stages after it and of the blocks.
+    # Compact backbone: CHANNELS of the stem, of the two stages after it, and of the residual
+    # blocks.
     _C.MODEL.COMPACT = CN({"CHANNELS": [24, 48, 64, 128], "NUM_BLOCKS": 2})
-    # SiamDW's networks: a name of CIR_NETWORKS in sot/modeling/backbone/cir.py; and the max pooling
-    # of the stem: 2 as in the paper, or 3 as in the public code of CIResInception and CIResNeXt.
+    # SiamDW's networks: NAME is one of CIR_NETWORKS in sot/modeling/backbone/cir.py. STEM_POOL is
+    # the kernel of the max pooling in the stem: 2 as in the paper, or 3 as in the public code of
+    # CIResInception and CIResNeXt.
     _C.MODEL.CIR = CN({"NAME": "CIResNet-22", "STEM_POOL": 2})
-    # Soft targets of a trained tracker, beside those of the annotations (sot/engine/teacher.py).
-    # TEACHER: () for none; ("backbone.onnx", "head.onnx") of NanoTrack V3; or config and weights
-    # of a SiamRPN network of this project. WEIGHT: factor on the losses against the teacher.
-    # BOX_WEIGHT: a further factor on the loss against its boxes; 0 = annotated boxes only.
+    # Distillation: a trained tracker, the teacher, gives soft targets in addition to the
+    # annotations (sot/engine/teacher.py). TEACHER is () for none, the two files ("backbone.onnx",
+    # "head.onnx") of NanoTrack V3, or the config and the weights of a SiamRPN network of this
+    # project. WEIGHT is a factor on the losses against the teacher. BOX_WEIGHT is a further factor
+    # on the loss against the teacher's boxes; with 0 boxes are learned from the annotations alone.
     _C.MODEL.DISTILL = CN({"TEACHER": (), "WEIGHT": 1.0, "BOX_WEIGHT": 1.0})
-    # Anchor shapes truncated to integers as in the weights published with PySOT
-    # (104x32, 88x40, 64x64, 40x80, 32x96 for size 64 at stride 8).
+    # Whether the sides of anchors are truncated to integers, as the weights published with PySOT
+    # expect (104x32, 88x40, 64x64, 40x80 and 32x96 for size 64 at stride 8).
     _C.MODEL.ANCHOR_GENERATOR.TRUNCATE = False
 
     # ----------------------------------------------------------------- solver
-    # "SGD" or "AdamW"; both through detectron2's parameter groups. CLIP_GRADIENTS.CLIP_TYPE is,
-    # beside detectron2's "value" and "norm" (of each parameter by itself), "full_model": the norm
-    # of all gradients together.
+    # "SGD" or "AdamW", with detectron2's parameter groups. SOLVER.CLIP_GRADIENTS.CLIP_TYPE can also
+    # be "full_model", which clips the norm of all gradients together; detectron2's "value" and
+    # "norm" clip each parameter by itself.
     _C.SOLVER.OPTIMIZER = "SGD"
-    # Last learning rate of SOLVER.LR_SCHEDULER_NAME "WarmupExponentialLR", which falls to it from
-    # BASE_LR by the same factor each iteration, once the warm-up is over.
+    # Learning rate at the end of a training with SOLVER.LR_SCHEDULER_NAME "WarmupExponentialLR".
+    # After the warm-up the rate falls from BASE_LR to this value, by the same factor in each
+    # iteration.
     _C.SOLVER.BASE_LR_END = 0.0
-    # SOLVER.AMP.ENABLED on a GPU: "float16" or "bfloat16"; on a CPU it is bfloat16, where the
-    # processor has it, else off.
+    # Precision that SOLVER.AMP.ENABLED uses on a GPU: "float16" or "bfloat16". On a CPU it is
+    # always bfloat16; on a processor without bfloat16 AMP stays off.
     _C.SOLVER.AMP.PRECISION = "float16"
-    # The backbone learns at BASE_LR times this (SiamRPN++, Sec. 3.2: 0.1).
+    # Factor on BASE_LR for the backbone (SiamRPN++, Sec. 3.2: 0.1).
     _C.SOLVER.BACKBONE_LR_FACTOR = 1.0
-    # Modules that keep their weights and statistics at first, each with the iteration from which
-    # on it learns: [["backbone", 23437]]. Of modules in each other the inner one's counts.
+    # Modules that keep their weights and norm statistics at first, each with the iteration at which
+    # it starts to learn: [["backbone", 23437]]. If one of them contains another, a parameter
+    # follows the innermost module that contains it.
     _C.SOLVER.UNFREEZE = []
-    # The last periodic checkpoints that stay (0 = all), beside model_final and model_best.
+    # Number of periodic checkpoints that are kept, beside model_final and model_best. 0 keeps all.
     _C.SOLVER.CHECKPOINT_KEEP = 5
-    # Evaluate, and publish, an exponential moving average of the weights (and of the norms'
-    # statistics) over the iterations: sot/engine/ema.py.
+    # With EMA.ENABLED True an exponential moving average of the weights and norm statistics is
+    # evaluated and published (sot/engine/ema.py).
     _C.SOLVER.EMA = CN({"ENABLED": False, "DECAY": 0.999})
 
-    # Protocol by which DATASETS.TEST are scored, such as "vot2018"; the names are in
-    # sot/evaluation/protocols.py. "" = that of each set ("otb" for own folders).
+    # Protocol that scores DATASETS.TEST, such as "vot2018" (names: docs/protocols.md). "" means the
+    # protocol of each dataset; for your own folders that is "otb".
     _C.TEST.PROTOCOL = ""
 
     # ---------------------------------------------------------------- tracker
     _C.TEST.TRACKER = CN()
-    # What the network runs in: "torch"; "onnxruntime" (on a CPU; a network whose graphs do not come
-    # with the package is exported once and kept in the user's cache folder); or "auto": onnxruntime
-    # where it is installed and the graphs come with the package, which are those of networks that
-    # gain, else torch. The evaluation during training is always in torch.
+    # What runs the network. "torch" is PyTorch. "onnxruntime" works on a CPU; a network whose
+    # graphs do not come with the package is exported once and kept in the user's cache folder.
+    # "auto" is onnxruntime if it is installed and the graphs come with the package, which has them
+    # for the networks that get faster; otherwise it is torch. Evaluation during training always
+    # uses torch.
     _C.TEST.TRACKER.ENGINE = "auto"
-    # Sequences that an evaluation in one pass follows side by side: threads read their next frames
-    # meanwhile, and on a GPU their crops go through the network at once, which changes rounding.
+    # Number of sequences that a one-pass evaluation follows side by side. Threads read their next
+    # frames at the same time. On a GPU their crops go through the network as one batch, which
+    # changes rounding.
     _C.TEST.TRACKER.BATCH_SEQUENCES = 1
-    # The tracker is the one of MODEL.META_ARCHITECTURE. For all of them: weight of the cosine
-    # window, rate of the size smoothing, and the score below which the result's status is
-    # "uncertain"; the box is then still the best guess.
+    # MODEL.META_ARCHITECTURE chooses the tracker. All trackers have these: the weight of the cosine
+    # window, the rate at which the size of the box follows the prediction, and the score below
+    # which the status is "uncertain". An uncertain box is still the best guess.
     _C.TEST.TRACKER.WINDOW_INFLUENCE = 0.40
     _C.TEST.TRACKER.SIZE_LR = 0.30
     _C.TEST.TRACKER.CONFIDENCE_THRESHOLD = 0.5
-    # How a crop is cut. "subpixel" resamples the region once, at its exact place. "pysot" cuts
-    # whole pixels and resizes them, as PySOT's trackers do: then its weights give its boxes.
+    # How a crop is cut. "subpixel" resamples the region once, at its exact place. "pysot" cuts whole
+    # pixels and resizes them, as PySOT's trackers do, so that PySOT's weights give PySOT's boxes.
     _C.TEST.TRACKER.CROP = "subpixel"
-    # The sides of a box are at least this many frame pixels (PySOT: 10).
+    # Smallest side of a box, in frame pixels (PySOT: 10).
     _C.TEST.TRACKER.MIN_SIDE = 4.0
-    # Long-term tracking, as in PySOT's (there 831, 0.85 and 0.998): a score below LOST_BELOW keeps
-    # the last box, with status "lost"; then crops of side LOST_SEARCH_SIZE are searched until a
-    # score is above FOUND_ABOVE. Side 0 = off.
+    # Long-term tracking as in PySOT, which has 831, 0.85 and 0.998. Below the score LOST_BELOW the
+    # target is lost: its box stays, and larger crops of side LOST_SEARCH_SIZE are searched until a
+    # score is above FOUND_ABOVE. LOST_SEARCH_SIZE 0 turns this off.
     _C.TEST.TRACKER.LOST_SEARCH_SIZE = 0
     _C.TEST.TRACKER.LOST_BELOW = 0.85
     _C.TEST.TRACKER.FOUND_ABOVE = 0.998
-    # Learn a model of each target while it is followed: sot/tracking/online.py.
+    # Whether the tracker learns a model of each target while it follows it
+    # (sot/tracking/online.py).
     _C.TEST.TRACKER.ONLINE = CN()
     _C.TEST.TRACKER.ONLINE.ENABLED = False
-    # Share of the model in the ranking of positions, beside the network's score; and the weight of
-    # the cosine window, in place of WINDOW_INFLUENCE.
+    # SHARE is the weight of that model in the ranking of positions; the rest is the network's.
+    # WINDOW_INFLUENCE is the weight of the cosine window; it takes the place of
+    # TEST.TRACKER.WINDOW_INFLUENCE.
     _C.TEST.TRACKER.ONLINE.SHARE = 0.5
     _C.TEST.TRACKER.ONLINE.WINDOW_INFLUENCE = 0.1
-    # Share of a new frame in what the model knows; twice as much with a distractor in sight.
+    # Weight of a new frame in what the model has learned. It is doubled while a distractor is in
+    # sight.
     _C.TEST.TRACKER.ONLINE.RATE = 0.04
-    # Scores, the network's and the model's, above which a frame is learned from. A box that the
-    # network scores lower is not believed: only the position is taken.
+    # The model learns from a frame if the network's score and the model's score are above these two
+    # values. If the network's score is below the first value, the target's centre is the best
+    # position of the response map instead of the centre of the predicted box.
     _C.TEST.TRACKER.ONLINE.ACCEPT_ABOVE = [0.3, 0.25]
-    # Scores above which the running template follows the target, and that template's share in the
-    # network's kernels, beside the first frame's.
+    # A running template is updated if the network's score and the model's score are above
+    # SURE_ABOVE. TEMPLATE_SHARE is its weight in the kernels of the network; the rest is the first
+    # frame's.
     _C.TEST.TRACKER.ONLINE.SURE_ABOVE = [0.8, 0.5]
     _C.TEST.TRACKER.ONLINE.TEMPLATE_SHARE = 0.4
-    # SiamRPN: how many times too large the network's boxes are on the first frame, where the true
-    # box is known. This share of it, as a logarithm, is taken off all later boxes.
+    # SiamRPN only. The first frame shows by which factor the network's boxes are too large, because
+    # its true box is known. This share of the logarithm of that factor is taken off all later
+    # boxes.
     _C.TEST.TRACKER.ONLINE.SIZE_SHARE = 0.5
-    # SiamRPN, proposal selection (Sec. 4.3). Penalty k for a change of scale and ratio:
-    # exp(-k (max(r/r', r'/r) max(s/s', s'/s) - 1)).
+    # SiamRPN, proposal selection (Sec. 4.3): the penalty k for a change of scale s and ratio r. The
+    # score is multiplied by exp(-k (max(r/r', r'/r) max(s/s', s'/s) - 1)).
     _C.TEST.TRACKER.PENALTY_K = 0.16
-    # Only anchors of the g x g positions in the middle of the response map compete (the paper: 7);
-    # 0 = all.
+    # SiamRPN: only anchors of the g x g positions in the middle of the response map are candidates
+    # (the paper: 7). 0 means all positions.
     _C.TEST.TRACKER.CENTER_SIZE = 0
-    # SiamFC: number of scales searched (odd), factor from one to the next, factor on the peaks of
-    # all scales but the present one, and how much finer the response map is made by interpolation.
-    # The authors' SiamFC-3s; the paper's five scales are 5 and 1.025 with SIZE_LR 0.35 (Sec. 4.1).
+    # SiamFC: the number of scales that are searched (odd), the factor from one scale to the next,
+    # the factor on the peaks of all scales but the present one, and the factor by which
+    # interpolation makes the response map finer. The defaults are those of the authors' SiamFC-3s.
+    # The paper's five scales are NUM_SCALES 5 and SCALE_STEP 1.025 with SIZE_LR 0.35 (Sec. 4.1).
     _C.TEST.TRACKER.NUM_SCALES = 3
     _C.TEST.TRACKER.SCALE_STEP = 1.0375
     _C.TEST.TRACKER.SCALE_PENALTY = 0.9745
