@@ -173,8 +173,9 @@ def add_sot_config(cfg: CN) -> None:
     _C.TEST.TRACKER.WINDOW_INFLUENCE = 0.40
     _C.TEST.TRACKER.SIZE_LR = 0.30
     _C.TEST.TRACKER.CONFIDENCE_THRESHOLD = 0.5
-    # How a crop is cut. "subpixel" resamples the region once, at its exact place. "pysot" cuts whole
-    # pixels and resizes them, as PySOT's trackers do, so that PySOT's weights give PySOT's boxes.
+    # How a crop is cut. "subpixel" resamples the region once, at its exact place. "pysot" cuts
+    # whole pixels and resizes them, as PySOT's trackers do, so that PySOT's weights give PySOT's
+    # boxes.
     _C.TEST.TRACKER.CROP = "subpixel"
     # Smallest side of a box, in frame pixels (PySOT: 10).
     _C.TEST.TRACKER.MIN_SIDE = 4.0

@@ -1,4 +1,4 @@
-"""A score that means something: the chance that a box overlaps the target by more than a half."""
+"""Calibrated scores: the probability that a box overlaps the target by more than a half."""
 
 import json
 import os
@@ -10,19 +10,19 @@ import numpy as np
 
 __all__ = ["RIGHT_ABOVE", "Calibration", "next_status"]
 
-RIGHT_ABOVE = 0.5  # overlap with the true box above which a box is right
-FLOOR = 0.005  # a network's score is taken to be this far from 0 and 1 at least
-PENALTY = 0.03  # on the squared weights of the fit, of standardised inputs
-STEPS = 50  # of Newton's method, which needs about ten
+RIGHT_ABOVE = 0.5  # a box is right if its overlap with the true box is above this
+FLOOR = 0.005  # network scores are clipped to be at least this far from 0 and from 1
+PENALTY = 0.03  # weight of the squared weights in the fit, whose inputs are standardized
+STEPS = 50  # iterations of Newton's method, which converges in about ten
 
-# Calibrated scores at which the status changes: "tracked" from SURE on, "lost" below LOST. What was
-# tracked stays so down to DOUBT; what was lost stays so, up to SURE.
+# Calibrated scores at which the status changes. It becomes "tracked" at SURE and "lost" below LOST.
+# A tracked target stays "tracked" down to DOUBT. A lost target stays "lost" up to SURE.
 SURE, DOUBT, LOST = 0.6, 0.5, 0.3
 
 
 def next_status(before: str, score: float) -> str:
-    """ "tracked", "uncertain" or "lost" after a frame with a calibrated score, and the status
-    before."""
+    """The status "tracked", "uncertain" or "lost" of a frame, from its calibrated score and the
+    status of the frame before."""
     if score >= SURE:
         return "tracked"
     if score < LOST or before == "lost":
@@ -32,12 +32,14 @@ def next_status(before: str, score: float) -> str:
 
 @dataclass(frozen=True)
 class Calibration:
-    """A logistic regression from a tracker's confidences (see Match) to the chance of a right box.
+    """A logistic regression from a tracker's confidences (see Match) to the probability of a right
+    box.
 
     Attributes:
-        weights: of each confidence; that of the network's, the first one, is of its log-odds.
-        bias: the log-odds of a right box where the others are 0.
-        about: what it was fitted on, in words and numbers.
+        weights: one weight for each confidence. The first confidence is the network's score, and
+            its weight applies to the log-odds of that score.
+        bias: the log-odds of a right box if all inputs are 0.
+        about: what the calibration was fitted on, in words and numbers.
     """
 
     weights: Tuple[float, ...]
@@ -45,8 +47,8 @@ class Calibration:
     about: Optional[Dict] = None
 
     def __call__(self, confidences: Sequence[float]) -> Optional[float]:
-        """The chance, 0..1; None for a tracker with other confidences than it was fitted to, as
-        one with the online model switched off."""
+        """The probability, 0..1. None if the tracker has another number of confidences than the fit
+        had, for example because the online model is switched off."""
         if len(confidences) != len(self.weights):
             return None
         inputs = _inputs(np.asarray(confidences, dtype=np.float64)[None])[0]
@@ -54,15 +56,16 @@ class Calibration:
 
     @classmethod
     def fit(cls, confidences, right, videos, about: Optional[Dict] = None) -> "Calibration":
-        """Of N frames, in which each video counts alike.
+        """Fit a calibration on N frames. Each video has the same weight, however long it is.
 
         Args:
             confidences: (N, K).
-            right: (N,) bool, whether the box overlaps the true one by more than RIGHT_ABOVE.
-            videos: (N,) what video a frame is of.
+            right: (N,) bool, whether the box overlaps the true box by more than RIGHT_ABOVE.
+            videos: (N,), the video of each frame.
+            about: see the attribute.
 
         Raises:
-            ValueError: no frame is right, or none wrong.
+            ValueError: no frame has a right box, or no frame has a wrong one.
         """
         inputs, right = _inputs(np.asarray(confidences, dtype=np.float64)), np.asarray(right, float)
         if not 0 < right.mean() < 1:
@@ -84,12 +87,12 @@ class Calibration:
 
     @staticmethod
     def path(weights: str) -> str:
-        """Where the calibration of a file of weights is: beside it."""
+        """The path of the calibration of a weights file: it lies beside that file."""
         return os.path.splitext(weights)[0] + ".score.json"
 
     @classmethod
     def load(cls, path) -> "Calibration":
-        """ValueError if the file is no calibration."""
+        """Read a calibration from a file. ValueError: the file is no calibration."""
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
             weights = tuple(float(w) for w in content["weights"])
@@ -104,6 +107,6 @@ class Calibration:
 
 
 def _inputs(confidences: np.ndarray) -> np.ndarray:
-    """(N, K) confidences -> (N, K) what the regression sees."""
+    """Confidences (N, K) -> inputs of the regression (N, K)."""
     network = confidences[:, :1].clip(FLOOR, 1 - FLOOR)
     return np.concatenate([np.log(network / (1 - network)), confidences[:, 1:]], axis=1)

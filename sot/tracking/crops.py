@@ -1,4 +1,4 @@
-"""Crops of frames on their way to a network, and its outputs on their way back."""
+"""Cutting crops out of frames, and moving crops and outputs between main memory and device."""
 
 from typing import List, NamedTuple, Sequence, Tuple, Type
 
@@ -10,7 +10,7 @@ from ..data.transforms import SubwindowTransform, WholePixelTransform
 
 __all__ = ["CROPS", "Region", "to_device", "to_host"]
 
-# Ways to cut a region out of a frame: TEST.TRACKER.CROP.
+# The values of TEST.TRACKER.CROP: ways to cut a region out of a frame.
 CROPS = {"subpixel": SubwindowTransform, "pysot": WholePixelTransform}
 
 
@@ -19,8 +19,8 @@ class Region(NamedTuple):
 
     Attributes:
         rect: XYXY in frame pixels.
-        crop_size: side of the crop.
-        transform: what cuts it.
+        crop_size: side of the crop, in crop pixels.
+        transform: the class that cuts it.
     """
 
     rect: Tuple[float, float, float, float]
@@ -47,15 +47,17 @@ class Region(NamedTuple):
 
 
 def to_device(crops: List[np.ndarray], device) -> torch.Tensor:
-    """(N, 3, S, S) uint8 on the device, its memory in the order of the crops (S, S, 3)."""
+    """Crops (S, S, 3) -> one tensor (N, 3, S, S), uint8, on the device. Its memory is in the order
+    of the crops (channels last)."""
     return torch.from_numpy(np.stack(crops)).to(device).permute(0, 3, 1, 2)
 
 
 def to_host(outputs, *others: torch.Tensor) -> List[np.ndarray]:
-    """Tensors as arrays in the main memory, from a GPU by one transfer.
+    """Copy tensors into arrays in the main memory. Tensors on a GPU are copied in one transfer.
 
     Args:
-        outputs: one tensor, or a tuple of them.
+        outputs: one tensor, or a tuple of tensors.
+        others: further tensors.
     """
     tensors = [*(outputs if isinstance(outputs, tuple) else (outputs,)), *others]
     if tensors[0].is_cuda:

@@ -16,20 +16,21 @@ __all__ = [
 
 
 def cosine_window(height: int, width: int) -> torch.Tensor:
-    """(H, W) outer product of two Hann windows, 1 in the middle, 0 on the border."""
+    """The outer product (H, W) of two Hann windows: 1 in the middle and 0 on the border."""
     y, x = (torch.hann_window(n, periodic=False) for n in (height, width))
     return torch.outer(y, x)
 
 
 def central_positions(side: int, center: int) -> torch.Tensor:
-    """(side, side) bool, true for the ``center`` x ``center`` positions in the middle; one fewer a
-    side where the middle of the map would not be their middle."""
+    """A mask (side, side), bool, of the ``center`` x ``center`` positions in the middle of a map.
+    If only one of ``side`` and ``center`` is odd, those positions cannot be centred; then the mask
+    has one row and one column fewer."""
     inside = (torch.arange(side) - (side - 1) / 2).abs() < center / 2
     return torch.outer(inside, inside)
 
 
 def cut_middle(maps: np.ndarray, side: int) -> np.ndarray:
-    """(N, side, side) middle of maps (N, n, n), n - side even."""
+    """The middle (N, side, side) of maps (N, n, n). n - side must be even."""
     begin = (maps.shape[-1] - side) // 2
     return maps[:, begin : begin + side, begin : begin + side]
 
@@ -37,8 +38,9 @@ def cut_middle(maps: np.ndarray, side: int) -> np.ndarray:
 def change_penalty(sizes: np.ndarray, previous: np.ndarray, k: float) -> np.ndarray:
     """Penalty for change of size and aspect ratio, in 0..1 (SiamRPN, Sec. 4.3).
 
-    exp(-k * (max(r / r', r' / r) * max(s / s', s' / s) - 1)), r the ratio h / w and s the overall
-    size with half the sum of the sides as padding.
+    exp(-k * (max(r / r', r' / r) * max(s / s', s' / s) - 1)). r is the ratio h / w. s is the
+    overall size, with half the sum of the sides as padding. r' and s' are those of the previous
+    box.
 
     Args:
         sizes: (..., 2) widths and heights.
@@ -61,20 +63,21 @@ def change_penalty(sizes: np.ndarray, previous: np.ndarray, k: float) -> np.ndar
 
 
 def smooth_size(previous: np.ndarray, measured: np.ndarray, rate: float) -> np.ndarray:
-    """(w, h) moved from ``previous`` towards ``measured`` by ``rate`` in 0..1."""
+    """The size (w, h) that lies between ``previous`` (rate 0) and ``measured`` (rate 1)."""
     return previous + rate * (measured - previous)
 
 
 def clip_box(center: np.ndarray, size: np.ndarray, image_size, min_side: float = 4.0) -> np.ndarray:
-    """Box XYXY whose centre lies in the image and whose sides are between ``min_side`` and those
-    of the image. The box itself may reach over the border, as the target may.
+    """The box XYXY with this centre and size, after both are clipped: the centre lies in the image,
+    and the sides are between ``min_side`` and the sides of the image. The box may reach over the
+    border of the image, as the target may.
 
     Args:
         center, size: (x, y) and (w, h) in pixels.
         image_size: (H, W).
     """
     limit = np.array([image_size[1], image_size[0]], dtype=float)
-    # np.clip takes several times as long
+    # np.clip would take several times as long
     center = np.minimum(np.maximum(center, 0), limit)
     size = np.minimum(np.maximum(size, np.minimum(min_side, limit)), limit)
     return from_center(center, size)

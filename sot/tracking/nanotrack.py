@@ -7,10 +7,8 @@ __all__ = ["build_nanotrack"]
 
 
 def build_nanotrack(backbone: str, head: str, num_threads: int = 1) -> SiamRPNTracker:
-    """A tracker with the settings of NanoTrack's authors.
-
-    Arguments and errors are those of sot.deploy.NanoTrack.
-    """
+    """Build NanoTrack V3 with the settings of its authors. For the arguments and errors see
+    sot.deploy.NanoTrack."""
     network = NanoTrack(backbone, head, num_threads)
     return SiamRPNTracker(
         network,

@@ -1,11 +1,10 @@
-"""A model of one target that is learned while the target is followed.
+"""A model of one target that the tracker learns while it follows the target.
 
-The network knows what the template looks like, but not what stands around the target in this
-video. A small filter over the network's search features learns to tell the two apart, by ridge
-regression onto a Gaussian about the target, as in ATOM (Danelljan et al. 2019), DiMP (Bhat et al.
-2019) and DROL (Zhou et al. 2020). It is kept as running normal equations, which take the same
-memory however long the video is.
-"""
+The network knows what the template looks like, but not what stands around the target in this video.
+A small filter over the network's search features learns to tell the target from its surroundings.
+It is fitted by ridge regression onto a Gaussian around the target, as in ATOM (Danelljan et al.
+2019), DiMP (Bhat et al. 2019) and DROL (Zhou et al. 2020). The regression is kept as running normal
+equations, whose memory does not grow with the length of the video."""
 
 from dataclasses import dataclass, replace
 from typing import List, NamedTuple, Sequence, Tuple
@@ -19,15 +18,16 @@ from ..modeling import xcorr
 
 __all__ = ["OnlineLearner", "OnlineResponse", "TargetModel", "first_frame_views", "gaussian_labels"]
 
-MAX_CHANNELS = 64  # of the projected features
-MAX_COLUMNS = 288  # of the regression; both Gram matrices then take 0.7 MB
+MAX_CHANNELS = 64  # channels of the projected features
+MAX_COLUMNS = 288  # columns of the regression: its two Gram matrices then take 0.7 MB
 RIDGE = 8e-5  # in units of the mean of the Gram matrix's diagonal
-FIRST_SHARE = 0.3  # of the first frame in the normal equations
-HINGE_BELOW = 0.05  # a negative response costs nothing where the label is below this
+FIRST_SHARE = 0.3  # weight of the first frame in the normal equations
+HINGE_BELOW = 0.05  # where the label is below this, a negative response costs nothing
 AWAY_BELOW = 0.1  # a position is away from the target where its label is below this
-LEARN_EVERY, SOLVE_EVERY, TEMPLATE_EVERY = 2, 10, 10  # in frames that are trusted
-TEMPLATE_RATE = 0.36  # at which the running template moves towards the present one
-# Views of the first frame: shift (x, y) in sides of the template, mirrored, deviation of a blur.
+LEARN_EVERY, SOLVE_EVERY, TEMPLATE_EVERY = 2, 10, 10  # in trusted frames
+TEMPLATE_RATE = 0.36  # how far the running template moves towards the template of this frame
+# Views of the first frame: shift (x, y) as a fraction of the template's side, whether it is
+# mirrored, and the standard deviation of a Gaussian blur (0: none).
 VIEWS = (
     (0, 0, False, 0),
     (0.45, 0, False, 0),
@@ -41,18 +41,18 @@ VIEWS = (
 
 @dataclass(frozen=True, eq=False)
 class TargetModel:
-    """What was learned of one target; tensors are batches of one.
+    """The model of one target. Its tensors are batches of one.
 
-    Each position of a feature map is described by D = channels * k * k numbers: the k x k features
-    about it, after their projection to fewer channels.
+    A position of a feature map is described by D = channels * k * k numbers: the k x k features
+    around it, projected to fewer channels.
 
     Attributes:
         basis: (1, C, channels), the projection.
         first_gram, first_moment: (1, D, D) and (1, D), normal equations of the first frame.
-        gram, moment: those of all frames; the recent ones count more.
-        filter: (1, C, k, k), the learned one, for the features before their projection.
-        kernels: the network's, of the first frame.
-        age: number of frames that were trusted.
+        gram, moment: normal equations of all frames. Recent frames have more weight.
+        filter: (1, C, k, k), the learned filter, for features that are not projected.
+        kernels: the network's template kernels of the first frame.
+        age: number of trusted frames so far.
     """
 
     basis: torch.Tensor
@@ -66,15 +66,19 @@ class TargetModel:
 
 
 class OnlineResponse(NamedTuple):
-    """What N models say about N search crops: the crops' features (N, C, h, w), divided by their
-    root mean square, and responses (N, n, n), about 1 at a target and 0 elsewhere."""
+    """The responses of N models to N search crops.
+
+    Attributes:
+        features: (N, C, h, w), the features of the crops, divided by their root mean square.
+        maps: (N, n, n), responses, about 1 at the target and 0 elsewhere.
+    """
 
     features: torch.Tensor
     maps: torch.Tensor
 
 
 class OnlineLearner:
-    """Starts, applies and updates target models. It keeps nothing of a target."""
+    """Starts, applies and updates target models. It holds no state of any target."""
 
     def __init__(
         self,
@@ -90,8 +94,8 @@ class OnlineLearner:
     ):
         """
         Args:
-            stride: of the features, in crop pixels.
-            others: see sot/config/keys.py, TEST.TRACKER.ONLINE.
+            stride: stride of the features, in crop pixels.
+            others: see TEST.TRACKER.ONLINE in sot/config/keys.py.
         """
         self.stride = stride
         self.share = share
@@ -108,16 +112,17 @@ class OnlineLearner:
         return cls(stride=stride, **keys)
 
     def start(self, features, centers, sizes, crop_size: int, kernels) -> TargetModel:
-        """
+        """Learn a model from the first frame.
+
         Args:
-            features: (V, C, h, w) of V views of the first frame.
-            centers, sizes: (V, 2), the target in the views, in crop pixels.
-            crop_size: side of the views.
-            kernels: the network's for this target.
+            features: (V, C, h, w), features of V views of the first frame.
+            centers, sizes: (V, 2), where the target is in the views, in crop pixels.
+            crop_size: side of the views, in pixels.
+            kernels: the network's template kernels of this target.
         """
         channels = features.shape[1]
-        # template features and filter both have an odd side, or both an even one: then the middles
-        # of the network's and the filter's response maps are the same
+        # the sides of template features and filter are both odd or both even, so that the response
+        # maps of network and filter have the same centre
         k = 3 if kernels[0].shape[-1] % 2 else 2
         width = min(channels, MAX_CHANNELS, MAX_COLUMNS // k**2)
         features = _scaled(features)
@@ -137,19 +142,20 @@ class OnlineLearner:
         return TargetModel(basis, gram, moment, gram, moment, filter, tuple(kernels))
 
     def respond(self, models: Sequence[TargetModel], features: torch.Tensor) -> OnlineResponse:
-        """Responses of the models to search features (N, C, h, w), one crop for each."""
+        """The responses of N models to search features (N, C, h, w), one crop for each model."""
         features = _scaled(features)
         return OnlineResponse(features, xcorr(_batch(models, "filter"), features)[:, 0])
 
     def learn(self, models, response, maps, matches, crop_size: int) -> List[TargetModel]:
-        """Models after a frame. They learn from it where both network and model are confident, at
-        double the rate where something away from the target responds as well.
+        """The models after a frame. A model learns from the frame if both network and model are
+        confident. It learns at double the rate if something away from the target responds, too.
 
         Args:
+            models: one TargetModel for each target.
             response: OnlineResponse of the models to the frame.
-            maps: its maps, in the main memory.
-            matches: Match of each target.
-            crop_size: side of the search crops.
+            maps: its maps, as an array in the main memory.
+            matches: the Match of each target.
+            crop_size: side of the search crops, in pixels.
         """
         new = list(models)
         trusted = [i for i, m in enumerate(matches) if _above(m.confidences, self.accept_above)]
@@ -192,12 +198,14 @@ class OnlineLearner:
         return new
 
     def is_template_due(self, model: TargetModel, match) -> bool:
-        """Whether the target surely is itself, and the running template is to follow it."""
+        """Whether the running template is to be updated: it is time, and the match is surely the
+        target."""
         return model.age % TEMPLATE_EVERY == 0 and _above(match.confidences, self.sure_above)
 
     def mix(self, model: TargetModel, kernels, seen) -> Tuple[torch.Tensor, ...]:
-        """The network's kernels, moved towards those of the target as it is seen now. Those of the
-        first frame keep their share: kernels = (1 - share) * first + share * running mean."""
+        """The network's kernels, moved towards ``seen``, the kernels of the target in this frame.
+        The
+        kernels of the first frame keep their share: (1 - share) * first + share * running mean."""
         rate, share = TEMPLATE_RATE, self.template_share
         return tuple(
             (1 - rate) * k + rate * ((1 - share) * first + share * now)
@@ -215,43 +223,43 @@ def _batch(models: Sequence[TargetModel], name: str) -> torch.Tensor:
 
 
 def _apart(batch: torch.Tensor) -> List[torch.Tensor]:
-    """Batches of one, in memory of their own."""
+    """Split a batch into batches of one, each in its own memory."""
     return [batch] if len(batch) == 1 else [t.clone() for t in batch.split(1)]
 
 
 def _scaled(features: torch.Tensor) -> torch.Tensor:
-    """Features (N, C, h, w), those of each crop divided by their root mean square."""
+    """Features (N, C, h, w), divided by the root mean square of each crop."""
     features = features.float()
     norm = torch.linalg.vector_norm(features, dim=(1, 2, 3), keepdim=True)
     return features / (norm / features[0].numel() ** 0.5).clamp(min=1e-6)
 
 
 def _columns(features: torch.Tensor, basis: torch.Tensor, k: int) -> torch.Tensor:
-    """(N, n * n, channels * k * k): each k x k patch of the projected features."""
+    """All k x k patches of the projected features: (N, n * n, channels * k * k)."""
     projected = (basis.mT @ features.flatten(2)).unflatten(2, features.shape[2:])
     return F.unfold(projected, k).mT
 
 
 def _filter(basis: torch.Tensor, weights: torch.Tensor, k: int) -> torch.Tensor:
-    """Filters (N, C, k, k) for features that respond as weights (N, D) do for their columns: the
-    projection is part of them."""
+    """Filters (N, C, k, k) for features that are not projected, from weights (N, D) of the columns:
+    the projection becomes a part of the filters."""
     return (basis @ weights.unflatten(1, (-1, k * k))).unflatten(2, (k, k))
 
 
 def _counts(labels: torch.Tensor, responses: torch.Tensor) -> torch.Tensor:
-    """1 where a position counts; 0 where it is background, and known as such."""
+    """Weights of the positions: 0 for background that the model already knows as such, else 1."""
     return ((labels > HINGE_BELOW) | (responses > 0)).to(labels)
 
 
 def _equations(columns, labels, counts) -> Tuple[torch.Tensor, torch.Tensor]:
-    """Gram matrices (N, D, D) and moments (N, D) of weighted rows."""
+    """Gram matrices (N, D, D) and moments (N, D) of rows with the weights ``counts``."""
     weighted = counts[..., None] * columns
     return weighted.mT @ columns, (weighted.mT @ labels[..., None])[..., 0]
 
 
 def _solve(gram: torch.Tensor, moment: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
-    """Filters (N, D) of ridge regressions; the ridge is in units of the ``reference`` Gram
-    matrices."""
+    """Weights (N, D) of ridge regressions. The ridge is relative to the diagonal of ``reference``,
+    a Gram matrix for each."""
     ridge = RIDGE * reference.diagonal(dim1=1, dim2=2).mean(dim=1, dtype=torch.float64) + 1e-9
     system = gram.double()
     system.diagonal(dim1=1, dim2=2).add_(ridge[:, None])
@@ -260,12 +268,14 @@ def _solve(gram: torch.Tensor, moment: torch.Tensor, reference: torch.Tensor) ->
 
 
 def gaussian_labels(centers, sizes, n: int, stride: int, crop_size: int) -> torch.Tensor:
-    """(N, n * n) labels of the positions of a map whose middle is the crop's: 1 at the target's
-    centre, around it a Gaussian whose deviation is a quarter of the root of the target's area, at
-    least 0.7 positions.
+    """Labels (N, n * n) of the positions of an n x n map that has the same centre as the crop. A
+    label is 1 at the target's centre and falls off as a Gaussian. Its standard deviation is a
+    quarter of the square root of the target's area, and at least 0.7 positions.
 
     Args:
-        centers, sizes: (N, 2) in crop pixels.
+        centers, sizes: (N, 2), the targets in crop pixels.
+        stride: crop pixels from one position to the next.
+        crop_size: side of the crop, in pixels.
     """
     sigma = np.maximum(0.25 * np.sqrt(sizes[:, 0] * sizes[:, 1]), 0.7 * stride)
     grid = (np.arange(n) - (n - 1) / 2) * stride + crop_size / 2
@@ -274,11 +284,11 @@ def gaussian_labels(centers, sizes, n: int, stride: int, crop_size: int) -> torc
 
 
 def first_frame_views(crop: np.ndarray, side: int, template_size: int):
-    """Views of a target from one larger crop that has it in the middle.
+    """Cut views of a target out of one larger crop that has the target in its centre.
 
     Returns:
         list: the views, (side, side, 3) each.
-        array: (V, 2), where the target's centre is in them.
+        array: (V, 2), the target's centre (x, y) in each view.
     """
     views, centers = [], []
     for x, y, mirrored, blur in VIEWS:

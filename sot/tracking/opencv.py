@@ -1,9 +1,8 @@
-"""The trackers of OpenCV behind `start` and `step`, as baselines.
+"""OpenCV's trackers with the methods `start` and `step`, as baselines.
 
-MIL comes with every OpenCV; KCF, CSRT and MOSSE with its contrib build; Nano, ViT and DaSiamRPN
-need files with their networks, which OpenCV's model zoo (github.com/opencv/opencv_zoo) and its
-documentation of these classes link to.
-"""
+MIL comes with every OpenCV. KCF, CSRT and MOSSE come with its contrib build. Nano, ViT and
+DaSiamRPN need the files of their networks. OpenCV's model zoo (github.com/opencv/opencv_zoo) and
+its documentation of these classes link to these files."""
 
 import hashlib
 import multiprocessing
@@ -17,7 +16,7 @@ import numpy as np
 
 from ..boxes import check_box
 
-# By name: the files that a tracker needs, as the fields of its parameters are called.
+# The files that each tracker needs, named as the fields of its parameters.
 MODEL_FILES = {
     "MIL": (),
     "KCF": (),
@@ -27,13 +26,21 @@ MODEL_FILES = {
     "ViT": ("net",),
     "DaSiamRPN": ("model", "kernel_cls1", "kernel_r1"),
 }
-CLASSES = {"ViT": "Vit"}  # where OpenCV spells a name in another way
+CLASSES = {"ViT": "Vit"}  # names that OpenCV spells differently
 
 
 def make_opencv_tracker(name: str, models: Dict[str, str]):
-    """A tracker of OpenCV, of a name in MODEL_FILES, that was not started; ``models``: its files by
-    field. ValueError: no such tracker, also in the OpenCV that is installed; not the files it
-    needs, or OpenCV cannot read them. FileNotFoundError: a file is missing."""
+    """Make a tracker of OpenCV, not yet started.
+
+    Args:
+        name: a name in MODEL_FILES.
+        models: paths of its files, by field.
+
+    Raises:
+        ValueError: there is no such tracker, or the installed OpenCV does not have it; or
+            ``models`` has other fields than the tracker needs, or OpenCV cannot read the files.
+        FileNotFoundError: a file is missing.
+    """
     if name not in MODEL_FILES:
         raise ValueError(f"no tracker {name!r}: there are {', '.join(MODEL_FILES)}")
     if set(models) != set(MODEL_FILES[name]):
@@ -67,7 +74,8 @@ def make_opencv_tracker(name: str, models: Dict[str, str]):
 
 
 class OpenCVState(NamedTuple):
-    """As TargetState; ``tracker`` is changed by a step, so that each state is good for one."""
+    """The counterpart of TargetState. A step changes ``tracker``, so each state can be stepped only
+    once."""
 
     tracker: Any
     box: np.ndarray
@@ -76,38 +84,38 @@ class OpenCVState(NamedTuple):
 
 
 class OpenCVTracker:
-    """A tracker of OpenCV behind the `start` and `step` of a SiameseTracker; ``make`` gives a new
-    one, as `make_opencv_tracker` does."""
+    """A tracker of OpenCV with the methods `start` and `step` of a SiameseTracker. ``make`` returns
+    a new tracker, as `make_opencv_tracker` does."""
 
     def __init__(self, make):
         self.make = make
 
     def start(self, image: np.ndarray, box) -> OpenCVState:
-        """Start on a box, XYXY in pixels of an image (H, W, 3) uint8 BGR. The tracker itself is
-        given whole pixels inside of the image: OpenCV takes nothing else.
+        """Start on a box, XYXY in pixels of an image (H, W, 3) uint8 BGR. OpenCV takes only boxes
+        of whole pixels inside the image, so the box is rounded and clipped for it.
 
         Raises:
             ValueError: the box is not finite, has no positive size, or lies outside the image.
-            RuntimeError: the tracker does not take this target.
+            RuntimeError: OpenCV cannot start the tracker on this box.
         """
         box = check_box(box, image.shape[:2])
         limit = np.array(image.shape[1::-1])
         low = np.clip(np.round(box[:2]), 0, limit - 1).astype(int)
         high = np.maximum(np.clip(np.round(box[2:]), 0, limit).astype(int), low + 1)
         tracker = self.make()
-        # the older trackers say whether it went well, the newer ones nothing
+        # older trackers return whether they could start, newer ones return None
         if tracker.init(image, tuple(int(v) for v in (*low, *(high - low)))) is False:
             raise RuntimeError("the tracker cannot be started on this target")
         return OpenCVState(tracker, box, 1.0, "init")
 
     def step_all(self, image: np.ndarray, states: List[OpenCVState]) -> List[OpenCVState]:
-        """One step of each."""
+        """One step of each state."""
         return [self.step(image, state) for state in states]
 
     def step(self, image: np.ndarray, state: OpenCVState) -> OpenCVState:
-        """The next frame. Where the tracker says that it lost the target, the box is the last one
-        before, the score 0 and the status "lost"; the score is otherwise what the tracker gives,
-        1 if it gives none."""
+        """Find the target in the next frame. If the tracker reports that it lost the target, the
+        box stays, the score is 0 and the status is "lost". Otherwise the score is the tracker's
+        own, or 1 if it has none."""
         found, box = state.tracker.update(image)
         if not found:
             return state._replace(score=0.0, status="lost")
@@ -117,26 +125,26 @@ class OpenCVTracker:
 
 
 class OpenCVWorker:
-    """An experiment in another process, where OpenCV may take that process down; its ``run(track)``
-    and the tracks go there."""
+    """Runs an experiment in another process, because a crash of OpenCV would end this one. The
+    experiment and the tracks are sent to that process."""
 
     def __init__(self, experiment):
         self.experiment, self.pool = experiment, None
 
     def __call__(self, tracks: List[Dict]) -> List[Dict]:
-        """What the experiment gives of each track, or `name` and `error`."""
+        """The result of the experiment for each track, or a dict of `name` and `error`."""
         return [self._run(track) for track in tracks]
 
     def _run(self, track: Dict) -> Dict:
         if self.pool is None:
-            context = multiprocessing.get_context("spawn")  # forks do not go with threads
+            context = multiprocessing.get_context("spawn")  # threads do not survive a fork
             self.pool = ProcessPoolExecutor(1, context)
         try:
             return self.pool.submit(self.experiment.run, track).result()
         except BrokenProcessPool:
             self.close()
             return {"name": track["name"], "error": "the process of the tracker ended"}
-        except Exception as e:  # whatever OpenCV throws, the other sequences can go on
+        except Exception as e:  # OpenCV may raise anything; the other sequences go on
             return {"name": track["name"], "error": f"{type(e).__name__}: {e}"}
 
     def close(self):
@@ -146,5 +154,5 @@ class OpenCVWorker:
 
 
 def file_digests(models: Dict[str, str]) -> Dict[str, str]:
-    """What tells files apart: their SHA-256, by field."""
+    """The SHA-256 of each file, by field."""
     return {f: hashlib.sha256(Path(path).read_bytes()).hexdigest() for f, path in models.items()}

@@ -16,10 +16,11 @@ __all__ = ["SiamFCTracker"]
 
 @TRACKER_REGISTRY.register()
 class SiamFCTracker(SiameseTracker):
-    """Inference of SiamFC (Bertinetto et al. 2016, Sec. 4.1), by default as the authors' SiamFC-3s.
+    """Inference of SiamFC (Bertinetto et al. 2016, Sec. 4.1). The defaults are those of the
+    authors' SiamFC-3s.
 
-    The score is the sigmoid of the response where the target was found: how probable it is,
-    under the balanced loss of training, that its centre is there.
+    The score is the sigmoid of the response at the position that was chosen: the probability, under
+    the balanced loss of training, that the target's centre is there.
     """
 
     @configurable
@@ -93,7 +94,7 @@ class SiamFCTracker(SiameseTracker):
         return matches
 
     def _finer(self, maps: np.ndarray) -> torch.Tensor:
-        """Maps (N, H, W), ``response_up`` times as fine."""
+        """Maps (N, H, W) -> (N, r H, r W), interpolated by the factor r = ``response_up``."""
         return F.interpolate(
             torch.from_numpy(maps)[:, None],
             scale_factor=self.response_up,
@@ -103,14 +104,16 @@ class SiamFCTracker(SiameseTracker):
 
     def _best_scale(self, responses: torch.Tensor) -> torch.Tensor:
         """Index (N,) of the scale with the highest peak in responses (N, S, H, W), after the
-        penalty for a change. A negative peak is divided by it: a penalty must not raise."""
+        penalty for a change of scale. A negative peak is divided by the penalty factor instead,
+        because multiplying would raise it."""
         peaks = responses.amax(dim=(2, 3))
         return torch.where(peaks > 0, peaks * self.penalties, peaks / self.penalties).argmax(dim=1)
 
     @staticmethod
     def _best_position(responses: torch.Tensor, influence: float) -> torch.Tensor:
-        """Index (N,) in the flattened responses (N, H, W) of their maximum under the cosine window;
-        both are brought to a minimum of 0 and a sum of 1 first."""
+        """Index (N,) of the best position in the flattened responses (N, H, W), weighted with the
+        cosine window. Responses are first shifted to a minimum of 0; responses and window are then
+        scaled to a sum of 1."""
         window = cosine_window(*responses.shape[1:]).flatten()
         positive = (responses - responses.amin(dim=(1, 2), keepdim=True)).flatten(1)
         positive = positive / positive.sum(dim=1, keepdim=True).clamp(min=1e-16)

@@ -13,7 +13,7 @@ from .tracker import TRACKER_REGISTRY, SiameseTracker
 
 __all__ = ["SiamRPNTracker"]
 
-MAX_SIZE_BIAS = math.log(2)  # a larger one is taken for an error of the network
+MAX_SIZE_BIAS = math.log(2)  # a larger bias is more likely an error of the network
 
 
 @TRACKER_REGISTRY.register()
@@ -53,7 +53,7 @@ class SiamRPNTracker(SiameseTracker):
         }
 
     def _match(self, outputs, maps, sizes, crop_size, lost) -> List[Match]:
-        # few numbers, and NumPy has done with them before torch has started
+        # NumPy is faster here than torch: these are few numbers, and each call to torch costs more
         boxes, scores = outputs
         window, central, places = self._grid(boxes.shape[1])
         columns = {"boxes": boxes, "scores": scores}
@@ -80,10 +80,11 @@ class SiamRPNTracker(SiameseTracker):
         Args:
             boxes: (R, 4), XYXY in crop pixels.
             scores, window: (R,), the network's scores and the cosine window.
-            places: (R, 2), where the anchors are, in pixels from the crop's middle.
-            size: (w, h) that the target had, in crop pixels.
-            middle: of the crop, in its pixels.
-            influence: of the window.
+            places: (R, 2), positions (x, y) of the anchors, in crop pixels from the centre of the
+            crop.
+            size: last (w, h) of the target, in crop pixels.
+            middle: centre of the crop, the same for x and y, in crop pixels.
+            influence: weight of the window.
             own: (R,), responses of the target's online model.
         """
         sizes = sides_of(boxes)
@@ -96,7 +97,7 @@ class SiamRPNTracker(SiameseTracker):
         center, confidences = center_of(box), (score,)
         if own is not None:
             confidences = score, float(own[best])
-            if score < self.online.accept_above[0]:  # such a box means nothing
+            if score < self.online.accept_above[0]:  # then the box is not reliable
                 center = middle + places[best]
         return Match(
             center=center,
@@ -119,8 +120,9 @@ class SiamRPNTracker(SiameseTracker):
         return np.exp(self.online.size_share * mean.clip(-MAX_SIZE_BIAS, MAX_SIZE_BIAS))
 
     def _grid(self, num_boxes: int) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Of the response map, in the order of the boxes: the cosine window (R,), whether a
-        position is in its middle (R,), and the positions (R, 2) relative to the crop's middle."""
+        """Maps of the response positions, in the order of the boxes: the cosine window (R,),
+        whether a position is one of the central ones (R,), and the positions (R, 2) in crop pixels
+        from the centre of the crop."""
         if num_boxes not in self._grids:
             num_anchors, stride = self.model.num_anchors, self.model.stride
             side = math.isqrt(num_boxes // num_anchors)

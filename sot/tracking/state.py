@@ -1,4 +1,4 @@
-"""What is known of a target, and what a step finds of it."""
+"""The state of a target, and what a tracking step finds."""
 
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Optional, Tuple, Union
@@ -13,24 +13,24 @@ __all__ = ["Match", "TargetState", "TrackResult"]
 
 @dataclass(frozen=True, eq=False)
 class TargetState:
-    """All that is known of one target; a step returns a new one.
+    """All that the tracker knows about one target. A step returns a new state.
 
     Attributes:
-        kernels: template kernels of the network, batch of one.
+        kernels: the network's template kernels, a batch of one.
         box: (4,) XYXY in frame pixels.
-        score: confidence in the box, 0..1; with a calibration the chance that the box overlaps the
-            target by more than a half.
-        status: "init", "tracked", "uncertain" or "lost". With a calibration see next_status; else
-            "uncertain" means that the raw score is below the threshold. With long-term tracking
-            "lost" goes by the raw score: the next step searches the larger region, and until that
-            score is at least LOST_BELOW the box is the last one before.
-        pad_value: colour outside the frame.
+        score: confidence in the box, 0..1. With a calibration it is the probability that the box
+            overlaps the target by more than a half.
+        status: "init", "tracked", "uncertain" or "lost". With a calibration next_status decides.
+            Without one, "uncertain" means that the raw score is below the threshold. With long-term
+            tracking "lost" depends on the raw score: the next step searches the larger region, and
+            the box stays until the raw score is at least LOST_BELOW.
+        pad_value: colour that fills crops outside the frame.
         frame_size: (H, W) of the frame that the box is in.
-        online: what was learned of the target in this video, with TEST.TRACKER.ONLINE.
-        size_bias: (w, h), how many times too large the network's boxes are for this target; the
-            sizes of its boxes are divided by it.
-        raw_score: score of the last Match, which all thresholds of the config are about.
-        confidences: those of that Match.
+        online: the model learned in this video, with TEST.TRACKER.ONLINE.
+        size_bias: (w, h), the factors by which the network's boxes are too large for this target.
+            The sizes of its boxes are divided by them.
+        raw_score: score of the last Match. All thresholds of the config refer to it.
+        confidences: those of the last Match.
     """
 
     kernels: Tuple[torch.Tensor, ...]
@@ -45,7 +45,7 @@ class TargetState:
     confidences: Tuple[float, ...] = ()
 
     def in_frame(self, size: Tuple[int, int]) -> "TargetState":
-        """The same target in frames of another size (H, W), which show the same scene."""
+        """The same target in frames of another size (H, W) that show the same scene."""
         if size == self.frame_size:
             return self
         y, x = np.divide(size, self.frame_size)
@@ -53,7 +53,8 @@ class TargetState:
 
 
 class TrackResult(NamedTuple):
-    """Result for one frame: box (x, y, w, h) in pixels, score 0..1, status (see TargetState)."""
+    """The result for one frame: box (x, y, w, h) in frame pixels, score 0..1, and status (see
+    TargetState)."""
 
     box: Tuple[float, float, float, float]
     score: float
@@ -61,9 +62,14 @@ class TrackResult(NamedTuple):
 
 
 class Match(NamedTuple):
-    """What a network found in a search crop: centre (x, y) and size (w, h) in crop pixels, score
-    0..1, and the rate at which the target's size moves towards that size. The confidences are the
-    network's, 0..1, and with an online model that model's; of both together is the score."""
+    """What the tracker found in a search crop.
+
+    Attributes:
+        center, size: (x, y) and (w, h) in crop pixels.
+        score: the mean of the confidences, 0..1.
+        rate: how far the target's size moves towards ``size``, 0..1.
+        confidences: the network's, 0..1, and with an online model also that model's.
+    """
 
     center: np.ndarray
     size: np.ndarray
