@@ -1,13 +1,13 @@
-"""Networks. Letters used for shapes in this package:
+"""The networks. This package uses these letters for shapes:
 
 N: batch (pairs in training, targets in tracking)    C: channels    A: anchors per position
 Hz, Wz: template (exemplar) feature size             Hx, Wx: search-region feature size
 H, W: size of the response map                       R = H * W * A: all anchors
 
 Boxes are XYXY, float, in pixels of the search crop, continuous coordinates: a crop of side S
-spans [0, S] x [0, S]. ``logits`` is one number per anchor (SiamFC: per position), foreground if
-positive; ``deltas`` are the four anchor deltas (dx, dy, dw, dh) of detectron2's Box2BoxTransform.
-"""
+spans [0, S] x [0, S]. ``logits`` are one number for each anchor (SiamFC: for each position), which
+is positive for the foreground. ``deltas`` are the four anchor deltas (dx, dy, dw, dh) of
+detectron2's Box2BoxTransform."""
 
 from .anchor_generator import CenteredAnchorGenerator
 from .backbone import AlexNet, CompactCIRNet, InvertedResidualNet

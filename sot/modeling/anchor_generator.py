@@ -10,9 +10,10 @@ from detectron2.structures import Boxes
 
 
 def response_centers(size, stride: int, crop_size: int, device=None) -> List[torch.Tensor]:
-    """Where the positions of a response map of a size, such as (H, W), lie in the search crop: for
-    each side the coordinates in crop pixels, symmetric around the middle. The first of n is
-    (crop_size - stride * (n - 1)) / 2: 31.5 for 255, 25 and stride 8."""
+    """Coordinates of the positions of a response map in the search crop, in crop pixels: one tensor
+    for each side in ``size``, such as (H, W). They are symmetric around the centre of the crop. The
+    first of n coordinates is (crop_size - stride * (n - 1)) / 2, which is 31.5 for a crop of 255,
+    25 positions and stride 8."""
     return [
         (crop_size - stride * (n - 1)) / 2
         + stride * torch.arange(n, dtype=torch.float32, device=device)
@@ -30,8 +31,12 @@ class CenteredAnchorGenerator(DefaultAnchorGenerator):
 
     @configurable
     def __init__(self, *, sizes, aspect_ratios, strides, offset=0.5, truncate=False):
-        """``truncate``: integer-truncated shapes of the weights published with PySOT. The others
-        are DefaultAnchorGenerator's; offset has no effect."""
+        """
+        Args:
+            truncate: whether the sides of the anchors are truncated to integers, as the weights
+                published with PySOT expect.
+            others: as for DefaultAnchorGenerator; ``offset`` has no effect.
+        """
         # read by generate_cell_anchors, which the base constructor calls
         self.truncate = truncate
         self.base_stride = strides[0]
@@ -46,9 +51,9 @@ class CenteredAnchorGenerator(DefaultAnchorGenerator):
     def generate_cell_anchors(self, sizes=(64,), aspect_ratios=(0.33, 0.5, 1, 2, 3)):
         """Cell anchors around (0, 0), (len(sizes) * len(aspect_ratios), 4) XYXY.
 
-        With ``truncate``, width and height are integers in units of the stride before they are
-        scaled: w = int(sqrt(stride^2 / ratio)), h = int(w * ratio), times size / stride, with the
-        first level's stride."""
+        With ``truncate`` the sides are truncated to integers at the size of the stride, and then
+        scaled by size / stride: w = int(sqrt(stride^2 / ratio)), h = int(w * ratio). The stride is
+        that of the first level."""
         if not self.truncate:
             return super().generate_cell_anchors(sizes, aspect_ratios)
         stride, anchors = self.base_stride, []
@@ -61,8 +66,9 @@ class CenteredAnchorGenerator(DefaultAnchorGenerator):
         return torch.tensor(anchors)
 
     def forward(self, responses: List[torch.Tensor], crop_size: int) -> List[Boxes]:
-        """Of each level's response map (N, *, H, W) the (H * W * A) boxes in pixels of a search
-        crop of side ``crop_size``, in the order (H, W, A), on the :func:`response_centers`."""
+        """The H * W * A anchors of each level's response map (N, *, H, W), in pixels of a search
+        crop of side ``crop_size``, in the order (H, W, A). They are centred on
+        :func:`response_centers`."""
         anchors = []
         for response, stride, cell in zip(responses, self.strides, self.cell_anchors):
             y, x = response_centers(response.shape[-2:], stride, crop_size, cell.device)

@@ -24,8 +24,11 @@ FOREGROUND = 0.3  # target above which an anchor learns the teacher's box
 
 
 def soft_targets(anchors: torch.Tensor, teacher: torch.Tensor) -> Tuple[torch.Tensor, ...]:
-    """What the anchors, (R, 4) XYXY in pixels of the search crop in the order (H, W, A), should say
-    by the teacher's maps (N, 5, H, W).
+    """The targets of the anchors by a teacher.
+
+    Args:
+        anchors: (R, 4) XYXY in pixels of the search crop, in the order (H, W, A).
+        teacher: (N, 5, H, W), the teacher's maps.
 
     Returns:
         Tensor: (N, R) target probability of each anchor.
@@ -50,13 +53,13 @@ def distillation_losses(
     teacher: torch.Tensor,
     box2box_transform: Box2BoxTransform,
 ) -> Dict[str, torch.Tensor]:
-    """Losses of logits (N, R) and deltas (N, R, 4) of the anchors against a teacher, see
-    soft_targets.
+    """Losses of the anchors' logits (N, R) and deltas (N, R, 4) against a teacher. For ``anchors``
+    and ``teacher`` see soft_targets.
 
     ``loss_teacher_cls`` is half the mean binary cross-entropy weighted by the targets plus half the
     mean weighted by their complements. ``loss_teacher_loc`` is the mean GIoU loss against the
-    teacher's box over the anchors whose target is above FOREGROUND, weighted by it. With several
-    processes all of them must call this, and the batch is their joint one."""
+    teacher's box over the anchors whose target is above FOREGROUND, weighted by the target. The
+    means are over the joint batch of all processes, each of which must call this function."""
     targets, used, boxes = soft_targets(anchors, teacher)
     positive, negative = targets * used, (1 - targets) * used
     learned = targets > FOREGROUND

@@ -1,4 +1,4 @@
-"""Networks and layers for inference alone: the same outputs for less work."""
+"""Networks and layers for inference only: the same outputs in less time."""
 
 import copy
 import warnings
@@ -11,18 +11,20 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 BATCH_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm, FrozenBatchNorm2d)
-# what an activation works on is the output of a convolution or norm, which nobody else reads
+# in place is safe: the input of an activation is the output of a convolution or norm, and nothing
+# else reads it
 IN_PLACE = {F.relu: nn.ReLU(inplace=True), F.relu6: nn.ReLU6(inplace=True)}
 
 
 def fuse_for_inference(model: nn.Module) -> nn.Module:
-    """A copy of a network that gives the same outputs in eval mode, but for rounding, faster.
+    """A faster copy of a network, for inference. Its outputs are those of the network in eval mode,
+    but for rounding.
 
-    Batch norms become part of the convolutions that they follow (those of detectron2's Conv2d),
-    activations work in place, 1x1 convolutions are products of matrices, and the weights lie in
-    memory as channels_last. A module that has a method ``fused()`` is replaced by what that
-    returns. The copy has other parameters than the network: checkpoints are of the network.
-    Modules that this does not know stay as they are.
+    Batch norms become part of the convolutions before them (in detectron2's Conv2d), activations
+    work in place, 1x1 convolutions become matrix products, and weights are in channels_last. A
+    module with a method ``fused()`` is replaced by the module that this returns. All other modules
+    stay as they are. The copy has other parameters than the network, so checkpoints of the network
+    do not fit it.
     """
     model = fuse_layers(model)
     for parent in list(model.modules()):
@@ -33,8 +35,8 @@ def fuse_for_inference(model: nn.Module) -> nn.Module:
 
 
 def fuse_layers(model: nn.Module) -> nn.Module:
-    """The part of :func:`fuse_for_inference` that every engine gains from: folded norms, and the
-    modules with a method ``fused()``."""
+    """The part of :func:`fuse_for_inference` that makes every engine faster: it folds the norms and
+    replaces the modules with a method ``fused()``."""
     model = _fold_norms(model)
     for parent in list(model.modules()):
         for name, child in parent.named_children():
@@ -44,7 +46,8 @@ def fuse_layers(model: nn.Module) -> nn.Module:
 
 
 def _fold_norms(model: nn.Module) -> nn.Module:
-    """A copy in eval mode: norms are part of the convolutions, activations work in place."""
+    """A copy in eval mode whose norms are part of the convolutions and whose activations work in
+    place."""
     model = copy.deepcopy(model).eval().requires_grad_(False)
     for module in model.modules():
         if isinstance(module, Conv2d):
@@ -77,7 +80,7 @@ def _is_pointwise(module: nn.Module) -> bool:
 
 
 class _Pointwise(nn.Module):
-    """A 1x1 convolution as the product of matrices that it is, which takes less time on a CPU."""
+    """A 1x1 convolution as a matrix product, which takes less time on a CPU."""
 
     def __init__(self, conv: Conv2d):
         super().__init__()
@@ -92,9 +95,9 @@ class _Pointwise(nn.Module):
 
 
 def join_convolutions(convs: Sequence[Conv2d], apart: bool = False) -> Conv2d:
-    """One convolution that gives the outputs of several of one kind, one after another. ``apart``:
-    each has inputs of its own (which come one after another too, and the kernels are 1x1), else all
-    have the same."""
+    """Join convolutions of one kind into one, whose output channels are theirs, one convolution
+    after another. With ``apart`` each convolution has its own input channels, which also follow one
+    another, and the kernels are 1x1. Otherwise all of them have the same input."""
     first, weights = convs[0], [c.weight for c in convs]
     alike = len({weight.shape for weight in weights}) == 1
     joined = Conv2d(
@@ -114,15 +117,16 @@ def join_convolutions(convs: Sequence[Conv2d], apart: bool = False) -> Conv2d:
 
 
 class FrozenLayers:
-    """Runs layers whose weights never change, without gradients, in less time than they take.
+    """Runs layers whose weights never change, faster than the layers themselves and without
+    gradients.
 
-    On a CPU in float32 a copy of them with folded norms is compiled by TorchScript; elsewhere it is
-    that of :func:`fuse_for_inference`. The copy is made at the first call, and again when other
-    weights have been loaded. Copies and pickles of this object are without it.
+    It runs a copy of the layers. On a CPU in float32 the copy has folded norms and is compiled by
+    TorchScript; otherwise fuse_for_inference makes it. The copy is made at the first call, and
+    again after other weights have been loaded. Copies and pickles of this object do not contain it.
     """
 
-    # Images that pass at a time: nothing is kept for a backward pass, and the large maps of a few
-    # images take little memory (and as much time as those of all).
+    # Images in one pass. Nothing is kept for a backward pass, so a few images at a time need less
+    # memory for their large maps, and no more time.
     CHUNK = 4
 
     def __init__(self):
@@ -135,7 +139,8 @@ class FrozenLayers:
     def __call__(
         self, layers: Sequence[nn.Module], positions: Sequence[int], x: torch.Tensor
     ) -> List[torch.Tensor]:
-        """Outputs of the layers at some positions, run one after another on x (N, C, H, W)."""
+        """Run the layers one after another on x (N, C, H, W); returns the outputs of the layers at
+        ``positions``."""
         device = x.device.type
         compiles = device == "cpu" and x.dtype == torch.float32 and not _autocasts(device)
         tensors = [t for layer in layers for t in (*layer.parameters(), *layer.buffers())]
@@ -152,7 +157,7 @@ class FrozenLayers:
 
 
 class _InRow(nn.Module):
-    """Layers that run one after another; gives the outputs of those at some positions."""
+    """Layers that run one after another. It returns the outputs of the layers at ``positions``."""
 
     def __init__(self, layers: Sequence[nn.Module], positions: Sequence[int]):
         super().__init__()

@@ -8,11 +8,18 @@ from detectron2.utils import comm
 
 
 def joint_sums(*sums: torch.Tensor) -> Tuple[torch.Tensor, int]:
-    """Sums, (len(sums),), over all processes of what each has of its share of the batch, scalars;
-    and the number of processes. All of them must call this.
+    """Add up scalars over all processes, each of which must call this function.
 
-    A loss that is a process's own sum, divided by the joint sum over the number of processes, has
-    as its mean over the processes, and so in its gradient, the value of the joint batch."""
+    A process divides the sum of its own losses by (joint sum / number of processes). The mean of
+    the results over the processes is then the loss of the joint batch, and so is its gradient.
+
+    Args:
+        sums: scalars, each a sum over this process's share of the batch.
+
+    Returns:
+        Tensor: (len(sums),), the sums over all processes.
+        int: the number of processes.
+    """
     total, num_ranks = torch.stack(sums), comm.get_world_size()
     if num_ranks > 1:
         dist.all_reduce(total)

@@ -16,8 +16,9 @@ def conv_norm(
     bias: bool = False,
     **kwargs,
 ) -> Conv2d:
-    """Convolution, norm (a name of detectron2.layers.get_norm) and activation (a function) as one
-    module. ``init`` fills the convolution, in place of torch's own initialisation."""
+    """A convolution, its norm (a name of detectron2.layers.get_norm) and its activation (a
+    function) as one module. ``init`` initializes the convolution instead of torch's own
+    initialization."""
     conv = Conv2d(
         in_channels,
         out_channels,

@@ -1,4 +1,5 @@
-"""Siamese RPN heads: anchors' logits and deltas from a template and a search region.
+"""Siamese RPN heads: they compute the logits and deltas of anchors from a template and a search
+region.
 
 A head has two halves. ``template`` turns template features into kernels, once per target;
 ``forward`` correlates them with search features, once per frame (SiamRPN, Sec. 3.3: one-shot
@@ -47,15 +48,15 @@ class _UpChannelBranch(nn.Module):
 
     def forward(self, kernel: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         x = self.conv_search(x)
-        # A correlation sums thousands of products, and no norm comes after it. Divided by the
-        # root of their number it starts at about one and bears the paper's learning rates; the
-        # function is the paper's, with this factor in the weights of ``conv_kernel``.
+        # A correlation sums thousands of products, and no norm follows it. Divided by the square
+        # root of their number, its values start at about 1, which suits the learning rates of the
+        # paper. The function is that of the paper: the factor could be part of ``conv_kernel``.
         num_products = x.shape[1] * kernel.shape[2] * kernel.shape[3]
         return self.adjust(xcorr(kernel, x / num_products**0.5))
 
 
 class _SingleLevelRPNHead(nn.Module):
-    """What the heads on one feature level share: a branch for the logits, one for the deltas."""
+    """Base of the heads on one feature level: a branch for the logits and one for the deltas."""
 
     def __init__(self, cls: nn.Module, loc: nn.Module):
         super().__init__()
@@ -77,17 +78,17 @@ class _SingleLevelRPNHead(nn.Module):
         }
 
     def template(self, features: List[torch.Tensor]) -> List[torch.Tensor]:
-        """Kernels of the targets, one tensor for the logits and one for the deltas, from template
-        features [(N, C, Hz, Wz)]: (N, K, Hz - 2, Wz - 2), K as the class says."""
+        """Kernels of the targets from template features [(N, C, Hz, Wz)]: one tensor (N, K, Hz - 2,
+        Wz - 2) for the logits and one for the deltas. Each class says what its K is."""
         (z,) = features
         return [self.cls.conv_kernel(z), self.loc.conv_kernel(z)]
 
     def forward(
         self, kernels: List[torch.Tensor], features: List[torch.Tensor]
     ) -> Tuple[List[torch.Tensor], List[torch.Tensor]]:
-        """Logits [(N, A, H, W)], H = Hx - Hz + 1, and deltas [(N, A*4, H, W)], the four of an
-        anchor next to each other, from the output of :meth:`template` and search features [(N, C,
-        Hx, Wx)]."""
+        """Logits [(N, A, H, W)] and deltas [(N, A*4, H, W)] from the output of :meth:`template` and
+        search features [(N, C, Hx, Wx)]. H = Hx - Hz + 1. The four deltas of an anchor are next to
+        each other."""
         (x,) = features
         return [self.cls(kernels[0], x)], [self.loc(kernels[1], x)]
 
@@ -95,7 +96,7 @@ class _SingleLevelRPNHead(nn.Module):
 @RPN_HEAD_REGISTRY.register()
 class DepthwiseRPNHead(_SingleLevelRPNHead):
     """Head of SiamRPN++ on one feature level: one depthwise correlation of ``channels`` channels
-    for the logits and one for the deltas. The kernels have K = ``channels``; norm: a name of
+    for the logits and one for the deltas. Its kernels have K = ``channels``. ``norm`` is a name of
     detectron2.layers.get_norm."""
 
     @configurable
@@ -110,13 +111,13 @@ class DepthwiseRPNHead(_SingleLevelRPNHead):
         return {**super().from_config(cfg, input_shape), "norm": cfg.MODEL.SIAMESE.NORM}
 
     def fused(self) -> nn.Module:
-        """For :func:`fuse_for_inference`, which has folded the norms."""
+        """The module that :func:`fuse_for_inference` uses instead, once it has folded the norms."""
         return self if self.cls.conv_search.norm is not None else _JoinedDepthwiseHead(self)
 
 
 class _JoinedDepthwiseHead(nn.Module):
-    """A DepthwiseRPNHead without norms, whose branches run as one of all their channels: for small
-    maps the number of operations counts, not their size."""
+    """A DepthwiseRPNHead without norms whose two branches run as one branch with the channels of
+    both. On small maps the number of operations decides the time, not their size."""
 
     def __init__(self, head: DepthwiseRPNHead):
         super().__init__()
@@ -144,13 +145,13 @@ class _JoinedDepthwiseHead(nn.Module):
 
 @RPN_HEAD_REGISTRY.register()
 class UpChannelRPNHead(_SingleLevelRPNHead):
-    """Head of SiamRPN: up-channel correlation, and a 1x1 convolution after that of the deltas.
+    """Head of SiamRPN: an up-channel correlation for the logits, and one for the deltas that a 1x1
+    convolution follows.
 
-    The kernels have K = A * ``channels`` and A * 4 * ``channels`` channels. The paper's 2 A
-    kernels for the scores are pairs under a softmax. softmax((neg, pos))[1] = sigmoid(pos - neg),
-    and the correlation is linear in its kernel, so one kernel for each anchor, the difference of
-    a pair, gives exactly the same scores.
-    """
+    Its kernels have K = A * ``channels`` and K = A * 4 * ``channels``. The paper has two kernels
+    for the score of an anchor, whose outputs go through a softmax. softmax((neg, pos))[1] is
+    sigmoid(pos - neg), and a correlation is linear in its kernel. So one kernel for each anchor,
+    the difference of the two, gives exactly the same scores."""
 
     @configurable
     def __init__(self, *, in_channels: int, channels: int, num_anchors: int):
@@ -162,9 +163,9 @@ class UpChannelRPNHead(_SingleLevelRPNHead):
 
 @RPN_HEAD_REGISTRY.register()
 class MultiLevelRPNHead(nn.Module):
-    """Head of SiamRPN++ on several feature levels of one size (Sec. 3.3): a head for each level,
-    and the mean of their outputs, ``weighted`` by learned weights of their own for logits and
-    deltas (through a softmax), or plain."""
+    """Head of SiamRPN++ on several feature levels of one size (Sec. 3.3). Each level has a head,
+    and the output is the mean over the heads. With ``weighted`` the weights of the mean are
+    learned, separately for logits and deltas, and go through a softmax."""
 
     @configurable
     def __init__(self, *, heads: Sequence[nn.Module], weighted: bool = True):
@@ -193,15 +194,15 @@ class MultiLevelRPNHead(nn.Module):
         }
 
     def template(self, features: List[torch.Tensor]) -> List[torch.Tensor]:
-        """Kernels of the targets, those of each level's head after one another, from template
-        features, one (N, C, Hz, Wz) for each level."""
+        """Kernels of the targets from template features, one (N, C, Hz, Wz) for each level. The
+        kernels of the levels follow one another."""
         return [k for head, z in zip(self.heads, features) for k in head.template([z])]
 
     def forward(
         self, kernels: List[torch.Tensor], features: List[torch.Tensor]
     ) -> Tuple[List[torch.Tensor], List[torch.Tensor]]:
-        """As of a head on one level, from the output of :meth:`template` and search features, one
-        (N, C, Hx, Wx) for each level."""
+        """Logits and deltas as a head on one level gives them, from the output of :meth:`template`
+        and search features, one (N, C, Hx, Wx) for each level."""
         per_head = len(kernels) // len(self.heads)
         logits, deltas = [], []
         for i, (head, x) in enumerate(zip(self.heads, features)):

@@ -20,20 +20,21 @@ from .joint_batch import joint_sums
 
 @PROPOSAL_GENERATOR_REGISTRY.register()
 class SiameseRPN(RPN):
-    """RPN of SiamRPN: inherits anchor labelling, sampling and box coding.
-
-    It differs from detectron2's RPN in that the head is conditioned on template kernels, that all
-    boxes are returned without suppression (the tracker ranks them), that an anchor is positive
-    by its overlap alone (no low-quality matches), and in the balance of the losses.
-    """
+    """The RPN of SiamRPN. It inherits detectron2's labelling and sampling of anchors and coding of
+    boxes, and differs in four points: the head takes template kernels; all boxes are returned
+    without suppression, because the tracker ranks them; an anchor is positive only if its overlap
+    is high enough (no low-quality matches); the losses are balanced differently."""
 
     @configurable
     def __init__(
         self, *, distillation_weight: float = 1.0, distillation_box_weight: float = 1.0, **kwargs
     ):
-        """``distillation_weight``: factor on the losses against a teacher's soft targets, and
-        ``distillation_box_weight`` on that against its boxes. The others are those of detectron2's
-        RPN."""
+        """
+        Args:
+            distillation_weight: factor on the losses against a teacher's soft targets.
+            distillation_box_weight: a further factor on the loss against the teacher's boxes.
+            kwargs: as for detectron2's RPN.
+        """
         super().__init__(**kwargs)
         self.distillation_weight = distillation_weight
         self.distillation_box_weight = distillation_box_weight
@@ -48,7 +49,7 @@ class SiameseRPN(RPN):
     @classmethod
     def from_config(cls, cfg, input_shape):
         ret = super().from_config(cfg, input_shape)
-        # a head on several levels gives one response
+        # a head on several levels gives one response map, so one level of anchors is enough
         ret["anchor_generator"] = build_anchor_generator(cfg, [input_shape[ret["in_features"][0]]])
         ret["anchor_matcher"] = Matcher(
             cfg.MODEL.RPN.IOU_THRESHOLDS, cfg.MODEL.RPN.IOU_LABELS, allow_low_quality_matches=False
@@ -78,8 +79,9 @@ class SiameseRPN(RPN):
             features (dict[str, Tensor]): search features, (N, C, Hx, Wx) each.
             crop_size (int): side of the search crops.
             gt_instances (list[Instances]): for training, N items with one ``gt_boxes`` each and
-                ``gt_negative`` (bool): the box is another object than the template's; and, with
-                a teacher, ``gt_teacher`` (1, 5, H, W), see sot/modeling/distillation.py.
+                ``gt_negative`` (bool), which says that the box shows another object than the
+                template. With a teacher also ``gt_teacher`` (1, 5, H, W), see
+                sot/modeling/distillation.py.
 
         Returns:
             Tensor: (N, R, 4) boxes, XYXY in crop pixels, neither clipped nor suppressed.
@@ -105,8 +107,9 @@ class SiameseRPN(RPN):
 
     @torch.no_grad()
     def _decode(self, anchors: List[Boxes], deltas: List[torch.Tensor]) -> torch.Tensor:
-        """As box2box_transform.apply_deltas, for all samples and both axes at once: a tracking step
-        decodes few boxes, and a fourth of the operations takes a fourth of the time."""
+        """The same as box2box_transform.apply_deltas, for all samples and both axes at once. A
+        tracking step decodes few boxes, so its time is the number of operations, and this needs a
+        fourth of them."""
         anchors, deltas = Boxes.cat(anchors).tensor, cat(deltas, dim=1)
         deltas = deltas / self.delta_weights
         sizes = sides_of(anchors)
@@ -116,8 +119,8 @@ class SiameseRPN(RPN):
 
     @torch.no_grad()
     def label_and_sample_anchors(self, anchors, gt_instances):
-        """As RPN's. In a negative pair the anchors on the box are sampled likewise and then
-        labelled background: they are the hard negatives (DaSiamRPN, Sec. 3.2)."""
+        """As in RPN. In a negative pair the anchors on the box are sampled in the same way and then
+        labelled as background: they are the hard negatives (DaSiamRPN, Sec. 3.2)."""
         gt_labels, gt_boxes = super().label_and_sample_anchors(anchors, gt_instances)
         for labels, instances in zip(gt_labels, gt_instances):
             if instances.gt_negative.any():
@@ -130,7 +133,7 @@ class SiameseRPN(RPN):
         ``loss_rpn_cls`` is half the mean binary cross-entropy over the positive anchors of the
         batch plus half the mean over the negative ones. ``loss_rpn_loc`` is the box loss summed
         over the four deltas, averaged over the positives of each image, and then over images.
-        With several processes all of them must call this, and the batch is their joint one.
+        The means are over the joint batch of all processes, each of which must call this.
 
         Arguments are those of detectron2's ``RPN.losses``.
         """
@@ -145,7 +148,7 @@ class SiameseRPN(RPN):
         get_event_storage().put_scalar("rpn/num_neg_anchors", means[1])
 
         bce = F.binary_cross_entropy_with_logits(logits, pos.to(logits.dtype), reduction="none")
-        # a sum over a maximum, not a mean: there may be no positive in the batch
+        # the counts are at least 1, since a batch may have no positive anchor
         counts = counts.clamp(min=1) / num_ranks
         loss_cls = 0.5 * sum((bce * m).sum() / count for m, count in zip((pos, neg), counts))
 
@@ -167,7 +170,7 @@ class SiameseRPN(RPN):
         return {k: v * self.loss_weight.get(k, 1.0) for k, v in losses.items()}
 
     def teacher_losses(self, anchors, logits, deltas, gt_instances) -> Dict[str, torch.Tensor]:
-        """``loss_teacher_cls`` and ``loss_teacher_loc``, in the balance of :meth:`losses`."""
+        """``loss_teacher_cls`` and ``loss_teacher_loc``, with the weights of :meth:`losses`."""
         losses = distillation_losses(
             Boxes.cat(anchors).tensor,
             cat(logits, dim=1),

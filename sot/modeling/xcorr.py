@@ -43,15 +43,23 @@ def xcorr(kernel: torch.Tensor, search: torch.Tensor) -> torch.Tensor:
 
 
 def xcorr_depthwise(kernel: torch.Tensor, search: torch.Tensor) -> torch.Tensor:
-    """Correlate each channel of each sample with its own kernel (SiamRPN++, Fig. 4c): kernels (N,
-    C, Hz, Wz), or (1, C, Hz, Wz) for one template and N searches, and search features (N, C, Hx,
-    Wx) give (N, C, Hx - Hz + 1, Wx - Wz + 1). ValueError: channels or batch sizes that do not
-    fit."""
+    """Correlate each channel of each sample with its own kernel (SiamRPN++, Fig. 4c).
+
+    Args:
+        kernel (Tensor): (N, C, Hz, Wz), or (1, C, Hz, Wz) for one template and N searches.
+        search (Tensor): (N, C, Hx, Wx).
+
+    Returns:
+        Tensor: (N, C, Hx - Hz + 1, Wx - Wz + 1).
+
+    Raises:
+        ValueError: channels or batch sizes that do not fit.
+    """
     n, c = search.shape[:2]
     if torch.onnx.is_in_onnx_export():
-        # A sum over the kernel's offsets: in ONNX the number of groups of a convolution is a
-        # constant, and with it the number of targets would be. Positions in a row and channels last
-        # (N, H * W, C): each product is then of whole rows, which takes half of the time.
+        # A sum over the offsets of the kernel. In ONNX the number of groups of a convolution is a
+        # constant, so a grouped convolution would fix the number of targets. With the positions in
+        # one row and channels last (N, H * W, C) each product takes whole rows and half the time.
         (h, w), width = _sides(kernel, search), search.shape[-1]
         length = (h - 1) * width + w  # from the first position of the response to its last
         offsets = [y * width + x for y, x in itertools.product(*map(range, kernel.shape[-2:]))]

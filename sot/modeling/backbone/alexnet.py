@@ -20,10 +20,12 @@ class AlexNet(Backbone):
     ):
         """
         Args:
-            groups: of the second, fourth and fifth convolution: 2 as in SiamFC, 1 as in the
-                published networks of SiamRPN (Sec. 3.1 of the paper drops those of conv2 and
+            channels: channels of the five convolutions.
+            groups: groups of the second, fourth and fifth convolution. SiamFC has 2. The published
+                networks of SiamRPN have 1 (Sec. 3.1 of the paper drops the groups of conv2 and
                 conv4).
-            freeze_at: number of convolutions, from the first on, that keep their weights for ever.
+            norm: a name of detectron2.layers.get_norm.
+            freeze_at: number of convolutions, from the first on, whose weights never change.
         """
         super().__init__()
         kernels, strides = (11, 5, 3, 3, 3), (2, 1, 1, 1, 1)

@@ -18,17 +18,21 @@ def _crop(x: torch.Tensor) -> torch.Tensor:
 
 
 class CIRStem(CNNBlockBase):
-    """7x7 convolution of stride 2 and max pooling, without what padding would touch.
+    """A 7x7 convolution of stride 2 and max pooling, without the values that padding would
+    influence.
 
-    With 2x2 pooling this is SiamDW's stem for the residual networks: a padded convolution with two
-    pixels cropped on each side (Sec. 4.1). Those are the values of the unpadded one on the
-    input less one pixel a side. With 3x3 pooling nothing is cropped, as in the public code of
-    CIResInception-22 and CIResNeXt-22. Both keep the centre of the crop in the centre of the map.
-    """
+    With 2x2 pooling this is SiamDW's stem of the residual networks: a padded convolution whose
+    output is cropped by two pixels on each side (Sec. 4.1). An unpadded convolution gives the same
+    values if the input is cropped by one pixel on each side, so that is done here. With 3x3 pooling
+    nothing is cropped, as in the public code of CIResInception-22 and CIResNeXt-22. Both forms keep
+    the centre of the crop in the centre of the map."""
 
     def __init__(self, out_channels: int = 64, *, pool: int = 2, bias: bool = False, norm: str):
-        """pool: kernel of the max pooling of stride 2: 2 or 3; or 0 for no pooling. bias: of the
-        convolution; has no effect before a batch norm but is in the public weights of CIResNeXt-22.
+        """
+        Args:
+            pool: kernel of the max pooling of stride 2: 2 or 3, or 0 for no pooling.
+            bias: whether the convolution has a bias. It has no effect before a batch norm, but the
+                public weights of CIResNeXt-22 have it.
         """
         if pool not in (0, 2, 3):
             raise ValueError(f"the pooling of the stem (MODEL.CIR.STEM_POOL) is 2 or 3, not {pool}")
@@ -37,19 +41,21 @@ class CIRStem(CNNBlockBase):
         self.conv1 = _conv(3, out_channels, 7, norm, stride=2, bias=bias)
 
     def forward(self, x):
-        """(N, 3, H, W) -> (N, C, h, w); 30 for 127, 62 for 255, 66 for 271 with pooling."""
+        """(N, 3, H, W) -> (N, C, h, w). With pooling, h is 30 for H = 127, 62 for 255, 66 for
+        271."""
         x = self.conv1(x if self.pool == 3 else _crop(x))
         return F.max_pool2d(x, self.pool, 2) if self.pool else x
 
 
 class _CropInsideUnit(CNNBlockBase):
-    """Bottleneck of 1x1, 3x3 and 1x1 convolution whose border is cropped (Sec. 4.1, Fig. 3), the
-    end without a ReLU, and downsampling by pooling (CIR-D): a strided convolution would leave out
-    values before they are compared.
+    """A bottleneck of a 1x1, a 3x3 and a 1x1 convolution whose border is cropped (Sec. 4.1, Fig.
+    3). Max pooling does the downsampling (CIR-D), because a strided convolution would drop values
+    before they are compared.
 
-    The 3x3 convolution is not padded and what is added is cropped before the addition: the same
-    numbers as padding and cropping afterwards, for less work, and the batch statistics in training
-    are of the values that are kept. Layers are named as in detectron2's BottleneckBlock.
+    The 3x3 convolution is unpadded, and the shortcut is cropped before the addition. The values are
+    those of padding first and cropping afterwards, for less work; and in training the batch
+    statistics contain only the values that are kept. Layers have the names of detectron2's
+    BottleneckBlock.
     """
 
     def __init__(
@@ -57,11 +63,11 @@ class _CropInsideUnit(CNNBlockBase):
     ):
         """
         Args:
-            channels: of the three convolutions.
+            channels: output channels of the three convolutions.
             num_groups: cardinality of the 3x3 convolution.
             stride: 1, or 2 for 2x2 max pooling at the end.
-            relu: whether the unit ends in a ReLU. The last one of a network does not: the
-                correlation needs both signs.
+            relu: whether the unit ends with a ReLU. The last unit of a network has none, because
+                the correlation needs both signs.
         """
         super().__init__(in_channels, out_channels, stride)
         self.relu = relu
@@ -71,7 +77,7 @@ class _CropInsideUnit(CNNBlockBase):
         self.conv3 = _conv(second, third, 1, norm, activation=None)
 
     def forward(self, x):
-        """(N, C, H, W) -> (N, C', H - 2, W - 2), or half of that with stride 2."""
+        """(N, C, H, W) -> (N, C', H - 2, W - 2). With stride 2 both sides are halved."""
         x = self.join(self.conv3(self.conv2(self.conv1(x))), _crop(x))
         x = F.relu(x) if self.relu else x
         return F.max_pool2d(x, 2) if self.stride == 2 else x
@@ -91,8 +97,11 @@ class CIRUnit(_CropInsideUnit):
         norm: str,
         **kwargs,
     ):
-        """bottleneck_channels: of the first 1x1 convolution; widening: of the 3x3 convolution in
-        multiples of them; norm_after: normalise the sum, the shortcut then has no norm of its own.
+        """
+        Args:
+            bottleneck_channels: output channels of the first 1x1 convolution.
+            widening: output channels of the 3x3 convolution, as a multiple of those.
+            norm_after: whether the norm follows the addition. The shortcut then has no norm.
         """
         channels = bottleneck_channels, bottleneck_channels * widening, out_channels
         super().__init__(in_channels, out_channels, channels=channels, norm=norm, **kwargs)
@@ -114,8 +123,8 @@ class CIInceptionUnit(_CropInsideUnit):
     def __init__(
         self, in_channels: int, out_channels: int, *, bottleneck_channels: int, norm: str, **kwargs
     ):
-        """bottleneck_channels: of the 1x1 and 3x3 convolutions before the last 1x1, and of the 1x1
-        branch; the last 1x1 has the rest of ``out_channels``."""
+        """``bottleneck_channels`` are the output channels of the first 1x1, of the 3x3 convolution
+        and of the 1x1 branch. The last 1x1 convolution has the rest of ``out_channels``."""
         mid = bottleneck_channels
         channels = mid, mid, out_channels - mid
         super().__init__(in_channels, out_channels, channels=channels, norm=norm, **kwargs)
@@ -134,8 +143,8 @@ _RESNET_22 = {
     "stem_args": {},
 }
 
-# Stages res2 and res3 of each network; the first unit of res3 downsamples. CIResNet-22's have the
-# shapes and names of ResNet-50's, whose pre-trained weights fit.
+# Stages res2 and res3 of each network. The first unit of res3 downsamples. The layers of
+# CIResNet-22 have the shapes and names of those of ResNet-50, so its pre-trained weights fit.
 CIR_NETWORKS = {
     "CIResNet-16": {**_RESNET_22, "num_units": (1, 4)},
     "CIResNet-19": {**_RESNET_22, "num_units": (2, 4)},
@@ -164,8 +173,8 @@ CIR_NETWORKS = {
 def make_cir_network(name: str, stem_pool: int = 2, norm: str = "BN", freeze_at: int = 0) -> ResNet:
     """A network of SiamDW (Table 3) as a detectron2 ResNet of crop-inside units.
 
-    Its only feature is "res3": 5x5 for a crop of 127, 21x21 for 255, 23x23 for 271 where the
-    network has 22 layers; stride 8, CIResNet-43's is 4.
+    Its only feature is "res3", with stride 8 (CIResNet-43: 4). In a network of 22 layers it is 5x5
+    for a crop of 127, 21x21 for 255 and 23x23 for 271.
 
     Args:
         name: a key of CIR_NETWORKS.

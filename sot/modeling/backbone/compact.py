@@ -14,9 +14,9 @@ _conv = partial(conv_norm, activation=F.relu, init=weight_init.c2_msra_fill)
 
 
 class CropInsideBlock(CNNBlockBase):
-    """Residual unit that keeps only what padding has not touched (SiamDW, Sec. 4.1): two unpadded
-    3x3 convolutions and a shortcut cropped by two pixels a side. The same numbers as padded
-    convolutions with the border cropped after the addition, for less work."""
+    """A residual unit without the influence of padding (SiamDW, Sec. 4.1): two unpadded 3x3
+    convolutions and a shortcut that is cropped by two pixels on each side. The values are those of
+    padded convolutions whose sum is cropped, for less work."""
 
     def __init__(self, channels: int, norm: str):
         super().__init__(channels, channels, stride=1)
@@ -31,14 +31,19 @@ class CropInsideBlock(CNNBlockBase):
 class CompactCIRNet(Backbone):
     """Dense 3x3 convolutions, no padding, total stride 8.
 
-    Dense convolutions because a CPU runs them near its peak rate, depthwise ones far below; no
-    padding because it tells the network where it is in the crop (SiamRPN++, Sec. 3.1). Sizes for
-    two blocks: 6x6 for a crop of 127, 22x22 for 255.
+    The convolutions are dense, because a CPU runs these near its peak rate and depthwise ones far
+    below it. There is no padding, because padding tells the network where it is in the crop
+    (SiamRPN++, Sec. 3.1). With two blocks the feature is 6x6 for a crop of 127 and 22x22 for 255.
     """
 
     def __init__(self, channels=(24, 48, 64, 128), num_blocks: int = 2, norm: str = "BN"):
-        """channels: of the stride-2 stem, the stride-4 stage (two values) and the blocks.
-        num_blocks: residual units at stride 8, each of which shrinks the feature map by 4."""
+        """
+        Args:
+            channels: channels of the stem (stride 2), of the stage after it (stride 4, two values)
+                and of the blocks.
+            num_blocks: number of residual units at stride 8. Each shrinks the feature map by 4.
+            norm: a name of detectron2.layers.get_norm.
+        """
         super().__init__()
         c1, c2, c3, c4 = channels
         self.stem = nn.Sequential(_conv(3, c1, 3, norm, stride=2), _conv(c1, c2, 3, norm, stride=2))

@@ -1,4 +1,4 @@
-"""Light backbones of inverted residuals: MobileNetV2 as in SiamRPN++, and EfficientNet-Lite0."""
+"""Small backbones of inverted residuals: MobileNetV2 as in SiamRPN++, and EfficientNet-Lite0."""
 
 from functools import partial
 from typing import NamedTuple, Sequence
@@ -13,8 +13,8 @@ from ..layers import conv_norm
 
 
 class Layer(NamedTuple):
-    """Row of a network's table: ``blocks`` inverted residuals, the first of which has the stride
-    (and sees the grid of the layer before, hence its dilation)."""
+    """A row of a network's table: a number of inverted residuals. The first one has the stride, and
+    the dilation of the layer before, because its input has that layer's grid."""
 
     expansion: int
     channels: int
@@ -24,7 +24,7 @@ class Layer(NamedTuple):
     kernel_size: int = 3
 
 
-# MobileNetV2, Table 2; where its strides of layers 4 and 6 would exceed 8 they become dilations.
+# MobileNetV2, Table 2. The strides of layers 4 and 6, which would exceed 8, become dilations.
 MOBILENET_V2 = (
     Layer(1, 16, 1, 1),
     Layer(6, 24, 2, 2),
@@ -34,7 +34,7 @@ MOBILENET_V2 = (
     Layer(6, 160, 3, 1, dilation=4),
     Layer(6, 320, 1, 1, dilation=4),
 )
-# EfficientNet, Table 1, without squeeze and excitation, and ReLU6 for swish: "Lite".
+# EfficientNet-Lite: EfficientNet, Table 1, without squeeze and excitation and with ReLU6 for swish.
 EFFICIENTNET_LITE0 = (
     Layer(1, 16, 1, 1),
     Layer(6, 24, 2, 2),
@@ -47,7 +47,8 @@ EFFICIENTNET_LITE0 = (
 
 
 def _fill(conv: nn.Conv2d) -> None:
-    # the fan-out that torch computes for a depthwise convolution counts all channels
+    # fan_in, because the fan-out that torch computes for a depthwise convolution counts all
+    # channels
     nn.init.kaiming_normal_(conv.weight, mode="fan_in", nonlinearity="relu")
 
 
@@ -55,16 +56,17 @@ _conv = partial(conv_norm, init=_fill)
 
 
 class InvertedResidual(CNNBlockBase):
-    """1x1 expansion, depthwise and linear 1x1 convolution (MobileNetV2, Table 1), added to the
-    input where the shapes allow it. A strided one is padded one position less than it takes to
-    keep the grid, so that odd sizes stay centred: n -> (n - 1) / 2."""
+    """A 1x1 expansion, a depthwise and a linear 1x1 convolution (MobileNetV2, Table 1). The result
+    is added to the input if the shapes agree. A strided convolution is padded by one pixel less
+    than
+    usual, so that maps of odd sizes stay centred: n -> (n - 1) / 2."""
 
     def __init__(
         self, in_channels, out_channels, *, expansion, stride, dilation, norm, kernel_size=3
     ):
         """
         Args:
-            expansion: factor on the channels; None: there is no expansion convolution.
+            expansion: factor on the channels; None for no expansion convolution.
         """
         super().__init__(in_channels, out_channels, stride)
         self.residual = stride == 1 and in_channels == out_channels
@@ -89,7 +91,7 @@ class InvertedResidual(CNNBlockBase):
 
 
 class InvertedResidualNet(Backbone):
-    """A stem of stride 2, "layer0", and layers of inverted residuals, "layer1" and so on."""
+    """A stem of stride 2 ("layer0") and layers of inverted residuals ("layer1" and so on)."""
 
     def __init__(
         self,
@@ -104,15 +106,17 @@ class InvertedResidualNet(Backbone):
         """
         Args:
             layers: the network's table.
-            stem_channels: of layer0.
-            out_features: names of layers. Layers after the last one are not built.
+            stem_channels: channels of layer0.
+            out_features: names of the layers whose outputs are features. Layers after the last one
+                are not built.
             norm: a name of detectron2.layers.get_norm.
-            freeze_at: number of layers, from layer0 on, that keep their weights for ever.
-            pointwise_only: whether the other layers learn their 1x1 convolutions alone.
-            expand_first: whether an expansion by 1 is a convolution or nothing.
+            freeze_at: number of layers, from layer0 on, whose weights never change.
+            pointwise_only: whether only the 1x1 convolutions of the other layers learn.
+            expand_first: whether an expansion by the factor 1 is a convolution; otherwise there is
+                none.
 
         Raises:
-            ValueError: other ``out_features``.
+            ValueError: ``out_features`` is empty or names a layer that does not exist.
         """
         super().__init__()
         names = [f"layer{i}" for i in range(1, len(layers) + 1)]
@@ -187,12 +191,12 @@ def build_mobilenet_backbone(cfg, input_shape: ShapeSpec) -> InvertedResidualNet
 
 @BACKBONE_REGISTRY.register()
 def build_efficientnet_lite_backbone(cfg, input_shape: ShapeSpec) -> InvertedResidualNet:
-    """EfficientNet-Lite0 (Tan and Le 2019, and its mobile variant). Strides of layers 3, 4 and 6:
-    8, 16 and 32.
+    """EfficientNet-Lite0 (Tan and Le 2019, and its mobile variant). Layers 3, 4 and 6 have the
+    strides 8, 16 and 32. The feature of layer 4 is 7x7 for a crop of 127 and 15x15 for 255.
 
-    Its own padding of strided convolutions at even sizes, only behind the last pixel, puts their
-    centres where those of InvertedResidual are at odd ones, so its weights see here what they saw.
-    Feature sizes of layer 4: 7x7 for 127, 15x15 for 255.
+    The original network pads the input of strided convolutions, of even size, behind the last pixel
+    only. The centres of its convolutions are then where InvertedResidual has them for odd sizes, so
+    the pre-trained weights see here what they saw in their training.
     """
     return _build(cfg, EFFICIENTNET_LITE0, 32, expand_first=False)
 

@@ -10,8 +10,8 @@ from ..layers import conv_norm
 
 
 class AdjustNeck(nn.Module):
-    """Bring the features to fewer channels; keep the centre of the template's (SiamRPN++,
-    Sec. 3.2: the 7x7 of 15x15 that still shows the object)."""
+    """Reduces the channels of the features, and cuts the template features around their centre: the
+    central 7x7 of 15x15 still shows the object (SiamRPN++, Sec. 3.2)."""
 
     def __init__(
         self,
@@ -23,9 +23,10 @@ class AdjustNeck(nn.Module):
         """
         Args:
             input_shape: shapes of the backbone's features.
-            channels: of the outputs, one number for all or one for each feature in the order of
-                ``input_shape``; empty keeps the features as they are.
-            template_size: side of the centre crop of template features; 0 keeps all.
+            channels: channels of the outputs: one number for all features, or one for each in the
+                order of ``input_shape``. If empty, the features keep their channels.
+            template_size: side to which template features are cut; 0 keeps all of them.
+            norm: a name of detectron2.layers.get_norm.
         """
         super().__init__()
         if len(channels) not in (0, 1, len(input_shape)):
@@ -46,7 +47,8 @@ class AdjustNeck(nn.Module):
         return self._output_shape
 
     def forward(self, features: Dict[str, torch.Tensor], is_template: bool):
-        """Features (N, C, H, W) by name -> the same names; smaller if ``is_template``."""
+        """Features (N, C, H, W) by name -> adjusted features by name. With ``is_template`` they are
+        also cut around their centre."""
         out = {}
         for name, x in features.items():
             x = self.adjust[name](x) if name in self.adjust else x
@@ -59,7 +61,7 @@ class AdjustNeck(nn.Module):
 
 
 def build_neck(cfg, input_shape: Dict[str, ShapeSpec]) -> Optional[AdjustNeck]:
-    """The neck of MODEL.SIAMESE, or None where it would do nothing."""
+    """The neck of MODEL.SIAMESE, or None if it would change nothing."""
     siamese = cfg.MODEL.SIAMESE
     if not siamese.ADJUST_CHANNELS and not siamese.TEMPLATE_FEATURE_SIZE:
         return None

@@ -1,4 +1,4 @@
-"""ResNet with total stride 8, the backbone of SiamRPN++: detectron2's, where it can be."""
+"""ResNet with total stride 8, the backbone of SiamRPN++, built from detectron2's blocks."""
 
 import fvcore.nn.weight_init as weight_init
 from detectron2.layers import Conv2d, ShapeSpec
@@ -8,25 +8,26 @@ from detectron2.modeling.backbone.resnet import BasicBlock, BasicStem, Bottlenec
 from ..layers import conv_norm
 
 BLOCKS_PER_STAGE = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
-# Of res2 ... res5. conv4 and conv5 keep the stride of 8 and look as far as at strides 16 and 32
-# (SiamRPN++, Sec. 3.2).
+# Of res2 to res5. res4 and res5 keep the stride of 8; their dilation gives them the field of view
+# that they have at strides 16 and 32 (SiamRPN++, Sec. 3.2).
 STRIDES, DILATIONS = (1, 2, 1, 1), (1, 1, 2, 4)
 
 
 def _set_window(conv: Conv2d, stride: int, dilation: int) -> None:
-    """Where a 3x3 convolution looks: a stride takes the padding away, so that crops of odd sizes
-    (127, 255) are halved with no pixel left over."""
+    """Set the dilation and padding of a 3x3 convolution. A strided convolution has no padding, so
+    that odd sizes (127, 255) are halved with no pixel left over."""
     conv.dilation = (dilation, dilation)
     conv.padding = (0, 0) if stride > 1 else (dilation, dilation)
 
 
 def _make_block(in_channels, out_channels, *, stride=1, dilation=1, norm="BN", **kwargs):
-    """detectron2's block, a bottleneck if ``kwargs`` have its channels, with unpadded strides and
-    dilation. In a strided or dilated stage the shortcut is 3x3 in place of detectron2's 1x1, since
-    a 1x1 would sample other positions than the unpadded 3x3 of the main path."""
+    """One of detectron2's blocks, with unpadded strides and with dilation. It is a bottleneck if
+    ``kwargs`` have ``bottleneck_channels``. In a strided or dilated stage the shortcut is a 3x3
+    convolution instead of detectron2's 1x1, which would sample other positions than the unpadded
+    3x3 convolution of the main path."""
     kind = BottleneckBlock if "bottleneck_channels" in kwargs else BasicBlock
     block = kind(in_channels, out_channels, stride=stride, norm=norm, **kwargs)
-    # the first block of a stage still sees the grid of the stage before
+    # the input of the first block still has the grid of the stage before
     entry_dilation = max(dilation // 2, 1) if in_channels != out_channels else dilation
     if kind is BasicBlock:
         _set_window(block.conv1, stride, entry_dilation)
@@ -41,8 +42,8 @@ def _make_block(in_channels, out_channels, *, stride=1, dilation=1, norm="BN", *
 
 
 class UnpaddedStem(BasicStem):
-    """detectron2's stem without the padding of its 7x7 convolution; the pool keeps its own:
-    (N, 3, 127, 127) -> (N, C, 31, 31)."""
+    """detectron2's stem without the padding of its 7x7 convolution. The max pooling keeps its
+    padding: (N, 3, 127, 127) -> (N, C, 31, 31)."""
 
     def __init__(self, in_channels: int = 3, out_channels: int = 64, norm="BN"):
         super().__init__(in_channels, out_channels, norm)
@@ -51,10 +52,13 @@ class UnpaddedStem(BasicStem):
 
 @BACKBONE_REGISTRY.register()
 def build_atrous_resnet_backbone(cfg, input_shape: ShapeSpec) -> ResNet:
-    """ResNet-18, -34 or -50 from MODEL.RESNETS, with the windows of the networks published with
-    PySOT. Feature sizes of "res3" to "res5" (stride 8): 15x15 for 127, 31x31 for 255; of "res2"
-    (stride 4): 31x31 and 63x63. Stages after the last of OUT_FEATURES are not built. ValueError
-    names a key of MODEL.RESNETS whose value this network cannot have."""
+    """ResNet-18, -34 or -50 as MODEL.RESNETS describes it, with the padding and dilation of the
+    networks published with PySOT.
+
+    "res3" to "res5" have stride 8 and are 15x15 for a crop of 127 and 31x31 for 255. "res2" has
+    stride 4 and is 31x31 and 63x63. Stages after the last of OUT_FEATURES are not built.
+
+    ValueError: a key of MODEL.RESNETS has a value that this network cannot have."""
     resnets = cfg.MODEL.RESNETS
     depth, width, channels = resnets.DEPTH, resnets.STEM_OUT_CHANNELS, resnets.RES2_OUT_CHANNELS
     if depth not in BLOCKS_PER_STAGE:

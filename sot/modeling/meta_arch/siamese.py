@@ -1,4 +1,4 @@
-"""What all Siamese trackers have in common."""
+"""What the networks of all Siamese trackers have in common."""
 
 from typing import Dict, List, Optional
 
@@ -13,17 +13,21 @@ from ..backbone.neck import build_neck
 class SiameseNetwork(nn.Module):
     """Base of the registered meta-architectures: one backbone for template and search region.
 
-    Subclasses add ``template`` (kernels of targets, run once per target), ``detect`` (predictions
-    for search crops, run once per frame), ``predict`` (those from search features),
-    ``online_feature``, ``inference`` and ``losses``. Nothing about a target is
-    stored on the module, so that one set of weights follows any number of targets.
+    Subclasses add ``template`` (kernels of targets; runs once for each target), ``detect``
+    (predictions for search crops; runs once for each frame), ``predict`` (the same from search
+    features), ``online_feature``, ``inference`` and ``losses``. The module stores nothing about a
+    target, so one set of weights follows any number of targets.
     """
 
     engine = "torch"
 
     def __init__(self, *, backbone: Backbone, neck: Optional[nn.Module], pixel_mean, pixel_std):
-        """``neck``: maps ``(features dict, is_template)`` to a features dict, or None;
-        ``pixel_mean`` and ``pixel_std``: per channel, in the order of the crops (BGR)."""
+        """
+        Args:
+            backbone: gives the features of crops.
+            neck: None, or a module that maps ``(features dict, is_template)`` to a features dict.
+            pixel_mean, pixel_std: one number for each channel, in BGR order.
+        """
         super().__init__()
         self.backbone = backbone
         self.neck = neck
@@ -48,7 +52,7 @@ class SiameseNetwork(nn.Module):
 
     @staticmethod
     def feature_shapes(backbone: Backbone, neck: Optional[nn.Module]) -> Dict[str, ShapeSpec]:
-        """Shapes of what :meth:`features` returns."""
+        """The shapes of the features that :meth:`features` returns."""
         return (backbone if neck is None else neck).output_shape()
 
     def features(self, crops: torch.Tensor, is_template: bool) -> Dict[str, torch.Tensor]:
@@ -57,19 +61,20 @@ class SiameseNetwork(nn.Module):
         return self.neck(features, is_template) if self.neck is not None else features
 
     def _normalize(self, crops: torch.Tensor) -> torch.Tensor:
-        """Crops on the network's device, float, mean 0 and deviation 1, channels_last."""
+        """Crops as floats on the network's device, minus the mean, divided by the standard
+        deviation, in channels_last."""
         crops = (crops.to(self.device).float() - self.pixel_mean) / self.pixel_std
         return crops.contiguous(memory_format=torch.channels_last)
 
     def detect_with_features(self, kernels: List[torch.Tensor], crops: torch.Tensor):
-        """What ``detect`` gives for search crops (N, 3, S, S), and their features (N, C, h, w) that
-        a target model learned online reads."""
+        """The outputs of ``detect`` for search crops (N, 3, S, S), and the features (N, C, h, w)
+        that a target model learned online reads."""
         features = self.features(crops, is_template=False)
         outputs = self.predict(kernels, features, crops.shape[-1])
         return outputs, features[self.online_feature]
 
     def forward(self, batched_inputs: List[Dict]):
-        """Losses, in training; otherwise :meth:`inference`'s result.
+        """The losses in training mode; otherwise the result of :meth:`inference`.
 
         Args:
             batched_inputs (list[dict]): pairs from SiameseDatasetMapper: ``template`` (3, 127, 127)

@@ -1,4 +1,4 @@
-"""SiamFC: where in the search region is what looks most like the template."""
+"""SiamFC: finds the position in the search region that looks most like the template."""
 
 from typing import Dict, List
 
@@ -34,8 +34,12 @@ class SiamFC(SiameseNetwork):
         pos_radius: float = 16.0,
         **kwargs,
     ):
-        """``in_feature``: of backbone or neck, that is correlated, with its stride in crop pixels;
-        ``out_scale`` and ``pos_radius``: see sot/config/keys.py, MODEL.SIAMFC."""
+        """
+        Args:
+            in_feature: name of the feature of backbone or neck that is correlated.
+            stride: stride of that feature, in crop pixels.
+            out_scale, pos_radius: see MODEL.SIAMFC in sot/config/keys.py.
+        """
         super().__init__(**kwargs)
         self.in_feature = in_feature
         self.stride = stride
@@ -97,10 +101,10 @@ class SiamFC(SiameseNetwork):
 
     @torch.no_grad()
     def label_positions(self, size, crop_size: int, gt_instances: List[Instances]) -> torch.Tensor:
-        """Which positions of a response map (H, W) show the target in their middle (Sec. 2.2): (N,
-        H, W) bool, true within ``pos_radius`` pixels of the centre of its ``gt_boxes``. With
-        ``gt_negative`` the box is another object than the template's, and all positions are
-        background."""
+        """Labels (N, H, W), bool, of the positions of a response map of ``size`` (H, W): a position
+        is positive if it is at most ``pos_radius`` crop pixels away from the centre of ``gt_boxes``
+        (Sec. 2.2). With ``gt_negative`` the box shows another object than the template, and all
+        positions are negative."""
         y, x = response_centers(size, self.stride, crop_size, self.device)
         centers = torch.cat([i.gt_boxes.get_centers() for i in gt_instances])  # (N, 2)
         target = ~torch.cat([i.gt_negative for i in gt_instances])
@@ -110,10 +114,11 @@ class SiamFC(SiameseNetwork):
 
 
 def balanced_logistic_loss(logits: torch.Tensor, positive: torch.Tensor) -> torch.Tensor:
-    """Half the mean logistic loss of a map's positive positions (N, H, W) plus half that of its
-    negative ones (SiamFC, Sec. 2.2), averaged over the maps; a half without positions is 0."""
+    """The logistic loss of maps (N, H, W), averaged over the maps (SiamFC, Sec. 2.2). The loss of a
+    map is half the mean over its positive positions plus half the mean over its negative ones. The
+    mean over no position is 0."""
     loss = F.binary_cross_entropy_with_logits(logits, positive.to(logits.dtype), reduction="none")
-    # sums over maxima, not means: a negative pair has no positive position
+    # the counts are at least 1, since a negative pair has no positive position
     halves = [
         (loss * m).sum(dim=(1, 2)) / m.sum(dim=(1, 2)).clamp(min=1) for m in (positive, ~positive)
     ]

@@ -1,4 +1,4 @@
-"""SiamRPN, and by configuration SiamRPN++."""
+"""SiamRPN, and with other configs SiamRPN++."""
 
 import math
 from typing import Dict, List, Tuple
@@ -29,12 +29,12 @@ class SiamRPN(SiameseNetwork):
 
     @property
     def num_anchors(self) -> int:
-        """A, the anchors of each position of the response map."""
+        """A, the number of anchors at each position of the response map."""
         return self.proposal_generator.anchor_generator.num_anchors[0]
 
     @property
     def stride(self) -> int:
-        """Of the response map, in crop pixels."""
+        """Stride of the response map, in crop pixels."""
         return self.proposal_generator.anchor_generator.strides[0]
 
     def template(self, crops: torch.Tensor) -> List[torch.Tensor]:
