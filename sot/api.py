@@ -116,14 +116,15 @@ def build_tracker(
     """
     cfg = config.clone() if isinstance(config, CfgNode) else load_config(config)
     cfg.defrost()
-    merge_opts(cfg, opts)
+    merge_opts(cfg, [*opts, *(["MODEL.DEVICE", str(device)] if device else [])])
     if weights is not None:
         cfg.MODEL.WEIGHTS = str(weights)
     elif not cfg.MODEL.WEIGHTS:
         raise ValueError(
             "this config comes without trained weights: name a file (MODEL.WEIGHTS, or weights=)"
         )
-    cfg.MODEL.DEVICE = device or resolve_device(cfg.MODEL.DEVICE)
+    if not device:
+        cfg.MODEL.DEVICE = resolve_device(cfg.MODEL.DEVICE)
     tracker = build_siamese_tracker(cfg, build_model(cfg))
     tracker.calibration = _calibration_of(cfg.MODEL.WEIGHTS)
     return tracker

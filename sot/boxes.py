@@ -78,7 +78,10 @@ def check_box(
         ValueError: it is not four finite numbers, has no positive size or one above MAX_SIDE, or
             lies outside the image of that (H, W), if it is given.
     """
-    values = np.array(box, dtype=np.float64).reshape(-1)
+    try:
+        values = np.array(box, dtype=np.float64).reshape(-1)
+    except (TypeError, ValueError, RuntimeError):  # a text, None, a tensor on a GPU, ...
+        values = np.zeros(0)
     if values.shape != (4,) or not np.isfinite(values).all():
         raise ValueError(f"a box must be four finite numbers, got {box}")
     values = to_xyxy(values) if mode == BoxMode.XYWH_ABS else values

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from sot.api import build_tracker, track
 from sot.config import load_config, resource_dir
@@ -40,6 +41,12 @@ def test_shipped_weights_are_small_and_named_by_their_hash():
 def test_missing_shipped_file_is_named():
     with pytest.raises(FileNotFoundError, match="no_such_file.pth"):
         build_tracker(CONFIG, weights="sot://no_such_file.pth", device="cpu")
+
+
+def test_device_that_is_not_there_is_named():
+    with pytest.raises(ValueError, match="MODEL.DEVICE 'xyz' is not there: write cpu or cuda"):
+        build_tracker(CONFIG, device="xyz")
+    assert build_tracker(CONFIG, device=torch.device("cpu")).model.device.type == "cpu"
 
 
 def test_overrides_reach_the_tracker_and_typos_are_named():

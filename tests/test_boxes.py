@@ -85,6 +85,9 @@ class TestValidity:
         [
             ((1, 2, 3), "four finite numbers"),
             ((1, 2, 3, NAN), "four finite numbers"),
+            ("1,2,3,4", "four finite numbers, got 1,2,3,4"),
+            ({"x": 1}, "four finite numbers"),
+            (None, "four finite numbers, got None"),
             ((5, 5, 5, 9), "no positive size: width 0, height 4"),
             ((60, 0, 70, 9), "x=60 y=0 w=10 h=9 lies outside the 60x40 image"),
             ((0, 0, 1e300, 9), "too large: width 1e"),

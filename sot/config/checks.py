@@ -25,13 +25,17 @@ AT_LEAST = {
     1: (
         "SOLVER.MAX_ITER SOLVER.IMS_PER_BATCH SOLVER.CHECKPOINT_PERIOD INPUT.TEMPLATE_SIZE "
         "INPUT.SEARCH_SIZE_TRAIN INPUT.SEARCH_SIZE_TEST TEST.TRACKER.NUM_SCALES "
-        "TEST.TRACKER.RESPONSE_UP TEST.TRACKER.BATCH_SEQUENCES"
+        "TEST.TRACKER.RESPONSE_UP TEST.TRACKER.BATCH_SEQUENCES TEST.TRACKER.SCALE_STEP"
     ),
-    0: (
-        "SOLVER.CHECKPOINT_KEEP DATALOADER.NUM_WORKERS TEST.EVAL_PERIOD VIS_PERIOD "
-        "TEST.TRACKER.CENTER_SIZE TEST.TRACKER.LOST_SEARCH_SIZE INPUT.CONTEXT_AMOUNT "
-        "TEST.TRACKER.PENALTY_K TEST.TRACKER.MIN_SIDE"
-    ),
+    0: "VIS_PERIOD",  # and all keys of these sections
+}
+NOT_NEGATIVE = ("INPUT.", "DATASETS.", "DATALOADER.", "SOLVER.", "TEST.")
+OF_SCORES = ("_ABOVE", "_BELOW", "_THRESHOLD")  # keys that may be out of reach of any score
+LENGTHS = {
+    "MODEL.PIXEL_MEAN": 3,
+    "MODEL.PIXEL_STD": 3,
+    "TEST.TRACKER.ONLINE.ACCEPT_ABOVE": 2,
+    "TEST.TRACKER.ONLINE.SURE_ABOVE": 2,
 }
 CROP_SIZES = (
     "INPUT.TEMPLATE_SIZE",
@@ -40,11 +44,17 @@ CROP_SIZES = (
     "TEST.TRACKER.LOST_SEARCH_SIZE",
 )
 LARGEST_CROP = 4096  # more takes all memory
-FRACTIONS = (  # and all keys *_PROB
+FRACTIONS = (  # and all keys *_PROB and *_AUG.SCALE
     "DATALOADER.NEGATIVE_PAIR_FRACTION",
+    "SOLVER.EMA.DECAY",
     "TEST.TRACKER.WINDOW_INFLUENCE",
     "TEST.TRACKER.SIZE_LR",
+    "TEST.TRACKER.ONLINE.WINDOW_INFLUENCE",
+    "TEST.TRACKER.ONLINE.SHARE",
+    "TEST.TRACKER.ONLINE.RATE",
+    "TEST.TRACKER.ONLINE.TEMPLATE_SHARE",
 )
+TOO_LARGE = 2**63
 
 
 def check_config(cfg: CN) -> None:
@@ -66,8 +76,35 @@ def check_config(cfg: CN) -> None:
         if values[key] > LARGEST_CROP:
             raise ValueError(f"{key} is {values[key]}: it must be at most {LARGEST_CROP}")
     for key, value in values.items():
-        if (key.endswith("_PROB") or key in FRACTIONS) and not 0 <= value <= 1:
-            raise ValueError(f"{key} is {value}: it must be from 0 to 1")
+        if key.endswith(("_PROB", "_AUG.SCALE")) or key in FRACTIONS:
+            if not 0 <= value <= 1:
+                raise ValueError(f"{key} is {value}: it must be from 0 to 1")
+        numbers = [v for v in leaves(value) if isinstance(v, (int, float))]
+        negative = not key.endswith(OF_SCORES) and any(v < 0 for v in numbers)
+        if key.startswith(NOT_NEGATIVE) and negative:
+            raise ValueError(f"{key} is {value}: it must be at least 0")
+        if not all(abs(v) < TOO_LARGE for v in numbers):
+            raise ValueError(f"{key} is {value}: its numbers must be finite, and below 2**63")
+    for key, length in LENGTHS.items():
+        if len(values[key]) != length:
+            raise ValueError(f"{key} is {values[key]}: it must hold {length} numbers")
+    if not min(cfg.MODEL.PIXEL_STD) > 0:
+        raise ValueError(f"MODEL.PIXEL_STD is {cfg.MODEL.PIXEL_STD}: it must be above 0")
+    if cfg.SOLVER.IMS_PER_BATCH % max(cfg.SOLVER.REFERENCE_WORLD_SIZE, 1):
+        raise ValueError(
+            f"SOLVER.IMS_PER_BATCH is {cfg.SOLVER.IMS_PER_BATCH}: it must be a multiple of "
+            f"SOLVER.REFERENCE_WORLD_SIZE, {cfg.SOLVER.REFERENCE_WORLD_SIZE}"
+        )
+    if not cfg.OUTPUT_DIR:
+        raise ValueError("OUTPUT_DIR is empty: name a folder")
+    for row in cfg.TEST.EXPECTED_RESULTS:
+        kinds = [str, str, (int, float), (int, float)]
+        entries = row if isinstance(row, (list, tuple)) else ()
+        if len(entries) != 4 or not all(map(isinstance, entries, kinds)):
+            raise ValueError(
+                f"TEST.EXPECTED_RESULTS has {row!r}: write task, measure, value and tolerance, as "
+                "['ope', 'success_auc', 0.5, 0.01]"
+            )
     for key in ("INPUT.SEARCH_SIZE_TRAIN", "INPUT.SEARCH_SIZE_TEST"):
         if values[key] < values["INPUT.TEMPLATE_SIZE"]:
             raise ValueError(f"{key} is {values[key]}: it must be at least INPUT.TEMPLATE_SIZE")
@@ -81,6 +118,15 @@ def flat(node: dict, prefix: str = "") -> Iterator[Tuple[str, Any]]:
             yield from flat(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
+
+
+def leaves(value) -> Iterator[Any]:
+    """What a value holds that is a list of lists of ..., or the value itself."""
+    if isinstance(value, (list, tuple)):
+        for entry in value:
+            yield from leaves(entry)
+    else:
+        yield value
 
 
 def _device(name: str) -> torch.device:

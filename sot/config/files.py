@@ -14,10 +14,20 @@ import yaml
 from detectron2.config import CfgNode as CN
 from detectron2.config import get_cfg
 
-from .checks import check_config, flat
+from .checks import check_config, flat, leaves
 from .keys import REMOVED_KEYS, add_sot_config
 
 KINDS = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
+EXAMPLES = {  # of keys that are empty by default
+    "DATASETS.TRAIN": ("folder:DIR",),
+    "DATASETS.TEST": ("folder:DIR",),
+    "DATASETS.TRAIN_REPEAT_FACTOR": (1.0,),
+    "DATASETS.TRAIN_EPOCH_SIZE": (1000,),
+    "DATASETS.FRAME_RANGE": (100,),
+    "MODEL.DISTILL.TEACHER": ("backbone.onnx", "head.onnx"),
+    "MODEL.SIAMESE.ADJUST_CHANNELS": [256],
+    "SOLVER.WEIGHT_DECAY_BIAS": 0.0,
+}
 
 
 def resource_dir(name: str) -> Path:
@@ -163,19 +173,30 @@ def _set(cfg: CN, key: str, value, source) -> None:
         _refuse(source, f"{key} is a section: give a value to one of its keys, {keys}")
     if new is None and default is not None:
         _refuse(source, f"{key} is empty (~ and None mean that): give it a value")
-    if isinstance(default, str) and type(new) in (int, float):
+    example = default or EXAMPLES.get(key, default)
+    if isinstance(example, str) and type(new) in (int, float):
         new = value if isinstance(value, str) else str(value)  # OUTPUT_DIR 2024
-    elif isinstance(default, float) and type(new) is int:
-        new = float(new)
-    elif isinstance(default, (list, tuple)) and isinstance(new, (list, tuple)):
-        new = type(default)(new)
-    if default is not None and new is not None and type(new) is not type(default):
-        hint = "; one entry needs a comma, as ('NAME',)" if isinstance(default, tuple) else ""
-        wanted = f"{KINDS.get(type(default), 'a list')}, as {default!r}"
+    elif isinstance(example, float) and type(new) is int:
+        new = float(str(new))  # inf if it is too large
+    elif isinstance(example, (list, tuple)) and isinstance(new, (list, tuple)):
+        new = type(example)(new)
+    if None not in (example, new) and not _is_like(new, example):
+        hint = "; one entry needs a comma, as ('NAME',)" if isinstance(example, tuple) else ""
+        wanted = f"{KINDS.get(type(example), 'a list')}, as {example!r}"
         _refuse(source, f"{key} must be {wanted}, it is {value!r}{hint}")
     if isinstance(new, str) and new.startswith("~"):
         new = os.path.expanduser(new)
     setattr(node, name, new)
+
+
+def _is_like(new, example) -> bool:
+    """Whether a value is of the example's type, and a list of what the example is one of."""
+
+    def kinds(value):
+        return {float if type(v) is int else type(v) for v in leaves(value)}
+
+    listed = isinstance(example, (list, tuple)) and kinds(example)
+    return type(new) is type(example) and (not listed or kinds(new) <= listed)
 
 
 def _literal(value):

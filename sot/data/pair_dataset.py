@@ -118,12 +118,14 @@ def _frame(track: Dict, index: int) -> Dict:
 
 def _one_each(key: str, values: Sequence, count: int, default) -> list:
     """``values``, or the default for each of ``count`` datasets if there are none. Numbers must be
-    positive, or non-negative where the default is 0."""
+    positive, or non-negative where the default is 0, and whole where the default is."""
     values = list(values) or [default] * count
-    if len(values) != count or not all(v > 0 or v == default for v in values):
+    kind = type(default)
+    if len(values) != count or not all((v > 0 or v == default) and v == kind(v) for v in values):
         sign = "positive" if default else "non-negative"
+        whole = " whole" if kind is int else ""
         raise ValueError(
-            f"{key} must hold one {sign} number for each of the {count} training sets, got "
+            f"{key} must hold one {sign}{whole} number for each of the {count} training sets, got "
             f'{values}; beside another DATASETS.TRAIN set it too, for instance to "()"'
         )
-    return values
+    return [kind(v) for v in values]

@@ -154,10 +154,20 @@ def build_siamese_lr_scheduler(cfg: CfgNode, optimizer: Optimizer) -> LRMultipli
     geometric from BASE_LR to BASE_LR_END. The rate changes with each iteration, where papers and
     toolkits change it with each epoch.
 
-    ValueError: an unknown schedule or warm-up, no BASE_LR_END > 0, or WARMUP_ITERS >= MAX_ITER."""
+    ValueError: an unknown schedule or warm-up, no BASE_LR or BASE_LR_END > 0, WARMUP_ITERS >=
+    MAX_ITER, or other values that make no schedule."""
     solver = cfg.SOLVER
+    if not solver.BASE_LR > 0:
+        raise ValueError(f"SOLVER.BASE_LR is {solver.BASE_LR}: it must be above 0")
     if solver.LR_SCHEDULER_NAME != "WarmupExponentialLR":
-        return build_lr_scheduler(cfg, optimizer)
+        try:
+            return build_lr_scheduler(cfg, optimizer)
+        except (AssertionError, ArithmeticError, IndexError, ValueError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise ValueError(
+                f"no schedule {solver.LR_SCHEDULER_NAME!r} (SOLVER.LR_SCHEDULER_NAME) can be made "
+                f"of these values of SOLVER: {reason}"
+            ) from error
     if not solver.BASE_LR_END > 0:
         raise ValueError(
             f"WarmupExponentialLR needs SOLVER.BASE_LR_END > 0, it is {solver.BASE_LR_END}"

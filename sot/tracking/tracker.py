@@ -186,7 +186,7 @@ class SiameseTracker:
                 threads.
         """
         self._check_process()
-        if isinstance(images, np.ndarray):
+        if not isinstance(images, (list, tuple)):
             images = [_as_bgr(images)] * len(states)
         if len(images) != len(states):
             raise ValueError(f"{len(images)} images for {len(states)} states")
@@ -374,7 +374,10 @@ def _as_bgr(image) -> np.ndarray:
         ValueError: it is none of these.
     """
     if not (isinstance(image, np.ndarray) and image.dtype == np.uint8):
-        raise ValueError("image must be an array (H, W, 3) of uint8, BGR, or (H, W), gray")
+        given = getattr(image, "dtype", None) if isinstance(image, np.ndarray) else type(image)
+        raise ValueError(
+            f"image must be an array (H, W, 3) of uint8, BGR, or (H, W), gray, not {given}"
+        )
     gray = image.ndim == 2 or image.ndim == 3 and image.shape[2] == 1
     if 0 in image.shape or not (gray or image.ndim == 3 and image.shape[2] in (3, 4)):
         raise ValueError(f"image must be (H, W, 3), or gray (H, W), got shape {image.shape}")

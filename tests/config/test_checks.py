@@ -28,12 +28,27 @@ CONFIG = "SiamRPN/siamrpn_compact.yaml"
         ("INPUT.GRAY_PROB", float("nan"), "is nan: it must be from 0 to 1"),
         ("TEST.TRACKER.SIZE_LR", -0.1, "is -0.1: it must be from 0 to 1"),
         ("INPUT.CONTEXT_AMOUNT", -3.0, "is -3.0: it must be at least 0"),
+        ("INPUT.SEARCH_AUG.SCALE", 1.5, "is 1.5: it must be from 0 to 1"),
+        ("SOLVER.MOMENTUM", -0.5, "is -0.5: it must be at least 0"),
+        ("SOLVER.STEPS", (100, -1), r"is \(100, -1\): it must be at least 0"),
+        ("SOLVER.BASE_LR", float("nan"), "is nan: its numbers must be finite"),
+        ("SOLVER.BASE_LR", 10**400, "is inf: its numbers must be finite"),
+        ("MODEL.PIXEL_MEAN", [1.0], r"is \[1.0\]: it must hold 3 numbers"),
+        ("MODEL.PIXEL_STD", [1.0, 0.0, 1.0], r"is \[.*\]: it must be above 0"),
+        ("TEST.TRACKER.SCALE_STEP", 0.0, "is 0.0: it must be at least 1"),
+        ("TEST.EXPECTED_RESULTS", [5], "has 5: write .*tolerance"),
+        ("OUTPUT_DIR", "", "is empty: name a folder"),
         ("INPUT.SEARCH_SIZE_TEST", 100_000, "is 100000: it must be at most 4096"),
     ],
 )
 def test_impossible_value_is_named_with_its_key(key, value, match):
     with pytest.raises(ValueError, match=f"{key} {match}"):
         load_config(CONFIG, [key, value])
+
+
+def test_batch_that_cannot_be_scaled():
+    with pytest.raises(ValueError, match="IMS_PER_BATCH is 32: .*REFERENCE_WORLD_SIZE, 3"):
+        load_config(CONFIG, ["SOLVER.IMS_PER_BATCH", 32, "SOLVER.REFERENCE_WORLD_SIZE", 3])
 
 
 def test_gpu_that_is_not_there_becomes_the_cpu(monkeypatch):

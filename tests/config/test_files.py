@@ -79,12 +79,25 @@ def test_bytes_that_are_no_text_are_named(tmp_path):
         ("MODEL: {BACKBONE: {NAME: {A: 1}}}", "no key MODEL.BACKBONE.NAME.A"),
         ("MODEL: 5", "MODEL is a section: give a value to one of its keys, "),
         ("OUTPUT_DIR: ~", "OUTPUT_DIR is empty"),
-        ("DATASETS: {TRAIN: vot2018}", r"TRAIN must be a list, as \(\), it is 'vot2018'; .*comma"),
+        ("DATASETS: {TRAIN: vot2018}", r"TRAIN must be a list, as .*, it is 'vot2018'; .*comma"),
+        (
+            "DATASETS: {TRAIN: [2018]}",
+            r"TRAIN must be a list, as \('folder:DIR',\), it is \[2018\]",
+        ),
+        ("DATASETS: {FRAME_RANGE: [far]}", r"FRAME_RANGE must be a list, as \(100,\)"),
+        ("MODEL: {PIXEL_MEAN: [1, 2, x]}", r"MODEL.PIXEL_MEAN must be a list, as \[103.53, "),
+        ("SOLVER: {WEIGHT_DECAY_BIAS: none}", "WEIGHT_DECAY_BIAS must be a number, as 0.0"),
         ("5: 6", "no key 5"),
     ],
 )
 def test_wrong_key_or_value_is_named(tmp_path, text, match):
     refused(tmp_path, text, match=match)
+
+
+def test_whole_numbers_in_lists_of_others(tmp_path):
+    (tmp_path / "a.yaml").write_text("MODEL: {PIXEL_MEAN: [1, 2, 3.5]}\nSOLVER: {STEPS: []}\n")
+    cfg = load_config(tmp_path / "a.yaml")
+    assert cfg.MODEL.PIXEL_MEAN == [1, 2, 3.5] and cfg.SOLVER.STEPS == ()
 
 
 def test_a_value_that_cannot_be_is_named_with_its_file(tmp_path):

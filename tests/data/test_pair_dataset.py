@@ -115,3 +115,5 @@ def test_bad_frame_ranges_and_epoch_sizes():
         PairDataset([VIDEOS], frame_ranges=[0])
     with pytest.raises(ValueError, match=r'TRAIN_EPOCH_SIZE .* one non-negative .* "\(\)"$'):
         PairDataset([VIDEOS], epoch_sizes=[-1])
+    with pytest.raises(ValueError, match="FRAME_RANGE must hold one positive whole number"):
+        PairDataset([VIDEOS], frame_ranges=[1.5])

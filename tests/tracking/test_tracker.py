@@ -236,6 +236,14 @@ def test_bad_images(image):
         fake().init(image, (1, 1, 5, 5))
 
 
+@pytest.mark.parametrize("image, given", [(torch.zeros(48, 64, 3), "Tensor"), (None, "NoneType")])
+def test_bad_image_of_a_later_frame(image, given):
+    tracker = fake()
+    tracker.init(IMAGE, (1, 1, 5, 5))
+    with pytest.raises(ValueError, match=f"image must be .* not .*{given}"):
+        tracker.update(image)
+
+
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork here")
 @pytest.mark.parametrize("threads, word", [(2, "spawn"), (1, "tracked")])
 def test_a_fork_is_told_to_spawn_instead_of_waiting_for_ever(threads, word):

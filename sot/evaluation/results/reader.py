@@ -13,7 +13,7 @@ import numpy as np
 from ...boxes import bounding_box, is_present, to_xyxy
 from ...data import resolve
 from ...data.datasets import read_table
-from ...data.datasets.box_files import read_text
+from ...data.datasets.box_files import read_text, split_line
 from ..measures.metrics import iou_xyxy
 from ..measures.vot import BOX, FAILED, PASSED_OVER, STARTED
 from .layouts import RESTARTS, SCORES, TIMES, find_beside, find_result, further_runs
@@ -212,8 +212,9 @@ def read_result_table(path, origin: float = 0) -> Tuple[np.ndarray, np.ndarray]:
     another line; the message gives file and line."""
     rows, marks = [], []
     for number, line in enumerate(read_text(path).splitlines(), start=1):
-        words = re.split(r"[,;\s]+", line.strip(" \t,;"))
-        if words == [""]:
+        # beside semicolons a comma is a decimal point
+        words = split_line(line) if ";" in line else re.split(r"[,\s]+", line.strip(" \t,"))
+        if words in ([], [""]):
             continue
         try:
             row = [float(word) for word in words]

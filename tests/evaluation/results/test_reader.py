@@ -153,6 +153,12 @@ class TestTable:
         np.testing.assert_array_equal(table, [[1, 2, 4, 6], [np.nan] * 4, [-1, 2.5, 9, 6.5]])
         assert marks.tolist() == [BOX] * 3
 
+    def test_decimal_commas(self, tmp_path):
+        (tmp_path / "a.txt").write_text("1,5;2,5;3;4,25\n\n0\n")
+        table, marks = read_result_table(tmp_path / "a.txt")
+        np.testing.assert_array_equal(table, [[1.5, 2.5, 4.5, 6.75], [np.nan] * 4])
+        assert marks.tolist() == [BOX, 0]
+
     @pytest.mark.parametrize(
         "text, message",
         [
