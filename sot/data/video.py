@@ -22,8 +22,9 @@ import sys
 import threading
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
-from typing import Iterator, List, NamedTuple, Optional
+from typing import Iterable, Iterator, List, NamedTuple, Optional
 
 import cv2
 import numpy as np
@@ -78,6 +79,16 @@ def _frame_of(frames, index: int, prefix: str = "") -> Frame:
         return Frame(index, name, frames[index])
     except FrameError as e:
         return Frame(index, name, None, str(e))
+
+
+def read_ahead(frames: Iterable[Frame]) -> Iterator[Frame]:
+    """The same frames. A thread reads the next one while the present one is in use."""
+    frames = iter(frames)
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, frames, None)
+        while (frame := coming.result()) is not None:
+            coming = thread.submit(next, frames, None)
+            yield frame
 
 
 def open_source(src: str, stop: Optional[threading.Event] = None, wanted: range = ALL):

@@ -4,6 +4,7 @@ An experiment is called on tracks in place of a model, by detectron2's ``inferen
 takes anything that has the ``start`` and ``step_all`` of a SiameseTracker.
 """
 
+import contextlib
 import logging
 from typing import Dict, Iterator, List, Optional
 
@@ -11,10 +12,9 @@ import numpy as np
 import torch
 
 from ..boxes import is_present
-from ..data.video import Frame, frames_of
-from ..tracking.follow import BothWays, Target, follow
+from ..data.video import Frame, frames_of, read_ahead
+from ..tracking import BothWays, Course, Target, follow, follow_together
 from ..utils.fingerprint import fingerprint
-from .lockstep import Lane, follow_together
 from .measures import vot
 from .measures.polygon import raster_overlap
 
@@ -76,18 +76,17 @@ class OnePass(Experiment):
         return result.columns
 
     def _run_together(self, tracks: List[Dict]) -> List[Dict]:
-        results, lanes = [_Result(track) for track in tracks], []
-        try:
-            for track, result in zip(tracks, results):
-                lanes.append(Lane(_frames(track), track["boxes"][0], result.add_step))
-            follow_together(self.tracker, lanes)
-        finally:
-            for lane in lanes:
-                lane.close()
-        return [
-            _failure(track, lane.error) if lane.error else result.columns
-            for track, lane, result in zip(tracks, lanes, results)
-        ]
+        results, outputs, courses = [_Result(track) for track in tracks], {}, []
+        with contextlib.ExitStack() as stack:
+            for track in tracks:
+                frames = stack.enter_context(contextlib.closing(read_ahead(_frames(track))))
+                courses.append(Course(frames, [Target({0: track["boxes"][0]})]))
+            for k, step in follow_together(self.tracker, courses):
+                if isinstance(step, Exception):
+                    outputs[k] = _failure(tracks[k], step)
+                else:
+                    results[k].add_step(step.frame, step.states[0], step.seconds)
+        return [outputs.get(k, result.columns) for k, result in enumerate(results)]
 
 
 class Corrected(Experiment):

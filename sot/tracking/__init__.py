@@ -1,5 +1,6 @@
+from .both_ways import DIRECTIONS, BothWays, blend
 from .calibration import Calibration
-from .follow import DIRECTIONS, BothWays, Estimate, Step, Target, blend, follow
+from .follow import Course, Estimate, Step, Target, follow, follow_together
 from .siamfc import SiamFCTracker
 from .siamrpn import SiamRPNTracker
 from .state import TargetState, TrackResult
@@ -10,6 +11,7 @@ __all__ = [
     "TRACKER_REGISTRY",
     "BothWays",
     "Calibration",
+    "Course",
     "Estimate",
     "SiamFCTracker",
     "SiamRPNTracker",
@@ -21,4 +23,5 @@ __all__ = [
     "blend",
     "build_siamese_tracker",
     "follow",
+    "follow_together",
 ]

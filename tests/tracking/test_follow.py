@@ -5,7 +5,7 @@ import pytest
 
 from sot.data.frames import FrameError
 from sot.data.video import Frame
-from sot.tracking.follow import BothWays, Estimate, Target, blend, follow
+from sot.tracking import BothWays, Estimate, Target, blend, follow
 
 IMAGE = np.zeros((80, 100, 3), np.uint8)
 

@@ -1,0 +1,160 @@
+"""Following the targets of a video from all of their given boxes, forward and backward."""
+
+from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence
+
+import numpy as np
+import torch
+from detectron2.structures import Boxes, pairwise_iou
+
+from ..boxes import center_of, from_center, sides_of
+from ..data.video import frames_of
+from .follow import Estimate, Step, Target, follow
+
+DIRECTIONS = ("between", "forward", "backward", "both")
+AGREEMENT = 0.5  # overlap of the two passes below which a frame is uncertain
+
+
+class BothWays:
+    """Targets of a video whose frames can be had by number, each followed from every box of it to
+    the next one and to the one before, and what the two passes say put together.
+
+    Iterate over it first, which tracks; then :meth:`estimates` says where the targets are. It keeps
+    boxes but no states, so that the memory hardly grows with the video.
+    """
+
+    def __init__(
+        self,
+        tracker,
+        frames,
+        targets: Sequence[Target],
+        direction: str = "between",
+        indices: Optional[range] = None,
+    ):
+        """
+        Args:
+            tracker: see :func:`follow`.
+            frames: see sot.data.frames.
+            direction: "between": forward, and between two boxes of a target also backward;
+                "forward" or "backward": one way only; "both": everywhere.
+            indices: of the frames that count, with a step above 0; by default all.
+        """
+        if direction not in DIRECTIONS:
+            raise ValueError(f"no direction {direction!r}; there are {', '.join(DIRECTIONS)}")
+        self.tracker, self.frames, self.targets = tracker, frames, targets
+        indices = range(len(frames)) if indices is None else indices
+        parts = self._parts(indices)
+        ways = {
+            "between": [(1, parts), (-1, [p for p in parts if None not in (p.before, p.after)])],
+            "forward": [(1, parts)],
+            "backward": [(-1, parts)],
+            "both": [(1, parts), (-1, parts)],
+        }
+        self._passes = [_Pass(sign, some, indices) for sign, some in ways[direction]]
+        self.total = sum(len(p.indices) for p in self._passes)
+
+    def _parts(self, indices: range) -> List["_Part"]:
+        parts = []
+        for number, target in enumerate(self.targets):
+            known = sorted(target.boxes)
+            last = indices[-1] if target.last is None else target.last
+            spans = zip([indices[0], *known], [*known, last])
+            ends = zip([None, *known], [*known, None])
+            for (begin, end), (before, after) in zip(spans, ends):
+                parts.append(_Part(number, begin, end, before, after))
+        return parts
+
+    def __iter__(self) -> Iterator[Step]:
+        """The Steps of the passes, ``total`` of them, the backward one last; errors as of
+        :func:`follow`."""
+        for one in self._passes:
+            starts = [self._start(part, one.sign) for part in one.parts]
+            frames = frames_of(self.frames, one.indices)
+            for frame, states, seconds in follow(self.tracker, frames, starts, one.sign < 0):
+                numbers = {}
+                for place, state in states.items():
+                    part = one.parts[place]
+                    one.found.setdefault(part, {})[frame.index] = Estimate.of(state)
+                    numbers[part.number] = state
+                yield Step(frame, numbers, seconds)
+
+    def _start(self, part: "_Part", sign: int) -> Target:
+        given, last = (part.before, part.end) if sign > 0 else (part.after, part.begin)
+        return Target({given: self.targets[part.number].boxes[given]}, last)
+
+    def estimates(self) -> Dict[int, Dict[int, Estimate]]:
+        """By frame and number of the target."""
+        result: Dict[int, Dict[int, Estimate]] = {}
+        for part in dict.fromkeys(part for one in self._passes for part in one.parts):
+            ways = [one.found[part] for one in self._passes if part in one.found]
+            if len(ways) == 2 and None not in (part.before, part.after):
+                indices = sorted(ways[0].keys() & ways[1].keys())
+                merged = blend(indices, *([way[i] for i in indices] for way in ways))
+            else:
+                indices = sorted({i for way in ways for i in way})
+                merged = [way[i] for i in indices for way in ways if i in way]
+            for index, estimate in zip(indices, merged):
+                known = result.setdefault(index, {}).setdefault(part.number, estimate)
+                if known.status != "init":
+                    result[index][part.number] = estimate
+        return result
+
+
+class _Part(NamedTuple):
+    """Of a target: the frames from one of its boxes to the next."""
+
+    number: int
+    begin: int
+    end: int
+    before: Optional[int]  # frames of the two boxes, None if there is none
+    after: Optional[int]
+
+
+class _Pass:
+    """A pass over the parts that have a box to start from, forward (sign 1) or backward (-1)."""
+
+    def __init__(self, sign: int, parts: Sequence[_Part], indices: range):
+        self.sign = sign
+        self.parts = [p for p in parts if (p.before if sign > 0 else p.after) is not None]
+        self.found: Dict[_Part, Dict[int, Estimate]] = {}
+        self.indices = indices[:0]
+        if self.parts:
+            begin, end = min(p.begin for p in self.parts), max(p.end for p in self.parts)
+            inside = [i - indices.start for i in (begin + indices.step - 1, end + indices.step)]
+            self.indices = indices[inside[0] // indices.step : inside[1] // indices.step][::sign]
+
+
+def blend(frames: Sequence[int], forward: Sequence, backward: Sequence) -> List[Estimate]:
+    """One way of a target from one given box to the next, of two that were followed.
+
+    Where a pass ends the true box is known, and so is how far it is off there. That is taken back
+    in proportion to the time since its start, as a tracker drifts: most of all its idea of the
+    size does. Then centre and logarithm of the size go from the forward pass to the backward one,
+    linear in time, as does the score. The status is that of the surer one, but "uncertain" where
+    the boxes of the passes, as they were, overlap by less than AGREEMENT.
+
+    Args:
+        frames: numbers of the T frames in order, from that of the one given box to that of the
+            other one.
+        forward, backward: of the passes for each of these frames, what has box, score and status of
+            an Estimate. The forward one starts on the box in the first frame, the backward one on
+            the box in the last frame.
+    """
+    ways = [np.stack([e.box for e in way]).astype(np.float64) for way in (forward, backward)]
+    overlaps = pairwise_iou(*(Boxes(torch.from_numpy(way).float()) for way in ways)).diagonal()
+    times = np.asarray(frames, dtype=np.float64)
+    share = ((times - times[0]) / (times[-1] - times[0]))[:, None]
+    there, back = (np.concatenate([center_of(w), np.log(sides_of(w))], axis=1) for w in ways)
+    there = there + share * (back[-1] - there[-1])
+    back = back + (1 - share) * (there[0] - back[0])
+    mixed = (1 - share) * there + share * back
+    boxes = from_center(mixed[:, :2], np.exp(mixed[:, 2:]))
+    estimates = [Estimate.of(forward[0])]
+    for i in range(1, len(times) - 1):
+        one, other, w = Estimate.of(forward[i]), Estimate.of(backward[i]), float(share[i, 0])
+        status = max(one, other, key=lambda e: e.score).status
+        if overlaps[i] < AGREEMENT:
+            status = "uncertain"
+        score = (1 - w) * one.score + w * other.score
+        raw_score = (1 - w) * one.raw_score + w * other.raw_score
+        estimates.append(Estimate(boxes[i], score, status, raw_score))
+    return [*estimates, Estimate.of(backward[-1])]
