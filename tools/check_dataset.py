@@ -11,7 +11,6 @@ that differ, frames that are missing or do not decode, pictures of another size 
 their annotations tell, boxes without a size, smaller than a pixel, outside the picture or far
 larger than it, and tracks in which the target is never visible. Frames are counted from 0.
 
-Stop it whenever you like (Ctrl-C): the same command goes on from there.
 Exit code: 0 nothing found, 1 problems found, 2 the dataset cannot be found, 130 interrupted.
 """
 
@@ -20,14 +19,13 @@ import json
 import os
 import re
 import sys
-import zlib
 from collections import defaultdict
 from pathlib import Path
 from typing import Dict, Iterator, List, Tuple
 
 import sot  # noqa: F401  isort: skip  (first, since it silences a warning of detectron2's import)
 import numpy as np
-from dataset_checks import KINDS, Checker, Problem, Unit, key_of, make_units, start_worker
+from dataset_checks import KINDS, Checker, Problem, make_units, start_worker
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
@@ -37,44 +35,8 @@ from sot.data.datasets.cache import read_each
 from sot.utils.command_line import make_parser, one_line_errors
 from sot.utils.files import write_text
 
-CLEAN, PROBLEMS, USAGE, INTERRUPTED = 0, 1, 2, 130  # exit codes
+CLEAN, PROBLEMS, USAGE = 0, 1, 2  # exit codes
 SHOWN = 5  # of each kind on the screen; the report has all
-
-
-class Progress:
-    """Units that were checked, in a file next to the report until the walk has come to its end.
-
-    What has changed since is checked again: all of it if a box has changed, and a unit if the time
-    stamp of its folder, picture or video has; so is what had a problem with its pictures.
-    """
-
-    def __init__(self, path: Path, dataset: str, decode: bool, tracks: TrackList, restart: bool):
-        """What a walk with other arguments left at ``path`` counts for nothing, as with
-        ``restart``."""
-        self.path, self.done = path, {}
-        boxes = zlib.crc32(tracks.rows("boxes"), zlib.crc32(tracks.rows("visible")))
-        header = json.dumps({"dataset": dataset, "decode": decode, "boxes": boxes})
-        lines = (
-            [] if restart or not path.is_file() else path.read_text(errors="replace").splitlines()
-        )
-        if lines[:1] == [header]:
-            for line in lines[1:]:
-                with contextlib.suppress(ValueError, TypeError):  # the last one may be cut off
-                    key, problems = json.loads(line)
-                    self.done[key] = [Problem(*p) for p in problems]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.file = path.open("w", buffering=1)
-        self.file.write(header + "\n")
-        for key, problems in self.done.items():
-            self.add(key, problems)
-
-    def add(self, key: str, problems: List[Problem]) -> None:
-        if not any(p.kind in ("missing", "undecodable", "damaged") for p in problems):
-            self.file.write(json.dumps([key, problems]) + "\n")
-
-    def finish(self) -> None:
-        self.file.close()
-        self.path.unlink()
 
 
 def read_dataset(name: str) -> Tuple[TrackList, List[Problem]]:
@@ -135,33 +97,19 @@ def missing_numbers(source: Source) -> str:
     return ""
 
 
-def walk(tracks: TrackList, progress: Progress, problems: List[Problem], decode, workers) -> None:
-    """Check all units that ``progress`` does not know; what is wrong is appended."""
-    keys = {}
-    total = int(tracks.num_frames().sum())
-    bar = tqdm(desc="checking", total=total, unit=" boxes", mininterval=_interval())
-
-    def unknown_units() -> Iterator[Unit]:
-        for unit in make_units(tracks):
-            key = key_of(tracks, unit)
-            if key in progress.done:
-                problems.extend(progress.done[key])
-                bar.update(unit.num_boxes)
-            else:
-                keys[unit] = key
-                yield unit
-
+def walk(tracks: TrackList, problems: List[Problem], decode: bool, workers: int) -> None:
+    """Check all units; what is wrong is appended."""
     loader = DataLoader(
         Checker(tracks, decode),
-        sampler=unknown_units(),
+        sampler=make_units(tracks),
         batch_size=None,
         collate_fn=_as_is,
         num_workers=workers,
         worker_init_fn=start_worker,
     )
-    with bar:
+    total = int(tracks.num_frames().sum())
+    with tqdm(desc="checking", total=total, unit=" boxes", mininterval=_interval()) as bar:
         for unit, found in loader:
-            progress.add(keys.pop(unit), found)
             problems += found
             bar.update(unit.num_boxes)
 
@@ -211,15 +159,12 @@ def summarize(problems: List[Problem], absent: Dict[str, List[Tuple[int, int]]])
     return "\n".join(lines)
 
 
-def check(name: str, output: Path, decode: bool, workers: int, restart: bool) -> int:
+def check(name: str, output: Path, decode: bool, workers: int) -> int:
     """Check a dataset, print the result and write the report; returns the exit code."""
     tracks, problems = read_dataset(name)
-    progress = Progress(output.with_name(output.name + ".part"), name, decode, tracks, restart)
-    if progress.done:
-        print("Going on from where it was interrupted; --restart begins anew.")
     absent = absent_frames(tracks)
     try:
-        walk(tracks, progress, problems, decode, workers)
+        walk(tracks, problems, decode, workers)
     except KeyboardInterrupt:
         print(f"Found so far: {summarize(problems, absent)}")
         raise
@@ -229,7 +174,6 @@ def check(name: str, output: Path, decode: bool, workers: int, restart: bool) ->
     found = [p._asdict() for p in problems]
     facts.update(absent=absent, totals=totals, problems=found)
     write_text(output, json.dumps(facts, indent=1) + "\n")
-    progress.finish()
     print(f"{name}: {len(tracks)} tracks, {boxes} boxes")
     print(f"{summarize(problems, absent)}\nReport: {output}")
     return PROBLEMS if problems else CLEAN
@@ -245,9 +189,6 @@ def parse_args(argv=None):
         action="store_true",
         help="only see that images are there and read their size; quicker, finds less",
     )
-    parser.add_argument(
-        "--restart", action="store_true", help="do not go on with a walk that was interrupted"
-    )
     args = parser.parse_args(argv)
     if args.workers is None:
         args.workers = os.cpu_count() or 1
@@ -261,11 +202,7 @@ def parse_args(argv=None):
 @one_line_errors(USAGE)
 def main(argv=None) -> int:
     args = parse_args(argv)
-    try:
-        return check(args.name, args.output, not args.no_decode, args.workers, args.restart)
-    except KeyboardInterrupt:
-        print("Interrupted; the same command goes on from here.")
-        return INTERRUPTED
+    return check(args.name, args.output, not args.no_decode, args.workers)
 
 
 if __name__ == "__main__":

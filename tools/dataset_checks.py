@@ -1,6 +1,5 @@
 """What can be wrong with the frames and boxes of tracks, for tools/check_dataset.py."""
 
-import contextlib
 import os
 import tempfile
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import numpy as np
 
 from sot.boxes import find_fault, sides_of, to_xywh
 from sot.data.datasets import TrackList
-from sot.data.frames import ImageFrames, Photograph, VideoFrames, frame_size
+from sot.data.frames import ImageFrames, Photograph, frame_size
 
 PART = 200  # frames of a long track that are checked at a time
 TOO_LARGE = 2.0  # sides of a box in sides of the picture
@@ -69,20 +68,6 @@ def make_units(tracks: TrackList) -> Iterator[Unit]:
         part = length if others else PART
         for begin in range(0, length, part):
             yield Unit(first, last, begin, min(begin + part, length))
-
-
-def key_of(tracks: TrackList, unit: Unit) -> str:
-    """A unit and the time stamp of its folder, picture or video, where there is one."""
-    track = tracks[unit.first]
-    frames = track["frames"]
-    path = frames.path if isinstance(frames, VideoFrames) else frames.name(unit.begin)
-    if len(frames) > 1 and isinstance(frames, ImageFrames):
-        path = os.path.dirname(path)
-    stamp = ""
-    with contextlib.suppress(OSError, ValueError):  # frames of other kinds have no file
-        stat = os.stat(path)
-        stamp = f"{stat.st_mtime_ns} {stat.st_size}"
-    return f"{track['name']} {list(unit)} {stamp}"
 
 
 @dataclass

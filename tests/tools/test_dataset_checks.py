@@ -3,8 +3,7 @@ import os
 import cv2
 import numpy as np
 import pytest
-from check_dataset import Progress
-from dataset_checks import Checker, Problem, Unit, check_box, key_of, make_units
+from dataset_checks import Checker, Unit, check_box, make_units
 from PIL import Image
 
 from sot.data.datasets import TrackList, make_track
@@ -184,52 +183,3 @@ class TestChecker:
         for decode in (True, False):
             (problem,) = Checker(tracks, decode)[Unit(0, 0, 0, 1)][1]
             assert problem.kind == "outside" and "40 x 60" in problem.detail
-
-
-class TestProgress:
-    GOOD, BOXES = [], [Problem("tiny", "b", 7, "…")]
-    PICTURE = [Problem("missing", "c", 1, "c/1.jpg")]
-    TRACKS = pack(("a", ImageFrames(["1.jpg"]), BOX))
-
-    def begin(self, path, dataset="folder:a", decode=True, tracks=TRACKS, restart=False):
-        return Progress(path, dataset, decode, tracks, restart).done
-
-    @pytest.fixture
-    def path(self, tmp_path):
-        path = tmp_path / "new" / "report.json.part"
-        progress = Progress(path, "folder:a", True, self.TRACKS, False)
-        for key, problems in (("1", self.GOOD), ("2", self.BOXES), ("3", self.PICTURE)):
-            progress.add(key, problems)
-        return path
-
-    def test_goes_on_but_looks_again_at_bad_pictures(self, path):
-        assert self.begin(path) == {"1": self.GOOD, "2": self.BOXES}
-        assert self.begin(path) == {"1": self.GOOD, "2": self.BOXES}
-
-    def test_line_that_was_cut_off(self, path):
-        path.write_text(path.read_text()[:-9])
-        assert self.begin(path) == {"1": self.GOOD}
-
-    @pytest.mark.parametrize(
-        "change",
-        [
-            {"dataset": "folder:b"},
-            {"decode": False},
-            {"tracks": pack(("a", ImageFrames(["1.jpg"]), (1, 2, 3, 4)))},
-            {"restart": True},
-        ],
-    )
-    def test_of_another_walk(self, path, change):
-        assert self.begin(path, **change) == {}
-
-    def test_finished(self, path):
-        Progress(path, "folder:a", True, self.TRACKS, False).finish()
-        assert not path.exists()
-
-
-def test_key_changes_with_files(tmp_path):
-    tracks = pack(("a", ImageFrames(pictures(tmp_path / "a", 3)), BOX))
-    first = key_of(tracks, Unit(0, 0, 0, 3))
-    assert key_of(tracks, Unit(0, 0, 0, 3)) == first != key_of(tracks, Unit(0, 0, 0, 2))
-    os.utime(tmp_path / "a", (1, 1))  # as when a frame is added, removed or replaced
-    assert key_of(tracks, Unit(0, 0, 0, 3)) != first
