@@ -118,64 +118,39 @@ def covered_area(boxes: np.ndarray, size: int) -> np.ndarray:
     return area
 
 
-def position_shares(anchors: np.ndarray, hits: np.ndarray):
-    """Share of K pairs that have a hit at each position of the response.
-
-    Args:
-        anchors: (R, 4).
-        hits: (K, R) bool.
-
-    Returns:
-        (W,) x and (H,) y of the positions in crop pixels, and the shares (H, W).
-    """
-    x, y = center_of(anchors).T.round(3)
-    xs, ys = np.unique(x), np.unique(y)
-    position = np.searchsorted(ys, y) * len(xs) + np.searchsorted(xs, x)
-    counts = np.zeros(len(ys) * len(xs))
-    for pair in hits:
-        counts[np.unique(position[pair])] += 1
-    return xs, ys, counts.reshape(len(ys), len(xs)) / len(hits)
-
-
 def draw_positions(
     pairs: Sequence[PairView], anchors: np.ndarray, size: int, shift: float, path
 ) -> None:
-    """Plot, as a PNG file, where in search crops of side ``size`` the targets of many pairs lie,
-    and what of it becomes a positive label (SiamRPN++, Figure 1). The largest ``shift`` of a
-    target's centre is drawn as a square; anchors: (R, 4)."""
+    """Plot, as a PNG file, where in search crops of side ``size`` the targets of many pairs lie
+    (SiamRPN++, Figure 1). The largest ``shift`` of a target's centre is drawn as a square; anchors:
+    (R, 4)."""
     boxes = np.stack([pair.box for pair in pairs])
-    figure = Figure(figsize=(14, 9), layout="constrained")
-    positive = [pair for pair in pairs if not pair.negative]
-    title = f"{len(pairs)} pairs, {len(positive)} of them positive"
-    if len(positive) < len(pairs):
+    figure = Figure(figsize=(14, 4.7), layout="constrained")
+    num_negative = sum(pair.negative for pair in pairs)
+    title = f"{len(pairs)} pairs, {len(pairs) - num_negative} of them positive"
+    if num_negative:
         title += "; in the others the target is the other object"
     figure.suptitle(title)
-    (top, bottom) = figure.subplots(2, 3)
-    _plot_centers(top[0], boxes, size, shift)
-    area = 100 * covered_area(boxes, size)
-    _heat_map(top[1], area, (0, size, size, 0), size, "Area that the target covers", "% of pairs")
-    _plot_sizes(top[2], boxes, anchors, size)
-    if positive:
-        _plot_positives(bottom, positive, anchors, size)
-    else:
-        for axes in bottom:
-            axes.axis("off")
+    centers, covered, sizes = figure.subplots(1, 3)
+    _plot_centers(centers, boxes, size, shift)
+    _heat_map(covered, covered_area(boxes, size), size, "Area that the target covers")
+    _plot_sizes(sizes, boxes, anchors, size)
     figure.savefig(path, dpi=DPI)
 
 
-def _heat_map(axes, image, extent, size: int, title: str, label: str) -> None:
-    shown = axes.imshow(image, extent=extent, cmap="viridis", vmin=0, interpolation="none")
-    axes.figure.colorbar(shown, ax=axes, label=label, shrink=0.85)
+def _heat_map(axes, shares: np.ndarray, size: int, title: str) -> None:
+    """Shares of the pairs (n, n) over a crop of side ``size``."""
+    extent = (0, size, size, 0)
+    shown = axes.imshow(100 * shares, extent=extent, cmap="viridis", vmin=0, interpolation="none")
+    axes.figure.colorbar(shown, ax=axes, label="% of pairs", shrink=0.85)
     axes.set(title=title, xlabel="x in the search crop, px", ylabel="y in the search crop, px")
-    axes.set(xlim=(0, size), ylim=(size, 0))
 
 
 def _plot_centers(axes, boxes, size: int, shift: float) -> None:
     bins = int(np.clip(len(boxes) ** 0.5 / 2, 11, 51))
     x, y = center_of(boxes).T
     counts, _, _ = np.histogram2d(y, x, bins=bins, range=((0, size), (0, size)))
-    extent = (0, size, size, 0)
-    _heat_map(axes, 100 * counts / len(boxes), extent, size, "Centre of the target", "% of pairs")
+    _heat_map(axes, counts / len(boxes), size, "Centre of the target")
     corner = (size / 2 - shift, size / 2 - shift)
     square = Rectangle(corner, 2 * shift, 2 * shift, fill=False, edgecolor="white", linestyle="--")
     axes.add_patch(square)
@@ -187,46 +162,8 @@ def _plot_sizes(axes, boxes, anchors, size: int) -> None:
     width, height = sides_of(boxes).T
     axes.plot(width, height, ".", markersize=3, alpha=0.5, color=TARGET, label="target")
     if anchor_noun(anchors) == "anchor":
-        shapes, _ = _shapes(anchors)
+        shapes = np.unique(sides_of(anchors).round(1), axis=0)
         axes.plot(*shapes.T, "k+", markersize=11, markeredgewidth=2, label="anchor")
     axes.set(title="Size of the target", xlabel="width, px", ylabel="height, px")
     axes.set(xlim=(0, size), ylim=(0, size), aspect="equal")
     axes.legend(loc="upper right")
-
-
-def _shapes(anchors: np.ndarray):
-    """(S, 2) the widths and heights that there are, and (R,) which of them each anchor has."""
-    sizes = sides_of(anchors).round(1)
-    shapes, which = np.unique(sizes, axis=0, return_inverse=True)
-    return shapes, which.reshape(-1)
-
-
-def _plot_positives(row, pairs: Sequence[PairView], anchors, size: int) -> None:
-    """Where the positive anchors of positive pairs are, how many, and of which shape."""
-    hits = np.stack([pair.labels == 1 for pair in pairs])
-    xs, ys, shares = position_shares(anchors, hits)
-    half = (xs[1] - xs[0]) / 2 if len(xs) > 1 else size / 2
-    extent = (xs[0] - half, xs[-1] + half, ys[-1] + half, ys[0] - half)
-    title = f"Positive {anchor_noun(anchors)}s in the response"
-    _heat_map(row[0], 100 * shares, extent, size, title, "% of positive pairs")
-
-    matched = np.array([np.count_nonzero(pair.matched) for pair in pairs])
-    used = hits.sum(axis=1)
-    bins = np.arange(max(matched.max(), used.max()) + 2) - 0.5
-    style = {"bins": bins, "weights": np.full(len(pairs), 100 / len(pairs))}
-    row[1].hist(matched, histtype="step", color="black", label="match", **style)
-    row[1].hist(used, color=POSITIVE, label="used", **style)
-    row[1].set(title=f"None in {100 * np.mean(used == 0):.1f} % of the positive pairs")
-    row[1].set(xlabel=f"{anchor_noun(anchors)}s of a pair", ylabel="% of positive pairs")
-    row[1].xaxis.get_major_locator().set_params(integer=True)
-    row[1].legend(loc="upper center", ncols=2)
-    row[1].set_ylim(top=1.15 * row[1].get_ylim()[1])  # room for the legend
-
-    shapes, which = _shapes(anchors)
-    if len(shapes) == 1:
-        row[2].axis("off")
-        return
-    share = np.bincount(which, hits.sum(axis=0), len(shapes)) / max(used.sum(), 1)
-    row[2].bar([f"{w:.0f} x {h:.0f}" for w, h in shapes], 100 * share, color=POSITIVE)
-    row[2].set(title="Positive anchors by shape", xlabel="width x height, px")
-    row[2].set(ylabel="% of positive anchors")

@@ -7,8 +7,8 @@ Draw what the network sees in training, and where the targets lie in its search 
 
 OUTPUT/pairs.png       template and search crop of the first pairs that a training run with this
                        seed draws, with the target and the anchors that the network matches to it
-OUTPUT/positions.png   over more pairs: where the target's centre falls, what area it covers, how
-                       large it is, and where the positive anchors are (SiamRPN++, Figure 1)
+OUTPUT/positions.png   over more pairs: where the target's centre falls, what area it covers, and
+                       how large it is (SiamRPN++, Figure 1)
 
 Settings follow as for train_net.py, to compare for example
 
@@ -135,7 +135,7 @@ def visualize(cfg, output, num_pairs: int, num_positions: int) -> str:
 
 
 def summary(views, anchors) -> str:
-    """The numbers behind positions.png in a few lines."""
+    """What the pairs are like in a few lines: their targets, and the anchors that match."""
     boxes = np.stack([v.box for v in views])
     width, height = np.median(sides_of(boxes), axis=0)
     positive = [v for v in views if not v.negative]

@@ -1,14 +1,7 @@
 import cv2
 import numpy as np
 import pytest
-from pair_plots import (
-    PairView,
-    anchor_noun,
-    covered_area,
-    draw_pairs,
-    draw_positions,
-    position_shares,
-)
+from pair_plots import PairView, anchor_noun, covered_area, draw_pairs, draw_positions
 
 TEMPLATE, SEARCH = 120, 80  # the caption is as wide as the template
 # two shapes at each of 2 x 3 positions: x 20 40 60, y 30 50
@@ -47,15 +40,6 @@ def test_covered_area():
     boxes = np.array([[0, 0, 2, 1], [1, 0, 9, 2], [-5, -5, -1, -1], [3, 2, 4, 3]], float)
     expected = [[1, 2, 1, 1], [0, 1, 1, 1], [0, 0, 0, 1], [0, 0, 0, 0]]
     assert (covered_area(boxes, 4) * 4).tolist() == expected
-
-
-def test_position_shares_count_a_pair_once_at_each_position():
-    hits = np.zeros((4, len(ANCHORS)), bool)
-    hits[0, [0, 1]] = True  # both shapes at x 20, y 30
-    hits[1, [0, 11]] = True  # and the last position
-    xs, ys, shares = position_shares(ANCHORS, hits)
-    assert xs.tolist() == [20, 40, 60] and ys.tolist() == [30, 50]
-    assert shares.tolist() == [[0.5, 0, 0], [0, 0, 0.25]]
 
 
 def test_positions_are_anchors_without_size():
@@ -130,7 +114,4 @@ def test_positions_are_plotted(tmp_path, anchors, negative):
     pairs = [pair([0, 1], negative=n, crops=False) for n in negative]
     draw_positions(pairs, anchors, SEARCH, 16, tmp_path / "positions.png")
     image = rgb(tmp_path / "positions.png")
-    top, bottom = np.array_split(image, 2)
-    assert len(np.unique(top.reshape(-1, 3), axis=0)) > 50  # heat maps
-    # bars of positive anchors, where there are positive pairs
-    assert near(bottom, YELLOW, 5).any() == (False in negative)
+    assert len(np.unique(image.reshape(-1, 3), axis=0)) > 50  # heat maps
