@@ -81,7 +81,7 @@ class Results(contextlib.ExitStack):
         """Write the boxes of all targets after a frame, and the frame with them drawn.
 
         Args:
-            frame: sot.data.video.Frame; one without an image is shown as the last image.
+            frame: sot.data.frame_source.Frame; one without an image is shown as the last image.
             states: what is known of each target there, by its number; see sot.tracking.
 
         Returns:

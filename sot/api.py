@@ -16,7 +16,8 @@ from iopath.common.file_io import PathHandler
 from .boxes import check_box, to_xywh
 from .checkpoint import SOTCheckpointer
 from .config import load_config, merge_opts, resolve_device, resource_dir
-from .data.video import Frame, open_source
+from .data.frame_source import Frame
+from .data.video import open_source
 from .tracking import (
     Calibration,
     SiameseTracker,

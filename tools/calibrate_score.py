@@ -36,7 +36,7 @@ from tqdm import tqdm
 from sot.boxes import is_present
 from sot.config import load_config, resolve_device
 from sot.data import get_tracks, resolve
-from sot.data.video import frames_of
+from sot.data.frame_source import frames_of
 from sot.evaluation.measures.metrics import iou_xyxy
 from sot.evaluation.measures.reliability import reliability, trust
 from sot.tracking import Calibration, Target, build_siamese_tracker, follow

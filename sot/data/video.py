@@ -1,94 +1,32 @@
-"""Frames one after the other, for the demo and for live use.
+"""Videos and images as :class:`.frame_source.FrameSource`, for the demo and for live use.
 
-:func:`open_source` opens a video file, a folder or glob of images, a camera or a stream, and gives
-an iterable of :class:`Frame`. A frame that does not decode is passed on without an image but with
-the reason, so that frame numbers stay those of the source and the caller decides what to do.
-
-Cameras are read with OpenCV, which knows them by number on every platform; all else as in
-:mod:`.frames`, with the same frames under the same numbers.
-
-Images are (H, W, 3) uint8 BGR, turned upright where the file says how (EXIF, videos of phones).
+Frames of files are those of :mod:`.frames`, under the same numbers.
 """
 
-import collections
 import contextlib
 import glob
-import itertools
 import logging
 import os
 import re
 import stat
-import sys
 import threading
-import time
 import urllib.request
-from concurrent.futures import ThreadPoolExecutor
-from fractions import Fraction
-from typing import Iterable, Iterator, List, NamedTuple, Optional
+from functools import partial
+from typing import List, Optional
 
 import cv2
 import numpy as np
 from PIL import Image
 
-from .decoding import FrameError, Video, bgr_image, to_uint8
+from .decoding import FrameError, Picture, Video, bgr_image, to_uint8
+from .frame_source import ALL, Frame, FrameSource, frame_of
 from .frames import ImageFrames, VideoFrames, find_frames
 from .image_files import IMAGE_SUFFIXES, natural_key, read_image
+from .live import CameraSource, LiveSource
 
 logger = logging.getLogger(__name__)
 
-IMAGE_FPS = Fraction(25)  # of image folders, and of cameras that do not tell theirs
 PAGED_FORMATS = ("WEBP", "PNG", "TIFF", "AVIF")  # of which one file may hold many images
-ALL = range(sys.maxsize)  # frames
-HELD_BYTES = 2**28  # of frames that are kept while a video is read backwards
-HELD = 12  # frames of a pipe that are kept until its pace is known
-
-
-class Frame(NamedTuple):
-    """One frame of a source. ``image`` is None when it did not decode; ``error`` then says why."""
-
-    index: int  # place in the source, from 0
-    name: str  # file name, or "frame INDEX"
-    image: Optional[np.ndarray]
-    error: str = ""
-    time: Optional[float] = None  # seconds since frame 0; None: one step of the source's rate
-    file: str = ""  # name of the image file, if it is one
-
-
-def frames_of(frames, indices: Optional[range] = None, prefix: str = "") -> Iterator[Frame]:
-    """The frames of these indices, by default all, of what has frames by index (see
-    :mod:`.frames`); ``prefix`` goes before their names. Indices that go down are read in runs that
-    go up, of HELD_BYTES at most: to read a video backwards frame by frame would decode it from a
-    key frame each time."""
-    indices = range(len(frames)) if indices is None else indices
-    if indices.step > 0:
-        for i in indices:
-            yield _frame_of(frames, i, prefix)
-        return
-    length = 1  # of a run; the first one tells how large frames are
-    while indices:
-        held = [_frame_of(frames, i, prefix) for i in reversed(indices[:length])]
-        size = max(0 if f.image is None else f.image.nbytes for f in held)
-        indices, length = indices[length:], max(1, HELD_BYTES // max(size, 1))
-        while held:
-            yield held.pop()
-
-
-def _frame_of(frames, index: int, prefix: str = "") -> Frame:
-    name = f"{prefix}frame {index}"
-    try:
-        return Frame(index, name, frames[index])
-    except FrameError as e:
-        return Frame(index, name, None, str(e))
-
-
-def read_ahead(frames: Iterable[Frame]) -> Iterator[Frame]:
-    """The same frames. A thread reads the next one while the present one is in use."""
-    frames = iter(frames)
-    with ThreadPoolExecutor(1) as thread:
-        coming = thread.submit(next, frames, None)
-        while (frame := coming.result()) is not None:
-            coming = thread.submit(next, frames, None)
-            yield frame
 
 
 def open_source(src: str, stop: Optional[threading.Event] = None, wanted: range = ALL):
@@ -101,13 +39,8 @@ def open_source(src: str, stop: Optional[threading.Event] = None, wanted: range 
         wanted: numbers of the frames to give, with a step above 0; others are passed over.
 
     Returns:
-        an iterable of :class:`Frame`, to be iterated once, with ``name``; ``fps`` and ``aspect``
-        (of the pixels of its images), both Fractions; ``total`` (about how many frames it gives,
-        None if unknown); ``files``, paths it reads; ``live``; ``close()``; ``indexed()``, all its
-        frames by number (see :mod:`.frames`), None if it can be read only once; and ``problem``,
-        which says after the iteration how it ended if not in order, else "". Live sources (cameras,
-        streams and pipes that come at their own pace) drop frames that are not fetched in time;
-        their frame numbers then have gaps.
+        a FrameSource. Live ones (cameras, streams and pipes that come at their own pace) drop
+        frames that are not fetched in time; their frame numbers then have gaps.
 
     Raises:
         OSError or ValueError with one line that names ``src``.
@@ -130,7 +63,7 @@ def open_source(src: str, stop: Optional[threading.Event] = None, wanted: range 
         files = [f for f in glob.glob(pattern) if pattern == src or numbers.fullmatch(f)]
         files = sorted((f for f in files if _is_image(f) and os.path.isfile(f)), key=natural_key)
         if files:
-            return ImageSource(files, src)
+            return _open_images(files, src, wanted)
         raise FileNotFoundError(f"no image matches {src}")
     raise FileNotFoundError(
         f"no such video, folder, glob of images, camera or stream: {public_name(src)}"
@@ -179,31 +112,27 @@ def public_name(src: str) -> str:
     )
 
 
-class ImageSource:
+class ImageSource(FrameSource):
     """Image files as a video. Each may have a size of its own."""
 
-    fps, aspect, live, problem = IMAGE_FPS, Fraction(1), False, ""
-
     def __init__(self, files: List[str], name: str, wanted: range = ALL):
-        self.files, self.name = files, name
-        self.indices = range(len(files))[wanted.start : wanted.stop : wanted.step]
-        self.total = len(self.indices)
+        self.files, self.name, self.wanted = files, name, wanted
+        self.total = self.num_wanted(len(files))
 
-    def __iter__(self) -> Iterator[Frame]:
-        for index in self.indices:
-            file = self.files[index]
-            image, error, name = None, "", os.path.basename(file)
-            try:
-                image = read_image(file)
-            except ValueError as e:
-                error = str(e)
-            yield Frame(index, name, image, error, index / float(self.fps), name)
+    def _all(self):
+        return (partial(self._show, index) for index in range(len(self.files)))
+
+    def _show(self, index: int) -> Frame:
+        file = self.files[index]
+        image, error, name = None, "", os.path.basename(file)
+        try:
+            image = read_image(file)
+        except ValueError as e:
+            error = str(e)
+        return Frame(index, name, image, error, index / float(self.fps), name)
 
     def indexed(self):
         return ImageFrames(self.files)
-
-    def close(self):
-        pass
 
 
 class PageSource(ImageSource):
@@ -217,7 +146,7 @@ class PageSource(ImageSource):
         except Exception:  # of PIL's readers, behind the last page that is there
             self.length = self.image.tell()
             self.problem = f"is cut off after {self.length} pages"
-        self.total = len(range(len(self))[wanted.start : wanted.stop : wanted.step])
+        self.total = self.num_wanted(len(self))
 
     def __len__(self):
         return self.length
@@ -230,12 +159,11 @@ class PageSource(ImageSource):
         except (OSError, EOFError, SyntaxError, ValueError) as e:
             raise FrameError(str(e)) from None
 
-    def __iter__(self) -> Iterator[Frame]:
+    def _all(self):
         now = 0.0
-        for index in range(min(len(self), self.wanted.stop)):
-            frame = _frame_of(self, index)  # all of them: an image file tells times one by one
-            if index in self.wanted:
-                yield frame._replace(time=now)
+        for index in range(len(self)):
+            frame = frame_of(self, index)  # all of them: an image file tells times one by one
+            yield partial(frame._replace, time=now)
             now += (self.image.info.get("duration") or 1000 / self.fps) / 1000
 
     def indexed(self):
@@ -250,149 +178,30 @@ class PageSource(ImageSource):
         self.image.close()
 
 
-class VideoSource(Video):
+class VideoSource(Video, FrameSource):
     """The main video stream of a file, pipe or URL."""
-
-    live = False
 
     def __init__(self, url: str, wanted: range = ALL):
         super().__init__(url, public_name(url))
         self.files = [] if "://" in url or url == "-" else [url]
         self.wanted, self.total = wanted, self.num_announced
         if self.total is not None:
-            self.total = len(range(self.total)[wanted.start : wanted.stop : wanted.step]) or None
+            self.total = self.num_wanted(self.total) or None
 
-    def __iter__(self) -> Iterator[Frame]:
+    def _all(self):
         for index, picture in enumerate(self.pictures()):
             if index == 0 and self.left_out:
                 lost = self.left_out
                 logger.warning(f"{self.name}: frame 0 comes after {lost} that do not decode")
-            if index >= self.wanted.stop:
-                return
-            if index not in self.wanted:
-                continue
-            image = None if picture.frame is None else bgr_image(picture.frame)
-            yield Frame(index, f"frame {index}", image, picture.reason, picture.time)
+            yield partial(self._show, index, picture)
+
+    @staticmethod
+    def _show(index: int, picture: Picture) -> Frame:
+        image = None if picture.frame is None else bgr_image(picture.frame)
+        return Frame(index, f"frame {index}", image, picture.reason, picture.time)
 
     def indexed(self):
         return VideoFrames(self.files[0]) if self.files and os.path.isfile(self.files[0]) else None
-
-
-class CameraSource:
-    """The camera with the given number."""
-
-    aspect, files, total = Fraction(1), [], None
-
-    def __init__(self, number: int, wanted: range = ALL):
-        self.wanted = wanted
-        self.capture = cv2.VideoCapture(number)
-        if not self.capture.isOpened():
-            raise OSError(f"cannot open camera {number}")
-        self.name, self.problem = f"camera {number}", ""
-        fps = self.capture.get(cv2.CAP_PROP_FPS)
-        self.fps = Fraction(fps).limit_denominator(1001) if 0 < fps < 1e6 else IMAGE_FPS
-
-    def __iter__(self) -> Iterator[Frame]:
-        begin = time.monotonic()
-        for index in itertools.count():
-            ok, image = self.capture.read()
-            if not ok:
-                return
-            begin = begin if index else time.monotonic()
-            if index >= self.wanted.stop:
-                return
-            if index in self.wanted:
-                yield Frame(index, f"frame {index}", image, time=time.monotonic() - begin)
-
-    def close(self):
-        self.capture.release()
-
-
-class LiveSource:
-    """The newest frames of a source that does not wait.
-
-    A thread fetches every frame and keeps the last one: a slow consumer loses frames instead of
-    falling behind. Frame numbers count the lost ones too. A pipe that is filled faster than its
-    frames are meant to be shown comes from a file: such a one waits, and nothing is lost.
-    """
-
-    total, live = None, True
-
-    def __init__(
-        self,
-        source,
-        stop: Optional[threading.Event] = None,
-        endless: bool = True,
-        wanted: range = ALL,
-    ):
-        """endless: the source has a pace of its own and no end but by a fault, or that of the
-        frames that are wanted; else a pipe."""
-        self.source, self.endless, self.wanted, self.problem = source, endless, wanted, ""
-        self.name, self.fps, self.files = source.name, source.fps, source.files
-        self._keeps_pace = endless or None  # None: not known yet
-        self._frames, self._ended = collections.deque(), False
-        self._next = 0  # number of the frame that is to come
-        self._stop, self._closing = stop or threading.Event(), False
-        self._news = threading.Condition()
-        self._thread = threading.Thread(target=self._fetch, daemon=True)
-
-    @property
-    def aspect(self) -> Fraction:
-        return self.source.aspect
-
-    def __iter__(self) -> Iterator[Frame]:
-        self._thread.start()
-        while not self._stop.is_set():
-            with self._news:
-                if self._frames:
-                    frame = self._frames.popleft()
-                    self._news.notify_all()
-                elif self._ended:
-                    break
-                else:
-                    self._news.wait(0.1)  # and look for the stop
-                    continue
-            yield frame
-        else:
-            return
-        broke_off = self.endless and self._next < self.wanted.stop
-        self.problem = self.problem or self.source.problem or ("ended" if broke_off else "")
-
-    def _fetch(self):
-        try:
-            begin = None
-            for frame in self.source:
-                begin = time.monotonic() if begin is None else begin
-                with self._news:
-                    if self._keeps_pace is None and frame.index >= HELD:
-                        self._keeps_pace = time.monotonic() - begin > frame.time / 2
-                    if self._keeps_pace:
-                        self._frames.clear()
-                    self._news.wait_for(lambda: self._closing or len(self._frames) <= HELD)
-                    self._frames.append(frame)
-                    self._next = frame.index + self.wanted.step
-                    self._news.notify_all()
-                if self._closing:
-                    break
-        except Exception as e:  # of any library below: it is said where the frames are used
-            self.problem = f"broke off: {e}"
-        finally:
-            with self._news:
-                self._ended = True
-                self._news.notify_all()
-
-    def indexed(self):
-        return None
-
-    def close(self):
-        """Leaves a read that still waits for data to the end of the process."""
-        with self._news:
-            self._closing = True
-            self._news.notify_all()
-        if self._thread.is_alive():
-            self._thread.join(0.5)
-        if not self._thread.is_alive():
-            self.source.close()
 
 
 def _is_image(path: str) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ..boxes import is_present
-from ..data.video import Frame, frames_of, read_ahead
+from ..data.frame_source import Frame, frames_of, read_ahead
 from ..tracking import BothWays, Course, Target, follow, follow_together
 from ..utils.fingerprint import fingerprint
 from .measures import vot

@@ -7,7 +7,7 @@ import torch
 from detectron2.structures import Boxes, pairwise_iou
 
 from ..boxes import center_of, from_center, sides_of
-from ..data.video import frames_of
+from ..data.frame_source import frames_of
 from .follow import Estimate, Step, Target, follow
 
 DIRECTIONS = ("between", "forward", "backward", "both")

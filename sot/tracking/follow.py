@@ -8,8 +8,8 @@ from typing import Dict, Iterable, Iterator, Mapping, NamedTuple, Optional, Sequ
 
 import numpy as np
 
+from ..data.frame_source import Frame
 from ..data.frames import FrameError
-from ..data.video import Frame
 from .state import TargetState
 
 logger = logging.getLogger(__name__)

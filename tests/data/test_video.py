@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sot.data.video import Frame, LiveSource, frames_of, open_source, public_name
+from sot.data.frame_source import Frame, frames_of
+from sot.data.live import LiveSource
+from sot.data.video import open_source, public_name
 
 SIZE = (48, 64)  # height, width
 
@@ -191,6 +193,8 @@ class TestImages:
     def test_glob_in_natural_order(self, tmp_path):
         self.write(tmp_path, "a_10.png", "a_9.png", "b_1.png")
         assert levels(open_source(str(tmp_path / "a_*"))) == [9, 10]
+        source = open_source(str(tmp_path / "*_*"), wanted=range(1, 9))
+        assert levels(source) == [10, 1] and source.total == 2
 
     def test_name_with_glob_characters_is_a_file_first(self, tmp_path):
         self.write(tmp_path, "[x]_3.png")
@@ -319,7 +323,7 @@ class TestIndexed:
         monkeypatch.setattr(
             type(frames), "__getitem__", lambda self, i: reads.append(i) or picture(i)
         )
-        monkeypatch.setattr("sot.data.video.HELD_BYTES", 3 * picture(0).nbytes)
+        monkeypatch.setattr("sot.data.frame_source.HELD_BYTES", 3 * picture(0).nbytes)
         found = list(frames_of(frames, range(9, 1, -1), "clip: "))
         assert [f.index for f in found] == levels(found) == [9, 8, 7, 6, 5, 4, 3, 2]
         assert found[0].name == "clip: frame 9"

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from sot.data.video import Frame, LiveSource
+from sot.data.frame_source import Frame
+from sot.data.live import LiveSource
 from sot.utils.locks import FolderLock
 from sot.visualization import VideoWriter
 
@@ -458,7 +459,7 @@ class TestCorrections:
 
         monkeypatch.setattr(track_video, "open_source", open_source)
         monkeypatch.setattr(Stream, "close", lambda self: None, raising=False)
-        monkeypatch.setattr("sot.data.video.HELD", 2)
+        monkeypatch.setattr("sot.data.live.HELD", 2)
         assert run("x", tmp_path / "out", "--reinit", "2:40,6,20,10") == 2
         assert "stream can be read only once: use --direction forward" in capsys.readouterr().err
 

@@ -3,8 +3,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
+from sot.data.frame_source import Frame
 from sot.data.frames import FrameError
-from sot.data.video import Frame
 from sot.tracking import BothWays, Estimate, Target, blend, follow
 
 IMAGE = np.zeros((80, 100, 3), np.uint8)

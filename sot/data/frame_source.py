@@ -1,0 +1,111 @@
+"""Frames one after the other.
+
+A frame that does not decode is passed on without an image but with the reason, so that frame
+numbers stay those of the source and the caller decides what to do. Images are (H, W, 3) uint8 BGR,
+turned upright where the file says how (EXIF, videos of phones).
+"""
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
+from typing import Callable, Iterable, Iterator, NamedTuple, Optional, Sequence
+
+import numpy as np
+
+from .decoding import FrameError
+
+IMAGE_FPS = Fraction(25)  # of image folders, and of cameras that do not tell theirs
+ALL = range(sys.maxsize)  # frames
+HELD_BYTES = 2**28  # of frames that are kept while a video is read backwards
+
+
+class Frame(NamedTuple):
+    """One frame of a source. ``image`` is None when it did not decode; ``error`` then says why."""
+
+    index: int  # place in the source, from 0
+    name: str  # file name, or "frame INDEX"
+    image: Optional[np.ndarray]
+    error: str = ""
+    time: Optional[float] = None  # seconds since frame 0; None: one step of the source's rate
+    file: str = ""  # name of the image file, if it is one
+
+
+def frames_of(frames, indices: Optional[range] = None, prefix: str = "") -> Iterator[Frame]:
+    """The frames of these indices, by default all, of what has frames by index (see
+    :mod:`.frames`); ``prefix`` goes before their names. Indices that go down are read in runs that
+    go up, of HELD_BYTES at most: to read a video backwards frame by frame would decode it from a
+    key frame each time."""
+    indices = range(len(frames)) if indices is None else indices
+    if indices.step > 0:
+        for i in indices:
+            yield frame_of(frames, i, prefix)
+        return
+    length = 1  # of a run; the first one tells how large frames are
+    while indices:
+        held = [frame_of(frames, i, prefix) for i in reversed(indices[:length])]
+        size = max(0 if f.image is None else f.image.nbytes for f in held)
+        indices, length = indices[length:], max(1, HELD_BYTES // max(size, 1))
+        while held:
+            yield held.pop()
+
+
+def frame_of(frames, index: int, prefix: str = "") -> Frame:
+    """One frame, see :func:`frames_of`."""
+    name = f"{prefix}frame {index}"
+    try:
+        return Frame(index, name, frames[index])
+    except FrameError as e:
+        return Frame(index, name, None, str(e))
+
+
+def read_ahead(frames: Iterable[Frame]) -> Iterator[Frame]:
+    """The same frames. A thread reads the next one while the present one is in use."""
+    frames = iter(frames)
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, frames, None)
+        while (frame := coming.result()) is not None:
+            coming = thread.submit(next, frames, None)
+            yield frame
+
+
+class FrameSource:
+    """Frames one after the other, to be iterated over once. Subclasses add :meth:`_all`.
+
+    Attributes:
+        name: for messages.
+        wanted: numbers of the frames to give, with a step above 0; others are passed over.
+        total: about how many frames it gives, None if unknown.
+        fps, aspect: Fractions, frames per second, and width / height of a pixel.
+        files: paths that it reads.
+        live: the frames come at their own pace.
+        problem: after the iteration, how it ended if not in order, else "".
+    """
+
+    name: str
+
+    fps, aspect, live, problem = IMAGE_FPS, Fraction(1), False, ""
+    files: Sequence[str] = ()
+    total: Optional[int] = None
+    wanted = ALL
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index, make_frame in enumerate(self._all()):
+            if index >= self.wanted.stop:
+                return
+            if index in self.wanted:
+                yield make_frame()
+
+    def _all(self) -> Iterator[Callable[[], Frame]]:
+        """Yield for each frame of the source, wanted or not, what makes it when it is called."""
+        raise NotImplementedError
+
+    def num_wanted(self, length: int) -> int:
+        """How many of so many frames are wanted."""
+        return len(range(length)[self.wanted.start : self.wanted.stop : self.wanted.step])
+
+    def indexed(self):
+        """All frames by number (see :mod:`.frames`); None if they can be read only once."""
+        return None
+
+    def close(self) -> None:
+        pass

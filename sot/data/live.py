@@ -1,0 +1,127 @@
+"""Frames of sources that do not wait for those who use them: cameras, streams and pipes.
+
+Cameras are read with OpenCV, which knows them by number on every platform.
+"""
+
+import collections
+import itertools
+import threading
+import time
+from fractions import Fraction
+from functools import partial
+from typing import Iterator, Optional
+
+import cv2
+
+from .frame_source import ALL, IMAGE_FPS, Frame, FrameSource
+
+HELD = 12  # frames of a pipe that are kept until its pace is known
+
+
+class CameraSource(FrameSource):
+    """The camera with the given number."""
+
+    def __init__(self, number: int, wanted: range = ALL):
+        self.wanted, self.name = wanted, f"camera {number}"
+        self.capture = cv2.VideoCapture(number)
+        if not self.capture.isOpened():
+            raise OSError(f"cannot open {self.name}")
+        fps = self.capture.get(cv2.CAP_PROP_FPS)
+        self.fps = Fraction(fps).limit_denominator(1001) if 0 < fps < 1e6 else IMAGE_FPS
+
+    def _all(self):
+        begin = None
+        for index in itertools.count():
+            ok, image = self.capture.read()
+            if not ok:
+                return
+            begin = time.monotonic() if begin is None else begin
+            now = time.monotonic() - begin
+            yield partial(Frame, index, f"frame {index}", image, time=now)
+
+    def close(self):
+        self.capture.release()
+
+
+class LiveSource(FrameSource):
+    """The newest frames of a source that does not wait.
+
+    A thread fetches every frame and keeps the last one: a slow consumer loses frames instead of
+    falling behind. Frame numbers count the lost ones too. A pipe that is filled faster than its
+    frames are meant to be shown comes from a file: such a one waits, and nothing is lost.
+    """
+
+    live = True
+
+    def __init__(
+        self,
+        source,
+        stop: Optional[threading.Event] = None,
+        endless: bool = True,
+        wanted: range = ALL,
+    ):
+        """endless: the source has a pace of its own and no end but by a fault, or that of the
+        frames that are wanted; else a pipe."""
+        self.source, self.endless, self.wanted = source, endless, wanted
+        self.name, self.fps, self.files = source.name, source.fps, source.files
+        self._keeps_pace = endless or None  # None: not known yet
+        self._frames, self._ended = collections.deque(), False
+        self._next = 0  # number of the frame that is to come
+        self._stop, self._closing = stop or threading.Event(), False
+        self._news = threading.Condition()
+        self._thread = threading.Thread(target=self._fetch, daemon=True)
+
+    @property
+    def aspect(self) -> Fraction:
+        return self.source.aspect
+
+    def __iter__(self) -> Iterator[Frame]:
+        self._thread.start()
+        while not self._stop.is_set():
+            with self._news:
+                if self._frames:
+                    frame = self._frames.popleft()
+                    self._news.notify_all()
+                elif self._ended:
+                    break
+                else:
+                    self._news.wait(0.1)  # and look for the stop
+                    continue
+            yield frame
+        else:
+            return
+        broke_off = self.endless and self._next < self.wanted.stop
+        self.problem = self.problem or self.source.problem or ("ended" if broke_off else "")
+
+    def _fetch(self):
+        try:
+            begin = None
+            for frame in self.source:
+                begin = time.monotonic() if begin is None else begin
+                with self._news:
+                    if self._keeps_pace is None and frame.index >= HELD:
+                        self._keeps_pace = time.monotonic() - begin > frame.time / 2
+                    if self._keeps_pace:
+                        self._frames.clear()
+                    self._news.wait_for(lambda: self._closing or len(self._frames) <= HELD)
+                    self._frames.append(frame)
+                    self._next = frame.index + self.wanted.step
+                    self._news.notify_all()
+                if self._closing:
+                    break
+        except Exception as e:  # of any library below: it is said where the frames are used
+            self.problem = f"broke off: {e}"
+        finally:
+            with self._news:
+                self._ended = True
+                self._news.notify_all()
+
+    def close(self):
+        """Leaves a read that still waits for data to the end of the process."""
+        with self._news:
+            self._closing = True
+            self._news.notify_all()
+        if self._thread.is_alive():
+            self._thread.join(0.5)
+        if not self._thread.is_alive():
+            self.source.close()
