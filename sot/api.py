@@ -13,7 +13,7 @@ from detectron2.structures import BoxMode
 from detectron2.utils.file_io import PathManager
 from iopath.common.file_io import PathHandler
 
-from .boxes import check_box, to_xywh
+from .boxes import check_box
 from .checkpoint import SOTCheckpointer
 from .config import load_config, merge_opts, resolve_device, resource_dir
 from .data.frame_source import Frame
@@ -177,10 +177,4 @@ def track(
             raise ValueError("no frame of the video can be read")
         starts = [Target({first.index: box}) for box in targets]
         for frame, states, _ in follow(tracker, itertools.chain([first], frames), starts):
-            yield (
-                frame,
-                [
-                    TrackResult(tuple(to_xywh(s.box).tolist()), s.score, s.status)
-                    for s in states.values()
-                ],
-            )
+            yield frame, [TrackResult.of(state) for state in states.values()]

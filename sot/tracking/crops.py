@@ -2,13 +2,12 @@
 
 from typing import List, NamedTuple, Sequence, Tuple, Type
 
+import cv2
 import numpy as np
 import torch
 
 from ..boxes import sides_of
 from ..data.transforms import SubwindowTransform, WholePixelTransform
-
-__all__ = ["CROPS", "Region", "to_device", "to_host"]
 
 # The values of TEST.TRACKER.CROP: ways to cut a region out of a frame.
 CROPS = {"subpixel": SubwindowTransform, "pysot": WholePixelTransform}
@@ -46,12 +45,6 @@ class Region(NamedTuple):
         return np.array(self.rect[:2]) + point * self.per_pixel
 
 
-def to_device(crops: List[np.ndarray], device) -> torch.Tensor:
-    """Crops (S, S, 3) -> one tensor (N, 3, S, S), uint8, on the device. Its memory is in the order
-    of the crops (channels last)."""
-    return torch.from_numpy(np.stack(crops)).to(device).permute(0, 3, 1, 2)
-
-
 def to_host(outputs, *others: torch.Tensor) -> List[np.ndarray]:
     """Copy tensors into arrays in the main memory. Tensors on a GPU are copied in one transfer.
 
@@ -65,3 +58,22 @@ def to_host(outputs, *others: torch.Tensor) -> List[np.ndarray]:
         parts = flat.split([t.numel() for t in tensors])
         tensors = [p.view(t.shape) for p, t in zip(parts, tensors)]
     return [t.numpy() for t in tensors]
+
+
+def as_bgr(image) -> np.ndarray:
+    """(H, W, 3) uint8 BGR of an image that is that, gray, or has an alpha channel.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    if not (isinstance(image, np.ndarray) and image.dtype == np.uint8):
+        given = getattr(image, "dtype", None) if isinstance(image, np.ndarray) else type(image)
+        raise ValueError(
+            f"image must be an array (H, W, 3) of uint8, BGR, or (H, W), gray, not {given}"
+        )
+    gray = image.ndim == 2 or image.ndim == 3 and image.shape[2] == 1
+    if 0 in image.shape or not (gray or image.ndim == 3 and image.shape[2] in (3, 4)):
+        raise ValueError(f"image must be (H, W, 3), or gray (H, W), got shape {image.shape}")
+    if gray:
+        return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
+    return image if image.shape[2] == 3 else cv2.cvtColor(image, cv2.COLOR_BGRA2BGR)

@@ -7,9 +7,10 @@ import torch
 import torch.nn.functional as F
 from detectron2.config import configurable
 
+from .build import TRACKER_REGISTRY
 from .geometry import cosine_window, cut_middle
 from .state import Match
-from .tracker import TRACKER_REGISTRY, SiameseTracker
+from .tracker import SiameseTracker
 
 __all__ = ["SiamFCTracker"]
 

@@ -7,9 +7,10 @@ import numpy as np
 from detectron2.config import configurable
 
 from ..boxes import center_of, sides_of
+from .build import TRACKER_REGISTRY
 from .geometry import central_positions, change_penalty, cosine_window, cut_middle
 from .state import Match
-from .tracker import TRACKER_REGISTRY, SiameseTracker
+from .tracker import SiameseTracker
 
 __all__ = ["SiamRPNTracker"]
 
@@ -107,7 +108,7 @@ class SiamRPNTracker(SiameseTracker):
             confidences=confidences,
         )
 
-    def _size_bias(self, outputs, centers, sizes) -> np.ndarray:
+    def size_bias(self, outputs, centers, sizes) -> np.ndarray:
         biases = []
         for boxes, scores, center, size in zip(*outputs, centers, sizes):
             on_target = (np.abs(center_of(boxes) - center) < size / 2).all(axis=1)
@@ -115,7 +116,7 @@ class SiamRPNTracker(SiameseTracker):
             if on_target[best] and scores[best] > self.online.accept_above[0]:
                 biases.append(np.log(sides_of(boxes[best]) / size))
         if not biases:
-            return super()._size_bias(outputs, centers, sizes)
+            return super().size_bias(outputs, centers, sizes)
         mean = np.mean(biases, axis=0)
         return np.exp(self.online.size_share * mean.clip(-MAX_SIZE_BIAS, MAX_SIZE_BIAS))
 

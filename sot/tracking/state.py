@@ -6,9 +6,8 @@ from typing import NamedTuple, Optional, Tuple, Union
 import numpy as np
 import torch
 
+from ..boxes import to_xywh
 from .online import TargetModel
-
-__all__ = ["Match", "TargetState", "TrackResult"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +58,11 @@ class TrackResult(NamedTuple):
     box: Tuple[float, float, float, float]
     score: float
     status: str
+
+    @classmethod
+    def of(cls, state) -> "TrackResult":
+        """Of a TargetState, or what has its box, score and status."""
+        return cls(tuple(to_xywh(state.box).tolist()), state.score, state.status)
 
 
 class Match(NamedTuple):

@@ -1,6 +1,5 @@
 """Following targets through a video: a pure core (start, step) and a thin shell (init, update)."""
 
-import os
 from dataclasses import replace
 from typing import List, Optional, Sequence, Union
 
@@ -8,29 +7,20 @@ import cv2
 import numpy as np
 import torch
 from detectron2.structures import BoxMode
-from fvcore.common.registry import Registry
 
-from ..boxes import check_box, sides_of, to_xywh
+from ..boxes import check_box, sides_of
 from ..data.transforms import target_rect
-from ..deploy import inference_network
+from ..utils.cpu import ForkGuard
+from .adaptation import follow_looks, learn_target
 from .calibration import Calibration, next_status
-from .crops import CROPS, Region, to_device, to_host
+from .crops import CROPS, Region, as_bgr, to_host
 from .geometry import clip_box, smooth_size
-from .online import OnlineLearner, first_frame_views
+from .online import OnlineLearner
 from .state import Match, TargetState, TrackResult
-
-__all__ = ["TRACKER_REGISTRY", "SiameseTracker", "build_siamese_tracker"]
-
-TRACKER_REGISTRY = Registry("TRACKER")
-TRACKER_REGISTRY.__doc__ = """
-Trackers by name: that of the meta-architecture they run, and "Tracker". Called with a config and
-the network; returns a SiameseTracker.
-"""
 
 # of the cosine window while a lost target is searched for, as in PySOT's long-term tracker: it may
 # come back anywhere
 LOST_WINDOW_INFLUENCE = 0.001
-
 MAX_CROPS_IN_A_PASS = 32  # bounds the memory of a step
 
 
@@ -103,20 +93,7 @@ class SiameseTracker:
         on_cpu = model.device.type == "cpu"
         self.targets_at_once = 1 if on_cpu else max(1, MAX_CROPS_IN_A_PASS // len(self.scales))
         self.state = None
-        self._process = os.getpid()
-
-    def __setstate__(self, attributes):  # in a process that was spawned
-        self.__dict__.update(attributes, _process=os.getpid())
-
-    def _check_process(self):
-        """RuntimeError in a fork of the process that built the tracker, where the network would
-        wait for ever for threads of OpenMP, which a fork does not have."""
-        if os.getpid() != self._process and torch.get_num_threads() > 1:
-            raise RuntimeError(
-                "this tracker was built before the process was forked, and its threads are not "
-                "here: start processes by multiprocessing.get_context('spawn'), build the tracker "
-                "in the new process, or call torch.set_num_threads(1) there"
-            )
+        self._fork_guard = ForkGuard()
 
     @classmethod
     def from_config(cls, cfg, model):
@@ -156,13 +133,13 @@ class SiameseTracker:
                 lies outside the image.
             RuntimeError: as in :meth:`step_all`.
         """
-        self._check_process()
-        image = _as_bgr(image)
+        self._fork_guard.check()
+        image = as_bgr(image)
         box, pad_value = check_box(box, image.shape[:2]), cv2.mean(image)[:3]
-        crop = self._region(box, self.template_size).cut(image, pad_value)
-        kernels = tuple(self.model.template(self._load([crop])))
+        crop = self.region(box, self.template_size).cut(image, pad_value)
+        kernels = tuple(self.model.template(self.load([crop])))
         state = TargetState(kernels, box, 1.0, "init", pad_value, image.shape[:2])
-        return state if self.online is None else self._learn(image, state)
+        return state if self.online is None else learn_target(self, image, state)
 
     def step(self, image: np.ndarray, state: TargetState) -> TargetState:
         """Find the target of ``state`` in the next frame; see :meth:`step_all`."""
@@ -185,12 +162,12 @@ class SiameseTracker:
             RuntimeError: the process was forked after the tracker was built, and has several
                 threads.
         """
-        self._check_process()
+        self._fork_guard.check()
         if not isinstance(images, (list, tuple)):
-            images = [_as_bgr(images)] * len(states)
+            images = [as_bgr(images)] * len(states)
         if len(images) != len(states):
             raise ValueError(f"{len(images)} images for {len(states)} states")
-        images = [_as_bgr(image) for image in images]
+        images = [as_bgr(image) for image in images]
         states = [s.in_frame(image.shape[:2]) for s, image in zip(states, images)]
         found = list(states)
         for lost in (False, True):
@@ -205,16 +182,16 @@ class SiameseTracker:
     def _is_lost(self, state: TargetState) -> bool:
         return self.lost_search_size > 0 and state.status == "lost"
 
-    def _region(self, box, crop_size: int, scale: float = 1.0) -> Region:
+    def region(self, box, crop_size: int, scale: float = 1.0) -> Region:
         """Region about a box XYXY; the target's size in it is that in the template / ``scale``."""
         rect = target_rect(box, scale * crop_size, self.template_size, self.context)
         return Region(rect, crop_size, self.crop_transform)
 
     def _search(self, images, states: List[TargetState], lost: bool) -> List[TargetState]:
         size, online = self.lost_search_size if lost else self.search_size, self.online
-        regions = [self._region(s.box, size, scale) for s in states for scale in self.scales]
+        regions = [self.region(s.box, size, scale) for s in states for scale in self.scales]
         parts = [(image, s.pad_value) for image, s in zip(images, states) for _ in self.scales]
-        crops = self._load([region.cut(*part) for region, part in zip(regions, parts)])
+        crops = self.load([region.cut(*part) for region, part in zip(regions, parts)])
         kernels = list(zip(*(s.kernels for s in states for _ in self.scales)))
         kernels = [torch.cat(k) if len(k) > 1 else k[0] for k in kernels]
         middle = slice(len(self.scales) // 2, None, len(self.scales))  # crops of scale 1
@@ -239,49 +216,13 @@ class SiameseTracker:
         ]
         models = online.learn([s.online for s in states], response, maps, matches, size)
         new = [replace(s, online=m) for s, m in zip(new, models)]
-        return self._follow_looks(images, new, matches)
+        return follow_looks(self, images, new, matches)
 
-    def _learn(self, image, state: TargetState) -> TargetState:
-        """The state with the online model of the target, and the network's bias, from its first
-        frame."""
-        side = self.search_size
-        # larger than a search crop, so that the views can be shifted
-        region = self._region(state.box, side + 2 * self.template_size)
-        views, centers = first_frame_views(
-            region.cut(image, state.pad_value), side, self.template_size
-        )
-        sizes = np.tile(region.size_in_crop(state.box), (len(views), 1))
-        outputs, features = self.model.detect_with_features(state.kernels, self._load(views))
-        model = self.online.start(features, centers, sizes, side, state.kernels)
-        bias = self._size_bias(to_host(outputs), centers, sizes)
-        return replace(state, online=model, size_bias=bias)
-
-    def _size_bias(self, outputs, centers, sizes) -> np.ndarray:
-        """(w, h): how many times too large the network's boxes are to be taken for, judged by the
-        first frame, whose box is true.
-
-        Args:
-            outputs: what the network's ``detect`` gives for V views of the first frame.
-            centers, sizes: (V, 2), the target in the views, in crop pixels.
-        """
+    def size_bias(self, outputs, centers, sizes) -> np.ndarray:
+        """(w, h): how many times too large the network's boxes are to be taken for. This is judged
+        by what its ``detect`` gives for V views of the first frame, whose box is true; ``centers``
+        and ``sizes`` (V, 2) are the target's in the views, in crop pixels."""
         return np.ones(2)
-
-    def _follow_looks(self, images, states: List[TargetState], matches) -> List[TargetState]:
-        """The states, whose kernels follow the looks of targets that are surely themselves."""
-        pairs = enumerate(zip(states, matches))
-        due = [i for i, (s, m) in pairs if self.online.is_template_due(s.online, m)]
-        if not due:
-            return states
-        crops = [
-            self._region(states[i].box, self.template_size).cut(images[i], states[i].pad_value)
-            for i in due
-        ]
-        kernels, new = self.model.template(self._load(crops)), list(states)
-        for j, i in enumerate(due):
-            seen = [k[j : j + 1] for k in kernels]
-            mixed = self.online.mix(states[i].online, states[i].kernels, seen)
-            new[i] = replace(states[i], kernels=mixed)
-        return new
 
     def _match(
         self,
@@ -328,8 +269,10 @@ class SiameseTracker:
         box = clip_box(center, size, state.frame_size, self.min_side)
         return replace(new, box=box, status=status)
 
-    def _load(self, crops: List[np.ndarray]) -> torch.Tensor:
-        return to_device(crops, self.model.device)
+    def load(self, crops: List[np.ndarray]) -> torch.Tensor:
+        """Crops (S, S, 3) as the network takes them, (N, 3, S, S) on its device."""
+        batch = torch.from_numpy(np.stack(crops)).to(self.model.device)
+        return batch.permute(0, 3, 1, 2)  # the memory stays in the order of the crops
 
     def _influence(self, lost: bool) -> float:
         """Weight of the cosine window."""
@@ -349,38 +292,4 @@ class SiameseTracker:
         if self.state is None:
             raise RuntimeError("call tracker.init(image, (x, y, w, h)) before tracker.update")
         self.state = self.step(image, self.state)
-        box = tuple(to_xywh(self.state.box).tolist())
-        return TrackResult(box, self.state.score, self.state.status)
-
-
-def build_siamese_tracker(cfg, model) -> SiameseTracker:
-    """The tracker of MODEL.META_ARCHITECTURE, with a copy of a network made for inference: what
-    becomes of the network later does not change the tracker.
-
-    Raises:
-        ValueError: there is none for it; or see inference_network.
-    """
-    name = cfg.MODEL.META_ARCHITECTURE + "Tracker"
-    if name not in TRACKER_REGISTRY:
-        known = ", ".join(sorted(n for n, _ in TRACKER_REGISTRY))
-        raise ValueError(f"no {name} for MODEL.META_ARCHITECTURE; registered trackers: {known}")
-    return TRACKER_REGISTRY.get(name)(cfg, inference_network(cfg, model))
-
-
-def _as_bgr(image) -> np.ndarray:
-    """(H, W, 3) uint8 BGR of an image that is that, gray, or has an alpha channel.
-
-    Raises:
-        ValueError: it is none of these.
-    """
-    if not (isinstance(image, np.ndarray) and image.dtype == np.uint8):
-        given = getattr(image, "dtype", None) if isinstance(image, np.ndarray) else type(image)
-        raise ValueError(
-            f"image must be an array (H, W, 3) of uint8, BGR, or (H, W), gray, not {given}"
-        )
-    gray = image.ndim == 2 or image.ndim == 3 and image.shape[2] == 1
-    if 0 in image.shape or not (gray or image.ndim == 3 and image.shape[2] in (3, 4)):
-        raise ValueError(f"image must be (H, W, 3), or gray (H, W), got shape {image.shape}")
-    if gray:
-        return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
-    return image if image.shape[2] == 3 else cv2.cvtColor(image, cv2.COLOR_BGRA2BGR)
+        return TrackResult.of(self.state)

@@ -111,3 +111,23 @@ def set_threads(count: Optional[int] = None) -> None:
     count = count or min(usable_cores(), MAX_THREADS)
     torch.set_num_threads(count)
     cv2.setNumThreads(count)
+
+
+class ForkGuard:
+    """Knows the process that made it, or unpickled it."""
+
+    def __init__(self):
+        self._process = os.getpid()
+
+    def __reduce__(self):
+        return type(self), ()
+
+    def check(self) -> None:
+        """RuntimeError in a fork of that process, where a network would wait for ever for threads
+        of OpenMP, which a fork does not have."""
+        if os.getpid() != self._process and torch.get_num_threads() > 1:
+            raise RuntimeError(
+                "this tracker was built before the process was forked, and its threads are not "
+                "here: start processes by multiprocessing.get_context('spawn'), build the tracker "
+                "in the new process, or call torch.set_num_threads(1) there"
+            )

@@ -154,12 +154,13 @@ def test_photographs_and_video(check, tmp_path):
 
 
 def test_interrupted_it_says_what_was_found(tool, check, tmp_path, monkeypatch):
-    sequence(tmp_path / "set" / "a", ["100,10,20,20", *5 * ["10,10,20,20"]])
+    sequence(tmp_path / "set" / "a")
 
-    def interrupt(self, number):
+    def interrupted(tracks, problems, decode, workers):
+        problems.append(tool.Problem("outside", "a", 0, "too far right"))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(tool.tqdm, "update", interrupt)
+    monkeypatch.setattr(tool, "walk", interrupted)
     code, printed, report = check(f"folder:{tmp_path / 'set'}")
     assert code == 130 and report is None
     assert "Found so far: boxes outside the picture: 1" in printed

@@ -27,7 +27,7 @@ CLIP_SIZE = (480, 640)  # of the made clip
 # What is not listed is decoding: from the network's outputs to boxes, and the choice among them.
 PARTS = (
     ("crop", SubwindowTransform, "apply_image"),
-    ("crop", SiameseTracker, "_load"),
+    ("crop", SiameseTracker, "load"),
     ("network", SiameseNetwork, "features"),
     ("network", SiameseRPN, "predict"),
     ("network", siamfc, "xcorr"),

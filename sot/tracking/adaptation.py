@@ -1,0 +1,47 @@
+"""How a SiameseTracker with an online model adapts to its targets: to what their first frame shows,
+and to their looks when they change."""
+
+from dataclasses import replace
+from typing import List, Sequence
+
+import numpy as np
+
+from .crops import to_host
+from .online import first_frame_views
+from .state import Match, TargetState
+
+
+def learn_target(tracker, image: np.ndarray, state: TargetState) -> TargetState:
+    """The state with the online model of the target, and the network's bias, from its first
+    frame."""
+    side = tracker.search_size
+    # larger than a search crop, so that the views can be shifted
+    region = tracker.region(state.box, side + 2 * tracker.template_size)
+    views, centers = first_frame_views(
+        region.cut(image, state.pad_value), side, tracker.template_size
+    )
+    sizes = np.tile(region.size_in_crop(state.box), (len(views), 1))
+    outputs, features = tracker.model.detect_with_features(state.kernels, tracker.load(views))
+    model = tracker.online.start(features, centers, sizes, side, state.kernels)
+    bias = tracker.size_bias(to_host(outputs), centers, sizes)
+    return replace(state, online=model, size_bias=bias)
+
+
+def follow_looks(
+    tracker, images: Sequence[np.ndarray], states: List[TargetState], matches: Sequence[Match]
+) -> List[TargetState]:
+    """The states, whose kernels follow the looks of targets that are surely themselves."""
+    pairs = enumerate(zip(states, matches))
+    due = [i for i, (s, m) in pairs if tracker.online.is_template_due(s.online, m)]
+    if not due:
+        return states
+    crops = [
+        tracker.region(states[i].box, tracker.template_size).cut(images[i], states[i].pad_value)
+        for i in due
+    ]
+    kernels, new = tracker.model.template(tracker.load(crops)), list(states)
+    for j, i in enumerate(due):
+        seen = [k[j : j + 1] for k in kernels]
+        mixed = tracker.online.mix(states[i].online, states[i].kernels, seen)
+        new[i] = replace(states[i], kernels=mixed)
+    return new
