@@ -39,7 +39,6 @@ import json
 import os
 import platform
 import sys
-from collections import defaultdict
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported; see utils/cpu.py
@@ -56,7 +55,7 @@ from benchmark_tasks.train import benchmark_train
 
 from sot.config import load_config
 from sot.config.checks import CHOICES
-from sot.tracking.opencv import MODEL_FILES
+from sot.tracking.opencv import MODEL_FILES, model_files
 from sot.utils.command_line import add_config_options, make_parser, one_line_errors
 from sot.utils.cpu import keep_freed_memory
 
@@ -116,14 +115,7 @@ def parse_args():
     train.add_argument("--num-iters", type=_positive, default=20, help="iterations to time")
     train.add_argument("--warmup", type=_positive, default=5, help="iterations before them")
     args = parser.parse_args()
-    models = defaultdict(dict)
-    for entry in args.model:
-        key, _, path = entry.partition("=")
-        name, _, field = key.partition(".")
-        if name not in args.opencv or not (field and path):
-            parser.error(f"--model {entry}: expected TRACKER.FIELD=FILE of a tracker in --opencv")
-        models[name][field] = path
-    args.model = models
+    args.model = model_files(parser, args.model, args.opencv)
     return args
 
 

@@ -30,7 +30,6 @@ import importlib.metadata
 import json
 import os
 import sys
-from collections import defaultdict
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported; see utils/cpu.py
@@ -53,6 +52,7 @@ from sot.tracking.opencv import (
     OpenCVWorker,
     file_digests,
     make_opencv_tracker,
+    model_files,
 )
 from sot.utils.command_line import make_parser, one_line_errors
 
@@ -137,16 +137,7 @@ def parse_args(argv=None):
     )  # fmt: skip
     parser.add_argument("--report", metavar="DIR", help="also write plots and report.html there")
     args = parser.parse_args(argv)
-    models = defaultdict(dict)
-    for entry in args.model:
-        key, _, path = entry.partition("=")
-        name, _, field = key.partition(".")
-        if not (name and field and path):
-            parser.error(f"--model {entry}: expected TRACKER.FIELD=FILE")
-        if name not in args.trackers:
-            parser.error(f"--model {entry}: {name} is not among --trackers")
-        models[name][field] = str(Path(path).expanduser())
-    args.model = models
+    args.model = model_files(parser, args.model, args.trackers)
     return args
 
 

@@ -4,12 +4,13 @@ MIL comes with every OpenCV. KCF, CSRT and MOSSE come with its contrib build. Na
 DaSiamRPN need the files of their networks. OpenCV's model zoo (github.com/opencv/opencv_zoo) and
 its documentation of these classes link to these files."""
 
+import argparse
 import hashlib
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple
+from typing import Any, Dict, List, NamedTuple, Sequence
 
 import cv2
 import numpy as np
@@ -27,6 +28,23 @@ MODEL_FILES = {
     "DaSiamRPN": ("model", "kernel_cls1", "kernel_r1"),
 }
 CLASSES = {"ViT": "Vit"}  # names that OpenCV spells differently
+
+
+def model_files(
+    parser: argparse.ArgumentParser, entries: Sequence[str], trackers: Sequence[str]
+) -> Dict[str, Dict[str, str]]:
+    """The files of each tracker by field, from the TRACKER.FIELD=FILE of a program's ``--model``.
+    An entry of another form, or of none of the trackers, is an error of the command line."""
+    models: Dict[str, Dict[str, str]] = {name: {} for name in trackers}
+    for entry in entries:
+        key, _, path = entry.partition("=")
+        name, _, field = key.partition(".")
+        if not (name and field and path):
+            parser.error(f"--model {entry}: expected TRACKER.FIELD=FILE")
+        if name not in models:
+            parser.error(f"--model {entry}: {name} is not among {', '.join(models) or 'none'}")
+        models[name][field] = str(Path(path).expanduser())
+    return models
 
 
 def make_opencv_tracker(name: str, models: Dict[str, str]):

@@ -107,7 +107,7 @@ def test_what_is_wrong_with_a_tracker_shows_before_any_is_run(
         (["--trackers", "TLD"], "invalid choice: 'TLD'"),
         (["--trackers", "ViT", "--model", "net=x"], "expected TRACKER.FIELD=FILE"),
         (["--trackers", "ViT", "--model", "ViT.net"], "expected TRACKER.FIELD=FILE"),
-        (["--trackers", "MIL", "--model", "ViT.net=x"], "ViT is not among --trackers"),
+        (["--trackers", "MIL", "--model", "ViT.net=x"], "ViT is not among MIL"),
     ],
 )
 def test_bad_call(tool, capsys, arguments, message):
