@@ -27,8 +27,6 @@ from .tracking import (
     follow,
 )
 
-__all__ = ["build_model", "build_network", "build_tracker", "track"]
-
 
 class _WeightsHandler(PathHandler):
     """Resolves ``sot://FILE``, the address of a weights file that comes with the project."""

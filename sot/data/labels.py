@@ -11,8 +11,6 @@ from xml.etree import ElementTree
 
 from ..utils.files import write_text
 
-__all__ = ["FORMATS", "Label", "Labels", "read_labels", "save_labels"]
-
 CATEGORY = "object"  # targets have no class
 
 

@@ -18,16 +18,8 @@ from torch import nn
 from ..data.datasets.cache import cache_folder
 from ..modeling.fuse import fuse_for_inference, fuse_layers
 from ..utils.fingerprint import fingerprint
-from .export import (
-    DESCRIPTION,
-    EXPORT_VERSION,
-    crop_sizes,
-    export_network,
-    network_key,
-)
+from .export import DESCRIPTION, EXPORT_VERSION, crop_sizes, export_network, network_key
 from .session import is_installed, needs, open_session
-
-__all__ = ["OnnxNetwork", "inference_network", "shipped_graphs"]
 
 # Graphs, without weights, of the networks that onnxruntime runs in less time than PyTorch does.
 SHIPPED = Path(__file__).parent / "graphs"

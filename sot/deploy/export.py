@@ -16,16 +16,6 @@ from ..utils.files import atomic_write, write_text
 from ..utils.fingerprint import fingerprint
 from .session import WEIGHT_PREFIX, needs
 
-__all__ = [
-    "DESCRIPTION",
-    "EXPORT_VERSION",
-    "EXPORTER",
-    "crop_sizes",
-    "export_network",
-    "network_key",
-    "tracker_settings",
-]
-
 EXPORT_VERSION = 2  # to be raised when other graphs are written of the same network
 DESCRIPTION = "tracker.json"
 EXPORTER = ("onnx", "onnxscript")  # packages that torch.onnx.export needs

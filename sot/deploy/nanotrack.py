@@ -14,9 +14,6 @@ import torch
 from ..modeling.anchor_generator import response_centers
 from .session import open_session
 
-__all__ = ["NanoTrack"]
-
-FEATURE_CHANNELS = 96
 RESPONSE_SIDE = 15
 
 

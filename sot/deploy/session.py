@@ -6,8 +6,6 @@ from typing import Dict, Optional
 
 import numpy as np
 
-__all__ = ["WEIGHT_PREFIX", "is_installed", "needs", "open_session"]
-
 WEIGHT_PREFIX = "model."  # of a network's weights in its graphs
 
 

@@ -8,8 +8,6 @@ from typing import Dict, Optional, Sequence, Tuple
 
 import numpy as np
 
-__all__ = ["RIGHT_ABOVE", "Calibration", "next_status"]
-
 RIGHT_ABOVE = 0.5  # a box is right if its overlap with the true box is above this
 FLOOR = 0.005  # network scores are clipped to be at least this far from 0 and from 1
 PENALTY = 0.03  # weight of the squared weights in the fit, whose inputs are standardized

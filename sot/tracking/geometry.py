@@ -5,15 +5,6 @@ import torch
 
 from ..boxes import from_center
 
-__all__ = [
-    "central_positions",
-    "change_penalty",
-    "clip_box",
-    "cosine_window",
-    "cut_middle",
-    "smooth_size",
-]
-
 
 def cosine_window(height: int, width: int) -> torch.Tensor:
     """The outer product (H, W) of two Hann windows: 1 in the middle and 0 on the border."""

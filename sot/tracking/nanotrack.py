@@ -3,8 +3,6 @@
 from ..deploy import NanoTrack
 from .siamrpn import SiamRPNTracker
 
-__all__ = ["build_nanotrack"]
-
 
 def build_nanotrack(backbone: str, head: str, num_threads: int = 1) -> SiamRPNTracker:
     """Build NanoTrack V3 with the settings of its authors. For the arguments and errors see

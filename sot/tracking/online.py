@@ -16,8 +16,6 @@ import torch.nn.functional as F
 
 from ..modeling import xcorr
 
-__all__ = ["OnlineLearner", "OnlineResponse", "TargetModel", "first_frame_views", "gaussian_labels"]
-
 MAX_CHANNELS = 64  # channels of the projected features
 MAX_COLUMNS = 288  # columns of the regression: its two Gram matrices then take 0.7 MB
 RIDGE = 8e-5  # in units of the mean of the Gram matrix's diagonal

@@ -12,8 +12,6 @@ from .geometry import cosine_window, cut_middle
 from .state import Match
 from .tracker import SiameseTracker
 
-__all__ = ["SiamFCTracker"]
-
 
 @TRACKER_REGISTRY.register()
 class SiamFCTracker(SiameseTracker):

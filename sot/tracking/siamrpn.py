@@ -12,8 +12,6 @@ from .geometry import central_positions, change_penalty, cosine_window, cut_midd
 from .state import Match
 from .tracker import SiameseTracker
 
-__all__ = ["SiamRPNTracker"]
-
 MAX_SIZE_BIAS = math.log(2)  # a larger bias is more likely an error of the network
 
 
