@@ -69,18 +69,17 @@ class VideoWriter:
     LARGEST = 4096
     TIME_BASE = Fraction(1, 90000)
 
-    def __init__(self, path: str, fps, aspect=1, **options: str):
+    def __init__(self, path: str, fps, aspect=1):
         """
         Args:
             fps: frames per second, a Fraction for exact rates; when frames are given times, what
                 players expect.
             aspect: width / height of a pixel, a Fraction.
-            options: of libx264, such as crf="20".
         """
         self.rate = Fraction(fps).limit_denominator(100_000)
         self.aspect = Fraction(aspect).limit_denominator(10_000)
         # zerolatency: no frame waits in the encoder for others, which a kill would cost
-        self.options = {"crf": "20", "preset": "veryfast", "tune": "zerolatency", **options}
+        self.options = {"crf": "20", "preset": "veryfast", "tune": "zerolatency"}
         flags = {"movflags": "+hybrid_fragmented+frag_every_frame", "flush_packets": "1"}
         # "file:", since a name such as 12:30 would be taken for an address
         self.container = av.open(f"file:{path}", "w", format="mp4", options=flags)
