@@ -1,5 +1,6 @@
 """What can be wrong with the frames and boxes of tracks, for tools/check_dataset.py."""
 
+import gc
 import os
 import tempfile
 from dataclasses import dataclass
@@ -143,6 +144,7 @@ def start_worker(_worker_id) -> None:
     """Send what image libraries print to a file, where :func:`take_complaints` finds it: of a
     damaged JPEG they return what they have, and only print that it is damaged."""
     global _stderr_file
+    gc.freeze()  # as sot.data.build does in its workers
     cv2.setNumThreads(0)
     _stderr_file = tempfile.TemporaryFile(buffering=0)
     os.dup2(_stderr_file.fileno(), 2)

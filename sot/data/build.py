@@ -1,6 +1,7 @@
 """Loaders for training pairs and for test sequences."""
 
 import functools
+import gc
 import itertools
 import logging
 import multiprocessing
@@ -108,6 +109,8 @@ def _unstack(stacked: Dict) -> List[Dict]:
 
 
 def _prepare_worker(exiting, _worker_id):
+    # To free a decoder of the process that was forked waits for its threads, which are not here.
+    gc.freeze()
     # workers are the parallelism; OpenCV's own threads would only get in each other's way
     cv2.setNumThreads(0)
     keep_freed_memory()

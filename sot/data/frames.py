@@ -194,6 +194,9 @@ class _VideoReader:
 
     # .open: (process, path, reader): one open decoder per thread, however many videos
     _thread = threading.local()
+    # Readers of the process that this one was forked from. To free one waits for ever for threads
+    # of its decoder, which a fork does not have.
+    _inherited: List = []
 
     @classmethod
     def of(cls, frames: VideoFrames) -> "_VideoReader":
@@ -201,6 +204,8 @@ class _VideoReader:
         if before is None or before[:2] != key:
             if before is not None and before[0] == key[0]:
                 before[2].video.close()
+            elif before is not None:
+                cls._inherited.append(before)
             cls._thread.open = (*key, cls(frames))
         reader = cls._thread.open[2]
         reader.frames = frames

@@ -1,3 +1,5 @@
+import gc
+import multiprocessing
 import os
 import pickle
 
@@ -211,6 +213,27 @@ def test_several_videos_in_turn_and_in_workers(tmp_path):
     assert abs(float(copy[5].mean()) - 100) < 5
     with pytest.raises(IndexError):
         a[12]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks are of Unix")
+def test_a_fork_reads_on_while_its_parent_has_a_video_open(tmp_path):
+    for name in ("a.mp4", "b.mp4"):
+        with VideoWriter(str(tmp_path / name), 25) as writer:
+            for level in range(20):
+                writer.write(np.full((480, 640, 3), 10 * level, np.uint8))
+    first, second = VideoFrames(tmp_path / "a.mp4"), VideoFrames(tmp_path / "b.mp4")
+    assert abs(first[3].mean() - 30) < 5  # its decoder, with threads, stays open
+
+    def read():
+        gc.freeze()  # as the workers of loaders do
+        assert abs(second[5].mean() - 50) < 5
+
+    fork = multiprocessing.get_context("fork").Process(target=read)
+    fork.start()
+    fork.join(60)
+    finished = not fork.is_alive()
+    fork.kill()
+    assert finished and fork.exitcode == 0
 
 
 def test_bad_videos_are_named(tmp_path):
