@@ -8,9 +8,9 @@ Size, cost and geometry of the networks, as a markdown table and as JSON:
 
 Parameters are in millions, of backbone, neck and head. The template pass runs once for each target,
 the search pass once for each frame and target (for each frame and scale where the tracker searches
-several). Their cost is in 10^9 multiply-adds of convolutions, correlations included, and two for
-each number that goes through a batch norm, as fvcore counts; element-wise work is not counted.
-Crops have the sizes of the config, INPUT.TEMPLATE_SIZE and INPUT.SEARCH_SIZE_TEST.
+several). Their cost is in 10^9 multiply-adds of convolutions, correlations included; element-wise
+work is not counted. Crops have the sizes of the config, INPUT.TEMPLATE_SIZE and
+INPUT.SEARCH_SIZE_TEST.
 
 Receptive field and stride are followed through the operations of a forward pass: see Span.
 
@@ -21,7 +21,6 @@ of the template crop, no padding. Two receptive fields side by side overlap by 1
 
 import copy
 import json
-import logging
 import os
 import sys
 from dataclasses import dataclass, replace
@@ -30,26 +29,15 @@ from typing import Dict, List, Tuple
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported; see utils/cpu.py
 
 import torch
-from fvcore.nn import FlopCountAnalysis
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
 
 from sot.api import build_network
 from sot.config import list_configs, load_config, merge_opts
 from sot.modeling import SiamRPN
 from sot.utils.command_line import make_parser, one_line_errors, print_error
 from sot.utils.files import write_text
-
-# Without multiply-adds worth counting beside the convolutions': element-wise operations, pooling,
-# and reading of shapes. Any other operation that fvcore cannot count is an error.
-UNCOUNTED = {
-    "aten::" + name
-    for name in (
-        "add add_ sub sub_ rsub mul mul_ div div_ exp sigmoid softmax mean sum hardtanh hardtanh_ "
-        "clamp_max clamp_min relu6 max_pool2d meshgrid lift_fresh unflatten repeat "
-        "repeat_interleave alias pow"
-    ).split()
-}
 
 
 @dataclass(frozen=True)
@@ -149,46 +137,38 @@ def receptive_fields(backbone: nn.Module, size: int) -> Dict[str, Span]:
     """Span of each output of a backbone, for crops of side ``size``. ValueError: the backbone has
     an operation that moves values about in another way than convolution, pooling, padding,
     cropping."""
-    image = torch.zeros(1, 3, size, size, device="meta")  # shapes without values
+    image = torch.zeros(1, 3, size, size, device="meta")
     backbone = copy.deepcopy(backbone).eval().to("meta")
     with SpanMode(image) as spans:
         features = backbone(image)
         return {name: spans[x] for name, x in features.items()}
 
 
-class _Pass(nn.Module):
-    """A method of a network as a forward pass, for fvcore."""
-
-    def __init__(self, network: nn.Module, method: str):
-        super().__init__()
-        self.network, self.forward = network, getattr(network, method)
-
-
 def count_flops(network: nn.Module, method: str, *args) -> int:
-    """Multiply-adds of ``network.method(*args)``. ValueError: an operation that can neither be
-    counted nor is known to be free."""
-    analysis = FlopCountAnalysis(_Pass(network, method), args)
-    analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-    total = int(analysis.total())
-    unknown = set(analysis.unsupported_ops()) - UNCOUNTED
-    if unknown:
-        raise ValueError(f"{method}: cannot count {', '.join(sorted(unknown))}")
-    return total
+    """Multiply-adds of the convolutions and products of matrices in ``network.method(*args)``."""
+    with FlopCounterMode(display=False) as counter:
+        getattr(network, method)(*args)
+    return counter.get_total_flops() // 2  # which counts two operations
+
+
+def response_of(model: nn.Module, kernels, search: torch.Tensor) -> torch.Tensor:
+    """(N, A, H, W) logits of search crops."""
+    if isinstance(model, SiamRPN):
+        return model.search(kernels, search)[0][0]
+    return model.detect(kernels, search)[:, None]
 
 
 @torch.no_grad()
 def analyze(cfg) -> Dict:
     """Numbers of the network of a config, in the unit one, not millions; see the head of this file.
     ``features`` has an entry for each output of the backbone."""
-    model = build_network(merge_opts(cfg.clone(), ["MODEL.DEVICE", "cpu"])).eval()
+    # "meta": shapes without values, for which nothing is computed
+    model = build_network(merge_opts(cfg.clone(), ["MODEL.DEVICE", "cpu"])).eval().to("meta")
     sizes = {"template": cfg.INPUT.TEMPLATE_SIZE, "search": cfg.INPUT.SEARCH_SIZE_TEST}
-    crops = {name: torch.zeros(1, 3, size, size) for name, size in sizes.items()}
+    crops = {name: torch.zeros(1, 3, s, s, device="meta") for name, s in sizes.items()}
     kernels = model.template(crops["template"])
     maps = {name: model.features(x, is_template=name == "template") for name, x in crops.items()}
-    if isinstance(model, SiamRPN):
-        response = model.search(kernels, crops["search"])[0][0]
-    else:
-        response = model.detect(kernels, crops["search"])
+    response = response_of(model, kernels, crops["search"])
     parts = {"backbone": _count(model.backbone), "neck": _count(model.neck)}
     total = _count(model)
     return {
@@ -289,7 +269,6 @@ def main(argv=None) -> int:
     )
     parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="overrides for all configs")
     args = parser.parse_args(argv)
-    logging.getLogger("fvcore").setLevel(logging.ERROR)
     names = args.config_file or [n for n in list_configs() if not n.startswith("Base-")]
     results, failed = [], False
     for name in names:

@@ -33,12 +33,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported;
 import sot  # isort: skip  (first, since it silences a warning of detectron2's import)
 import numpy as np
 import torch
+from analyze_model import response_of
 
 from sot.config import load_config
 from sot.data import get_tracks
 from sot.data.dataset_mapper import numpy_seed
 from sot.data.transforms import TargetCrop
-from sot.modeling import SiamRPN
 from sot.utils.command_line import add_config_options, make_parser, one_line_errors
 from sot.utils.figures import panel_grid
 from sot.utils.files import write_text
@@ -79,13 +79,6 @@ def draw_pairs(cfg, dataset: str, count: int, shift: float = 0, margin: int = 0)
         z, x = (torch.from_numpy(i).permute(2, 0, 1)[None].float() for i in images)
         category = track["name"].rpartition("-")[0] or track["name"]
         yield Pair(z, x, corners.mean(axis=0), category)
-
-
-def response_of(model, kernels, search: torch.Tensor) -> torch.Tensor:
-    """(N, A, H, W) logits of search crops."""
-    if isinstance(model, SiamRPN):
-        return model.search(kernels, search)[0][0]
-    return model.detect(kernels, search)[:, None]
 
 
 def layer_outputs(model, kernels, search: torch.Tensor) -> Dict[str, torch.Tensor]:

@@ -6,8 +6,8 @@ import time
 
 import numpy as np
 import torch
+from analyze_model import count_flops
 from detectron2.utils.file_io import PathManager
-from torch.utils.flop_counter import FlopCounterMode
 
 from sot.api import build_model
 from sot.config import resolve_device
@@ -116,11 +116,9 @@ def find_bound(cfg, model) -> dict:
             torch.zeros(1, 3, size, size, dtype=torch.uint8)
             for size in (cfg.INPUT.TEMPLATE_SIZE, cfg.INPUT.SEARCH_SIZE_TEST)
         )
-        kernels = model.template(template)
-        with FlopCounterMode(display=False) as counter:
-            model.detect(kernels, search)
+        flops = count_flops(model, "detect", model.template(template), search)
     scales = cfg.TEST.TRACKER.NUM_SCALES if cfg.MODEL.META_ARCHITECTURE == "SiamFC" else 1
-    cost = scales * counter.get_total_flops() / 2e9  # two operations each
+    cost = scales * flops / 1e9
     return {
         "multiply_adds_g": round(cost, 3),
         "gemm_peak_g_per_s": round(peak, 1),
