@@ -28,7 +28,7 @@ from ..frames import FrameError, VideoFrames
 from .tracks import TrackList
 
 # Part of the key of every index: to be raised when its files, or what a reader yields, change.
-VERSION = 4
+VERSION = 5
 # An index that takes longer than this to make, in seconds, is kept on disk.
 KEEP_AFTER = 1.0
 READ_ERRORS = (FrameError, ValueError, OSError)

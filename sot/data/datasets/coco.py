@@ -12,7 +12,9 @@ from typing import Callable, Dict, Iterable, Iterator, List, Optional
 import numpy as np
 from detectron2.structures import BoxMode
 
+from ...boxes import bounding_box, to_xywh
 from ..frames import ImageFrames, Photograph
+from .box_files import read_text
 from .builtin import where_to_put
 from .cache import Source, cached_tracks, warn_once
 from .tracks import TrackList, make_track
@@ -101,7 +103,8 @@ def _read_coco(root: str, path: str, fields: Optional[Fields]) -> List[Dict]:
             elif not isinstance(image["video_id"], (int, str)):
                 raise TypeError
             int(image.get("frame_id", 0))
-            images[image["id"]] = entry
+            if images.setdefault(image["id"], entry) is not entry:
+                left_out["images with the id of another"].append(image["file_name"])
         except PermissionError as e:
             left_out[str(e)].append(image["file_name"])
         except (TypeError, ValueError, KeyError, AttributeError, OverflowError):
@@ -115,6 +118,7 @@ def _read_coco(root: str, path: str, fields: Optional[Fields]) -> List[Dict]:
         if fields is None and "video_id" in image:
             continue
         tracks += _objects(image, image["path"], annotations[key], fields, left_out)
+    _check_format(tracks, path)
     if fields is None:
         tracks += _video_tracks(images, annotations, content.get("videos"), left_out)
     _log_left_out(path, left_out)
@@ -123,8 +127,7 @@ def _read_coco(root: str, path: str, fields: Optional[Fields]) -> List[Dict]:
 
 def _load_json(path: str) -> Dict:
     try:
-        with open(path, "rb") as f:
-            content = json.load(f)
+        content = json.loads(read_text(path))
         if not all(isinstance(content[key], list) for key in ("images", "annotations")):
             raise ValueError("images and annotations must be lists")
     except (TypeError, ValueError, KeyError, RecursionError) as e:
@@ -195,9 +198,38 @@ def _objects(
         yield {**track, **more}
 
 
+def _check_format(tracks: List[Dict], path: str) -> None:
+    """ValueError if the boxes of photographs are fractions of their sides; a warning if they look
+    like x0, y0, x1, y1."""
+    known = [t for t in tracks if isinstance(t["frames"], Photograph)]
+    if not known:
+        return
+    boxes = to_xywh(np.concatenate([t["boxes"] for t in known]))
+    sizes = np.array([t["frames"].size for t in known])
+    if (boxes <= 1).all():
+        raise ValueError(
+            f"{path}: all boxes are smaller than a pixel; if they are fractions of the pictures, "
+            "multiply them by width and height: bbox is x, y, w, h in pixels"
+        )
+    places, ends = boxes[:, :2], boxes[:, 2:]
+    if (ends > places).all() and (ends <= sizes + 1).all():
+        beyond = int((places + ends > 1.05 * sizes).any(axis=1).sum())
+        if beyond:
+            warn_once(
+                f"{path}: {beyond} boxes end outside of their pictures, and all would fit as "
+                "x0, y0, x1, y1; bbox is x, y, w, h",
+                __name__,
+            )
+
+
 def _box(annotation: Dict) -> List[float]:
-    """x, y, w, h; NaN if there is none."""
-    box = [float(v) for v in annotation.get("bbox") or [np.nan] * 4]
+    """x, y, w, h, that around the polygons where there is no other; NaN if there is none."""
+    box = annotation.get("bbox")
+    polygons = annotation.get("segmentation")
+    if not box and polygons and isinstance(polygons, list):
+        points = np.concatenate([np.reshape(p, (-1, 2)) for p in polygons]).astype(float)
+        return to_xywh(bounding_box(points)).tolist()
+    box = [float(v) for v in box or [np.nan] * 4]
     return BoxMode.convert(box, annotation.get("bbox_mode", BoxMode.XYWH_ABS), BoxMode.XYWH_ABS)
 
 
@@ -220,6 +252,9 @@ def _video_tracks(images: Dict, annotations: Dict, videos, left_out: LeftOut) ->
                     target = annotation.get("instance_id", annotation.get("track_id"))
                     table = boxes.setdefault(target, np.full((len(frames), 4), np.nan))
                     if not annotation.get("iscrowd", 0):
+                        if not np.isnan(table[t]).all():
+                            left_out["further boxes of one object in an image"].append(path)
+                            continue
                         table[t] = _box(annotation)
                 except BAD_ENTRY as e:
                     left_out["annotations that cannot be read"].append(f"{path}: {e}")

@@ -67,4 +67,10 @@ def _read_sequence(folder: Path, truth: Path) -> List[Dict]:
     size = None
     with contextlib.suppress(FrameError):  # to be reported when it is needed
         size = frame_size(frames)
-    return [make_track(folder.name, frames, read_boxes(truth, size))]
+    boxes = read_boxes(truth, size)
+    if len(boxes) != len(frames):
+        raise ValueError(
+            f"{truth}: {len(frames)} frames but {len(boxes)} boxes; give each frame a line, blank "
+            "where the target is absent"
+        )
+    return [make_track(folder.name, frames, boxes)]

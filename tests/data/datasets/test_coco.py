@@ -60,6 +60,47 @@ def test_boxes_without_a_sound_polygon_stay(tmp_path, segmentation):
     assert path.read_bytes() == before
 
 
+def test_boxes_of_polygons_alone(tmp_path):
+    path = write_coco(tmp_path, [{"segmentation": [[1, 2, 24, 2, 24, 30], [3, 4, 9, 4, 9, 35]]}])
+    (track,) = load_coco(tmp_path, path)
+    assert track["boxes"].tolist() == [[1, 2, 24, 35]]
+
+
+def test_boxes_that_are_fractions_or_corners(tmp_path, caplog):
+    path = write_coco(tmp_path, [{"bbox": [0.1, 0.2, 0.5, 0.5]}, {"bbox": [0, 0, 1, 1]}])
+    with pytest.raises(ValueError, match="anno.json: all boxes are smaller than a pixel; .*width"):
+        load_coco(tmp_path, path)
+    path = write_coco(tmp_path, [{"bbox": [20, 20, 45, 38]}, {"bbox": [1, 2, 20, 30]}])
+    with caplog.at_level(logging.WARNING):
+        assert len(load_coco(tmp_path, path)) == 2
+    assert "1 boxes end outside of their pictures, and all would fit as x0, y0" in caplog.text
+    caplog.clear()
+    path = write_coco(tmp_path, [{"bbox": [20, 20, 45, 38]}, {"bbox": [30, 2, 20, 30]}])
+    with caplog.at_level(logging.WARNING):
+        assert len(load_coco(tmp_path, path)) == 2 and caplog.text == ""
+
+
+def test_images_and_boxes_that_are_there_twice(tmp_path, caplog):
+    box = {"image_id": 1, "instance_id": 7, "bbox": [1, 2, 3, 4]}
+    data = {
+        "images": [
+            {"id": 1, "file_name": "a.jpg", "video_id": 5, "frame_id": 0},
+            {"id": 1, "file_name": "b.jpg", "video_id": 5, "frame_id": 1},
+        ],
+        "annotations": [box, {**box, "bbox": [5, 6, 7, 8]}],
+    }
+    for name in ("a.jpg", "b.jpg"):
+        cv2.imwrite(str(tmp_path / name), np.zeros((40, 50, 3), np.uint8))
+    text = json.dumps({**data, "info": "Gr\u00f6\u00dfe"}, ensure_ascii=False)
+    (tmp_path / "anno.json").write_text(text, encoding="latin-1")
+    with caplog.at_level(logging.WARNING):
+        (track,) = load_coco(tmp_path, tmp_path / "anno.json")
+    assert track["frames"].files == [str(tmp_path / "a.jpg")]
+    assert track["boxes"].tolist() == [[1, 2, 4, 6]]
+    assert "1 images with the id of another (b.jpg)" in caplog.text
+    assert "1 further boxes of one object in an image" in caplog.text
+
+
 def test_missing_set_of_detectron2_says_where_it_was_looked_for(tmp_path, monkeypatch):
     monkeypatch.setenv("DETECTRON2_DATASETS", "sets")
     monkeypatch.chdir(tmp_path)

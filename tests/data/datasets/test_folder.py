@@ -45,7 +45,7 @@ def test_absent_and_bad_boxes_become_invisible_and_are_counted(tmp_path, caplog)
 
 def test_count_mismatch_names_the_sequence(tmp_path):
     write_sequence(tmp_path / "short", ["1,2,3,4"], 2)
-    with pytest.raises(ValueError, match="short: 2 frames but 1 boxes"):
+    with pytest.raises(ValueError, match="short/groundtruth.*.txt: 2 frames but 1 boxes; give"):
         load_folder(tmp_path)
 
 
