@@ -1,12 +1,12 @@
-"""A tracker behind the interfaces of other libraries.
+"""Trackers of this project with the interfaces of other libraries.
 
-GOT-10k's toolkit (github.com/got-10k/toolkit), whose experiments take `Got10kTracker`:
+The experiments of GOT-10k's toolkit (github.com/got-10k/toolkit) take a `Got10kTracker`:
 
     from got10k.experiments import ExperimentGOT10k
     tracker = Got10kTracker(sot.build_tracker("SiamRPN/siamrpn_lite.yaml"), "ours")
     ExperimentGOT10k("data/GOT-10k", subset="val").run(tracker)
 
-And code that has a tracker of OpenCV's, which `OpenCVStyleTracker` can take the place of.
+Code that uses a tracker of OpenCV takes an `OpenCVStyleTracker` instead.
 """
 
 from typing import Sequence, Tuple
@@ -22,26 +22,27 @@ except ImportError:  # the toolkit only asks for the methods
 
 
 class Got10kTracker(_Got10kBase):
-    """For the experiments of GOT-10k's toolkit, if that is installed, with a tracker of
-    `sot.build_tracker` and a name for the folder of its results. Boxes are x, y, w, h in the pixels
-    of its data sets and taken as they stand."""
+    """A tracker for the experiments of GOT-10k's toolkit, made from a tracker of
+    `sot.build_tracker` and a name for the folder of its results. Boxes are x, y, w, h in pixels, as
+    the toolkit gives them."""
 
     def __init__(self, tracker: SiameseTracker, name: str):
-        # the toolkit runs a tracker that always gives the same only once
+        # the toolkit runs a deterministic tracker only once
         self.name, self.is_deterministic = name, True
         self.tracker = tracker
 
     def init(self, image, box: Sequence[float]) -> None:
-        """Start in a PIL image or (H, W, 3) uint8 RGB. ValueError: see SiameseTracker.start."""
+        """Start on a box in a PIL image or an array (H, W, 3) uint8 RGB. ValueError: see
+        SiameseTracker.start."""
         self.tracker.init(_bgr(image), box)
 
     def update(self, image) -> np.ndarray:
-        """The box, (4,) x, y, w, h, in the next image; RuntimeError before `init`."""
+        """The box (4,), x, y, w, h, in the next image. RuntimeError: `init` was not called."""
         return np.array(self.tracker.update(_bgr(image)).box)
 
 
 class OpenCVStyleTracker:
-    """Has the methods of `cv2.Tracker`, of a tracker of `sot.build_tracker`."""
+    """A tracker with the methods of `cv2.Tracker`, made from a tracker of `sot.build_tracker`."""
 
     def __init__(self, tracker: SiameseTracker):
         self.tracker = tracker
@@ -54,15 +55,21 @@ class OpenCVStyleTracker:
         self.score = 1.0
 
     def update(self, image: np.ndarray) -> Tuple[bool, Tuple[int, int, int, int]]:
-        """Whether the target was found (the status is "tracked"), and the box, x, y, w, h in whole
-        pixels, as of OpenCV; where it was not found, the tracker's best guess. RuntimeError: `init`
-        was not called."""
+        """Find the target in the next image.
+
+        Returns:
+            whether it was found (the status is "tracked"), and its box x, y, w, h in whole pixels,
+            as from OpenCV. If it was not found, the box is the best guess.
+
+        Raises:
+            RuntimeError: `init` was not called.
+        """
         box, self.score, status = self.tracker.update(image)
         x, y, w, h = (round(v) for v in box)
         return status == "tracked", (x, y, w, h)
 
     def getTrackingScore(self) -> float:
-        """Confidence in the last box, 0..1."""
+        """The score of the last box, 0..1."""
         return self.score
 
 

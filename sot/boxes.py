@@ -1,9 +1,9 @@
-"""Box formats, corners and what a valid box is, for numpy arrays and torch tensors alike.
+"""Box formats, corners and the validity of boxes, for NumPy arrays and torch tensors.
 
 Boxes are (..., 4) in continuous pixels from the top left corner of a frame or crop. Inside the
 project they are XYXY: (x0, y0, x1, y1), the left, upper, right and lower border. Files, command
-lines and the tracker's public shell use XYWH: left and upper border, width, height. (detectron2's
-BoxMode converts between the two as well, but single boxes only as lists, and those to float32.)
+lines and the public methods of trackers use XYWH: left and upper border, width, height.
+(detectron2's BoxMode converts between the two, but a single box only as a list, and to float32.)
 """
 
 from typing import Optional, Sequence, Tuple
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from detectron2.structures import BoxMode
 
-MAX_SIDE = 1e6  # pixels; larger sides overflow in what a tracker computes from them
+MAX_SIDE = 1e6  # pixels; a tracker would compute overflows from larger sides
 
 
 def to_xywh(boxes):
@@ -49,15 +49,15 @@ def bounding_box(points: np.ndarray) -> np.ndarray:
 
 
 def is_present(boxes: np.ndarray) -> np.ndarray:
-    """(...) bool: which XYXY boxes are finite and have two positive sides. A frame without the
-    target has another box, as a rule four NaN."""
+    """Which XYXY boxes are finite and have two positive sides, (...) bool. The box of a frame
+    without the target is not, since it is usually four NaN."""
     boxes = np.asarray(boxes)
     return np.isfinite(boxes).all(axis=-1) & (boxes[..., 2:] > boxes[..., :2]).all(axis=-1)
 
 
 def find_fault(box: np.ndarray, image_size: Optional[Tuple[int, int]] = None) -> Optional[str]:
-    """What is wrong with a box (4,) XYXY: "sizeless" (see is_present), "outside" of the image of
-    that (H, W), if it is given, or None."""
+    """The fault of a box (4,) XYXY: "sizeless" (see is_present), "outside" of an image of the size
+    (H, W), if that is given, or None."""
     if not is_present(box):
         return "sizeless"
     if image_size is not None:
@@ -72,11 +72,11 @@ def check_box(
     image_size: Optional[Tuple[int, int]] = None,
     mode: BoxMode = BoxMode.XYXY_ABS,
 ) -> np.ndarray:
-    """A sound box as a new array, (4,) float64 XYXY, from one in ``mode`` XYXY_ABS or XYWH_ABS.
+    """Check a box in ``mode`` XYXY_ABS or XYWH_ABS, and return it as a new array (4,) float64 XYXY.
 
     Raises:
-        ValueError: it is not four finite numbers, has no positive size or one above MAX_SIDE, or
-            lies outside the image of that (H, W), if it is given.
+        ValueError: it is not four finite numbers, has a side that is not positive or is above
+            MAX_SIDE, or lies outside an image of the size (H, W), if that is given.
     """
     try:
         values = np.array(box, dtype=np.float64).reshape(-1)

@@ -1,4 +1,4 @@
-"""Boxes drawn on frames, frames written as a video or shown in a window."""
+"""Draws boxes on frames, writes frames as a video, and shows them in a window."""
 
 import os
 import sys
@@ -22,14 +22,14 @@ CODEC_THREADS = 2
 
 
 def target_color(target: int):
-    """BGR color of a target, by its number."""
+    """The BGR color of a target, by its number."""
     return TARGET_COLORS[target % len(TARGET_COLORS)]
 
 
 def draw_box(image: np.ndarray, box: Sequence[float], color, label: str = ""):
-    """Draw a box, XYXY in pixels of the image (H, W, 3) uint8, with a label above it, in place. It
-    may be partly outside; if it is not finite nothing is drawn. Line and letters grow with the
-    image."""
+    """Draw a box, XYXY in pixels of the image (H, W, 3) uint8, with a label above it, in place. A
+    part of the box may lie outside. A box that is not finite is not drawn. Line and letters grow
+    with the image."""
     if not np.isfinite(box).all():
         return
     height, width = image.shape[:2]
@@ -43,7 +43,8 @@ def draw_box(image: np.ndarray, box: Sequence[float], color, label: str = ""):
 
 
 def draw_label(image: np.ndarray, text: str, corner, color):
-    """Write text on a filled plate with its bottom left corner at (x, y), moved to be inside."""
+    """Write text on a filled rectangle with its bottom left corner at (x, y), moved into the
+    image."""
     height, width = image.shape[:2]
     scale = max(0.4, min(height, width) / 900)
     weight = 1 + int(scale > 0.8)
@@ -58,13 +59,12 @@ def draw_label(image: np.ndarray, text: str, corner, color):
 
 
 class VideoWriter:
-    """H.264 in MP4 as browsers play it (yuv420p), which plays up to the last frames also if the
-    process is killed: each frame is a fragment of its own until the file is closed.
+    """Writes H.264 in MP4 as browsers play it (yuv420p). If the process is killed, the file plays
+    up to the last frames, because each frame is a fragment of its own until the file is closed.
 
-    The first frame sets the size: at most LARGEST pixels a side, as encoders and players have their
-    limits. Frames of another size are scaled to fit and padded with black. An odd width or height
-    grows by one pixel at the right or bottom: the format needs even ones.
-    """
+    The first frame sets the size, which is at most LARGEST pixels a side, because encoders and
+    players have limits. Frames of another size are scaled to fit and padded with black. The format
+    needs even sizes, so an odd width or height grows by one pixel at the right or bottom."""
 
     LARGEST = 4096
     TIME_BASE = Fraction(1, 90000)
@@ -78,7 +78,8 @@ class VideoWriter:
         """
         self.rate = Fraction(fps).limit_denominator(100_000)
         self.aspect = Fraction(aspect).limit_denominator(10_000)
-        # zerolatency: no frame waits in the encoder for others, which a kill would cost
+        # zerolatency: no frame waits in the encoder, where it would be lost if the process is
+        # killed
         self.options = {"crf": "20", "preset": "veryfast", "tune": "zerolatency"}
         flags = {"movflags": "+hybrid_fragmented+frag_every_frame", "flush_packets": "1"}
         # "file:", since a name such as 12:30 would be taken for an address
@@ -122,7 +123,7 @@ class VideoWriter:
 
 
 class Window:
-    """A window on the screen; ValueError: no screen, or an OpenCV that has no windows."""
+    """A window on the screen. ValueError: there is no screen, or this OpenCV has no windows."""
 
     def __init__(self, title: str):
         if sys.platform == "linux" and not {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ):
@@ -134,12 +135,13 @@ class Window:
             raise ValueError("no window: this OpenCV has none, install opencv-python") from None
 
     def show(self, image: np.ndarray) -> bool:
-        """Show an image; False once the user has pressed q or Esc."""
+        """Show an image. False: the user has pressed q or Esc."""
         cv2.imshow(self.title, image)
         return cv2.waitKey(1) & 0xFF not in (ord("q"), 27)
 
     def ask_box(self, image: np.ndarray):
-        """The (x, y, w, h) that the user draws; ValueError if none."""
+        """Let the user draw a box, and return it as (x, y, w, h). ValueError: the user drew
+        none."""
         box = cv2.selectROI(self.title, image, showCrosshair=False)
         if not all(box[2:]):
             raise ValueError("no box was drawn")

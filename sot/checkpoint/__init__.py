@@ -1,4 +1,4 @@
-"""Reading and writing of weights: this project's checkpoints, and PySOT's."""
+"""Reads and writes weights: the checkpoints of this project, and those of PySOT."""
 
 from .checkpointer import SOTCheckpointer, read_checkpoint
 from .pysot import convert_pysot, is_pysot

@@ -1,4 +1,4 @@
-"""Reading of pickled arrays, which are what detectron2's and Detectron's model zoos hold."""
+"""Reads pickled arrays, the format of the model zoos of detectron2 and Detectron."""
 
 import codecs
 import pickle
@@ -10,9 +10,10 @@ import torch
 
 
 def load_pickle(filename: str) -> Dict[str, Any]:
-    """``{"model": {name: Tensor}, ...}`` with the other entries of a ``.pkl`` file of one of the
-    model zoos: a pickled dictionary of arrays, bare or as its "model" or "blobs". ValueError: more
-    than arrays and plain Python values in it: pickled code is not run."""
+    """Read a ``.pkl`` file of one of the model zoos: a pickled dictionary of arrays, either the
+    file itself or its entry "model" or "blobs". Returns ``{"model": {name: Tensor}, ...}`` with the
+    other entries of the file. ValueError: the file holds more than arrays and plain Python values.
+    Pickled code is never run."""
     try:
         with open(filename, "rb") as f:
             content = _ArrayUnpickler(f, encoding="latin1").load()
@@ -24,7 +25,7 @@ def load_pickle(filename: str) -> Dict[str, Any]:
             if isinstance(array, np.ndarray) and not name.endswith("_momentum")
         }
     except OSError:
-        raise  # no such file, no permission: says so itself
+        raise  # no such file, or no permission: the message is clear
     except Exception as error:  # unpickling damaged bytes may raise anything
         raise ValueError(
             "not a readable pickle of a dictionary of arrays and plain Python values "
@@ -34,7 +35,7 @@ def load_pickle(filename: str) -> Dict[str, Any]:
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """Knows what numpy 1 and 2 pickle arrays as, and nothing else."""
+    """Unpickles arrays of NumPy 1 and 2, and nothing else."""
 
     KNOWN = {
         "_reconstruct": np.zeros(1).__reduce__()[0],

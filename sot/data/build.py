@@ -1,4 +1,4 @@
-"""Loaders for training pairs and for test sequences."""
+"""Data loaders: pairs for training, and sequences for tests."""
 
 import functools
 import gc
@@ -25,7 +25,7 @@ from .catalog import resolve
 from .dataset_mapper import SiameseDatasetMapper
 from .pair_dataset import PairDataset
 
-# A pair whose frames do not decode is replaced by the next one of the series, this many times.
+# A pair whose frames do not decode is replaced by the next pair, at most this many times in a row.
 MAX_REPLACEMENTS = 100
 
 
@@ -35,7 +35,7 @@ class _MappedPairs:
     mapper: Callable
 
     def __getitem__(self, index: int) -> Dict:
-        # detectron2's MapDataset replaces at random, which would not be reproducible
+        # detectron2's MapDataset replaces a sample by a random one, which would not be reproducible
         for k in range(MAX_REPLACEMENTS):
             item = self.mapper(self.pairs[index + k])
             if item is not None:
@@ -46,12 +46,12 @@ class _MappedPairs:
 class PairLoader:
     """Endless iterable of training batches (lists of mapped pairs) that can start anywhere.
 
-    Workers start when the first batch is asked for, so :meth:`skip_to` works until then, also
-    after ``iter()`` (detectron2 0.6 calls it when the trainer is built).
+    Its workers start with the first batch. :meth:`skip_to` works until then, also after ``iter()``,
+    which detectron2 0.6 calls when it builds the trainer.
     """
 
     def __init__(self, pairs: PairDataset, mapper, total_batch_size: int, num_workers: int):
-        """ValueError if the batch cannot be split evenly over the ranks."""
+        """ValueError: the batch cannot be split evenly over the ranks."""
         world_size = comm.get_world_size()
         if total_batch_size <= 0 or total_batch_size % world_size:
             raise ValueError(
@@ -64,11 +64,11 @@ class PairLoader:
         self.start = 0  # number of the first pair of the first batch
 
     def wrap_mapper(self, wrap) -> None:
-        """Put ``wrap(mapper)`` in place of the mapper, until the first batch was asked for."""
+        """Replace the mapper by ``wrap(mapper)``. This works until the first batch is asked for."""
         self.dataset.mapper = wrap(self.dataset.mapper)
 
     def skip_to(self, iteration: int) -> None:
-        """Make the first batch that of ``iteration``."""
+        """Begin with the batch of ``iteration``."""
         self.start = iteration * self.total_batch_size
 
     def __iter__(self) -> Iterator[List[Dict]]:
@@ -82,7 +82,8 @@ class PairLoader:
             num_workers=self.num_workers,
             collate_fn=_stack,
             worker_init_fn=functools.partial(_prepare_worker, exiting),
-            # its own, so that starting the loader leaves the global draws of training alone
+            # its own generator, so that starting the loader does not change the random numbers of
+            # training
             generator=torch.Generator(),
         )
         for batch in loader:
@@ -90,8 +91,8 @@ class PairLoader:
 
 
 def _stack(items: List[Dict]) -> Dict:
-    """What the items have under each key as one tensor, where it can be: each tensor that a worker
-    sends costs about as much as a crop."""
+    """Stack the tensors that the items have under each key, if they can be stacked: sending a
+    tensor from a worker costs about as much as making a crop."""
     stacked = {key: [item[key] for item in items] for key in items[0]}
     for key, values in stacked.items():
         if all(isinstance(v, torch.Tensor) and v.shape == values[0].shape for v in values):
@@ -103,7 +104,7 @@ def _stack(items: List[Dict]) -> Dict:
 
 
 def _unstack(stacked: Dict) -> List[Dict]:
-    """The items again: views of the tensors."""
+    """The items that were stacked, as views of the tensors."""
     length = len(next(iter(stacked.values())))
     return [{key: values[i] for key, values in stacked.items()} for i in range(length)]
 
@@ -111,7 +112,7 @@ def _unstack(stacked: Dict) -> List[Dict]:
 def _prepare_worker(exiting, _worker_id):
     # To free a decoder of the process that was forked waits for its threads, which are not here.
     gc.freeze()
-    # workers are the parallelism; OpenCV's own threads would only get in each other's way
+    # the workers run in parallel already, and more threads of OpenCV would slow each other down
     cv2.setNumThreads(0)
     keep_freed_memory()
     # Terminals and clusters send their signals to all processes, but the trainer needs batches
@@ -123,8 +124,8 @@ def _prepare_worker(exiting, _worker_id):
 
 
 def build_siamese_train_loader(cfg: CfgNode, mapper=None) -> PairLoader:
-    """Training batches over DATASETS.TRAIN; ValueError and FileNotFoundError name an unknown,
-    missing or empty dataset."""
+    """The loader of training batches from DATASETS.TRAIN. ValueError, FileNotFoundError: a dataset
+    is unknown, missing or empty; the message names it."""
     if not cfg.DATASETS.TRAIN:
         raise ValueError("DATASETS.TRAIN is empty: name at least one training set")
     entries = [resolve(name) for name in cfg.DATASETS.TRAIN]
@@ -146,9 +147,11 @@ def build_siamese_train_loader(cfg: CfgNode, mapper=None) -> PairLoader:
 def build_siamese_test_loader(
     cfg: CfgNode, dataset_name: str, skip: Collection[str] = ()
 ) -> DataLoader:
-    """Tracks of a dataset but for those named in ``skip``, TEST.TRACKER.BATCH_SEQUENCES to a batch,
-    split over the ranks without repetition. ValueError if a first frame has no box to start from,
-    and as of `sot.data.get_tracks`."""
+    """The loader of the tracks of a dataset, in batches of TEST.TRACKER.BATCH_SEQUENCES tracks,
+    split over the ranks without repetition. Tracks named in ``skip`` are left out.
+
+    ValueError: the first frame of a track has no box to start from. For further errors see
+    `sot.data.get_tracks`."""
     tracks = resolve(dataset_name).tracks()
     for track in tracks:
         if not track["visible"][0]:
@@ -156,14 +159,18 @@ def build_siamese_test_loader(
                 f"dataset {dataset_name!r}: sequence {track['name']} has no box in its first frame"
             )
     tracks = [track for track in tracks if track["name"] not in skip]
-    if cfg.TEST.TRACKER.BATCH_SEQUENCES > 1:  # those of a batch are about equally long
+    if (
+        cfg.TEST.TRACKER.BATCH_SEQUENCES > 1
+    ):  # sorted, so that the tracks of a batch are about equally long
         tracks.sort(key=lambda track: len(track["boxes"]))
-        # InferenceSampler gives each rank those next to each other
+        # InferenceSampler gives each rank a contiguous part
         ranks = comm.get_world_size()
         tracks = [track for rank in range(ranks) for track in tracks[rank::ranks]]
     return DataLoader(
         DatasetFromList(tracks, copy=False, serialize=False),
-        sampler=InferenceSampler(len(tracks)) if tracks else None,  # it refuses an empty set
+        sampler=InferenceSampler(len(tracks))
+        if tracks
+        else None,  # InferenceSampler refuses an empty dataset
         batch_size=cfg.TEST.TRACKER.BATCH_SEQUENCES,
         collate_fn=list,
     )

@@ -1,9 +1,8 @@
-"""Datasets by their names, as they stand in DATASETS.TRAIN and DATASETS.TEST.
+"""Finds datasets by the names that stand in DATASETS.TRAIN and DATASETS.TEST.
 
-A name is registered in detectron2's `DatasetCatalog`, or says what the dataset is and where, as
-``folder:PATH``: see USAGES. Everything that is to be known about a dataset without reading it comes
-from :func:`resolve`.
-"""
+A name is registered in detectron2's `DatasetCatalog`, or it says itself what the dataset is and
+where it lies, such as ``folder:PATH``: see USAGES. :func:`resolve` gives all facts about a dataset
+that are known without reading it."""
 
 import re
 from dataclasses import dataclass
@@ -34,7 +33,7 @@ MIN_CUT_OUTS = 200  # that sequences of photographs choose from, where there are
 
 @dataclass(frozen=True)
 class DatasetEntry:
-    """What a name stands for."""
+    """The dataset that a name stands for."""
 
     name: str
     load: Callable[[], TrackList]
@@ -47,8 +46,8 @@ class DatasetEntry:
     sources: Optional[Callable[[], List[Source]]] = None
 
     def tracks(self) -> TrackList:
-        """ValueError if it cannot be read or has no usable box, FileNotFoundError if a folder or
-        file is missing; the message names it."""
+        """Read the tracks. ValueError: the dataset cannot be read, or has no usable box.
+        FileNotFoundError: a folder or file is missing. The message names it."""
         tracks = self.load()
         if not tracks.num_visible().any():
             raise ValueError(f"dataset {self.name!r} has no usable box")
@@ -56,13 +55,14 @@ class DatasetEntry:
 
 
 def get_tracks(name: str) -> TrackList:
-    """Tracks of a dataset; errors as of :func:`resolve` and :meth:`DatasetEntry.tracks`."""
+    """The tracks of a dataset. For errors see :func:`resolve` and :meth:`DatasetEntry.tracks`."""
     return resolve(name).tracks()
 
 
 def resolve(name: str) -> DatasetEntry:
-    """The dataset of a name: a registered one, of track dicts or of detectron2's dicts of
-    photographs with annotations, or as in USAGES. ValueError lists what there is."""
+    """Find the dataset of a name: a registered dataset, whose dicts are tracks or detectron2's
+    photographs with annotations; or a name as in USAGES. ValueError: there is no such dataset; the
+    message lists the names that exist."""
     if name in DatasetCatalog.list():
         return _registered(name)
     kind, colon, rest = name.partition(":")
@@ -88,7 +88,8 @@ def _registered(name: str) -> DatasetEntry:
 
 
 def _coco_files(name: str) -> Tuple[str, ...]:
-    """Folder of images and json file of a registered set in the COCO format; () of another."""
+    """The image folder and the json file of a registered dataset in the COCO format; () for another
+    dataset."""
     metadata = MetadataCatalog.get(name)
     if metadata.get("evaluator_type") == "coco" and metadata.get("json_file"):
         return metadata.image_root, metadata.json_file
@@ -117,10 +118,11 @@ def _coco(name: str, rest: str) -> DatasetEntry:
 
 
 def _composite(name: str, rest: str) -> DatasetEntry:
-    """Sequences of cut-outs over real backgrounds (see `datasets.composite`), N of T frames:
-    ``[NxT:]PHOTOGRAPHS[+BACKGROUNDS]``. The objects are cut from PHOTOGRAPHS,
-    ``[coco:]IMAGES_DIR:ANNOTATIONS_JSON`` or the name of a registered dataset. BACKGROUNDS is a
-    name as of :func:`resolve`; the other photographs if not given."""
+    """The dataset ``composite:[NxT:]PHOTOGRAPHS[+BACKGROUNDS]``: N sequences of T frames, in which
+    objects that are cut from photographs move over real backgrounds (see `datasets.composite`).
+    PHOTOGRAPHS is ``[coco:]IMAGES_DIR:ANNOTATIONS_JSON`` or the name of a registered dataset.
+    BACKGROUNDS is a name that :func:`resolve` takes. Without it other photographs are the
+    background."""
     *counts, source = re.fullmatch(r"(?:(\d+)x(\d+):)?(?:coco:)?(.*)", rest, re.DOTALL).groups()
     number, length = (int(v or default) for v, default in zip(counts, COMPOSITE_TRACKS))
     if not number or not length:
@@ -150,8 +152,8 @@ def _composite(name: str, rest: str) -> DatasetEntry:
 
 
 def _objects(name: str, source: str) -> Source:
-    """Objects that can be cut out of a registered dataset, or of ``IMAGES_DIR:ANNOTATIONS_JSON``;
-    ``name`` is for messages."""
+    """The objects that can be cut out of a registered dataset, or of
+    ``IMAGES_DIR:ANNOTATIONS_JSON``. Messages use ``name``."""
     if source not in DatasetCatalog.list():
         return coco_source(*source.rsplit(":", 1), cut_out_fields)
     files = _coco_files(source)
@@ -164,5 +166,5 @@ def _objects(name: str, source: str) -> Source:
 
 
 def _slug(name: str) -> str:
-    """Letters of a name that are safe in the name of a file."""
+    """The name with only those letters that are safe in the name of a file."""
     return re.sub(r"[^\w.#+-]+", "_", name)

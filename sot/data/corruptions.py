@@ -1,6 +1,6 @@
-"""What light, a camera, a codec and other objects do to a picture: augmentations of a crop's
-pixels. They move nothing, so the target's box stays as it is; detectron2's RandomApply gives them
-a probability."""
+"""Augmentations of a crop's pixels: the effects of light, cameras, codecs and other objects. They
+move nothing, so the target's box stays as it is. detectron2's RandomApply gives them a
+probability."""
 
 from dataclasses import dataclass
 from typing import Tuple
@@ -13,14 +13,15 @@ _LUMA = np.array([0.114, 0.587, 0.299])  # ITU-R BT.601, BGR
 
 
 def gray_transform() -> ColorTransform:
-    """Three equal channels with the luma of the image."""
+    """A transform into gray: three equal channels with the luma of the image."""
     matrix = np.tile([*_LUMA, 0.0], (3, 1))
     return ColorTransform(lambda image: cv2.transform(image, matrix))
 
 
 @dataclass
 class ColorJitter(Augmentation):
-    """Random brightness, contrast, saturation and white balance, as one affine map of colours."""
+    """Random brightness, contrast, saturation and white balance, applied as one affine map of
+    colours."""
 
     brightness: float = 0.15  # offset in units of 255, up to this
     contrast: float = 0.25  # this and the others: factors 1 +- up to this
@@ -35,7 +36,7 @@ class ColorJitter(Augmentation):
         matrix = np.empty((3, 4))
         matrix[:, :3] = saturation * np.eye(3) + (1 - saturation) * _LUMA
         matrix[:, :3] *= contrast * balance[:, None]
-        # contrast about the middle gray, so that it does not change the brightness
+        # the contrast changes around middle gray, so that the brightness stays
         matrix[:, 3] = 127.5 * (1 - contrast) + offset
         return ColorTransform(lambda image: cv2.transform(image, matrix))
 
@@ -50,7 +51,8 @@ class MotionBlur(Augmentation):
         reach = int(np.random.randint(1, self.max_length // 2 + 1))
         angle = np.random.uniform(0, np.pi)
         x, y = round(reach * np.cos(angle)), round(reach * np.sin(angle))
-        # no larger than the line: OpenCV is slow from 12 x 12 on, whatever the entries
+        # the kernel is no larger than the line, because OpenCV is slow for kernels of 12 x 12 and
+        # more
         kernel = np.zeros((2 * y + 1, 2 * abs(x) + 1), np.float32)
         cv2.line(kernel, (abs(x) - x, 0), (abs(x) + x, 2 * y), 1.0)
         kernel /= kernel.sum()
@@ -59,7 +61,7 @@ class MotionBlur(Augmentation):
 
 @dataclass
 class LowResolution(Augmentation):
-    """The detail of a smaller picture: the crop is shrunk and enlarged again."""
+    """Low resolution: the crop is shrunk and enlarged again."""
 
     max_factor: float = 4.0  # by 1 to this, log-uniform
 
@@ -77,7 +79,7 @@ class LowResolution(Augmentation):
 
 @dataclass
 class Compression(Augmentation):
-    """The blocks of a JPEG of low quality."""
+    """Compression as a JPEG of low quality."""
 
     quality: Tuple[int, int] = (10, 60)  # uniform from the first to the second, 0..100
 
@@ -99,7 +101,7 @@ class SensorNoise(Augmentation):
 
     def get_transform(self, image):
         sigma = np.random.uniform(0, self.max_sigma)
-        # OpenCV's generator is several times faster; its seed is drawn like all else
+        # OpenCV's generator is several times faster than NumPy's, which draws its seed
         rng_seed = int(np.random.randint(2**31))
 
         def apply(image):
@@ -113,8 +115,8 @@ class SensorNoise(Augmentation):
 
 @dataclass
 class Occlusion(Augmentation):
-    """Another part of the picture covers part of the target. The box stays that of the whole
-    target, as in the annotations of tracking sequences."""
+    """Covers a part of the target with another part of the picture. The box is still that of the
+    whole target, as in the annotations of tracking datasets."""
 
     # of what covers: width and height in sides of the target, uniform from the first to the second
     extent: Tuple[float, float] = (0.2, 0.6)
@@ -125,7 +127,7 @@ class Occlusion(Augmentation):
         limits = np.array(image.shape[1::-1])
         sides = np.array([x1 - x0, y1 - y0]) * np.random.uniform(*self.extent, 2)
         w, h = sides = np.clip(np.rint(sides), 1, limits).astype(int)
-        # its centre is inside the target; it is cut where it leaves the picture
+        # the centre of the cover is inside the target; the border of the picture may cut it
         center = np.array([np.random.uniform(x0, x1), np.random.uniform(y0, y1)])
         x, y = np.clip(np.rint(center - sides / 2), 0, limits - sides).astype(int)
         u, v = (np.random.randint(0, m - s + 1) for m, s in zip(limits, sides))

@@ -1,4 +1,4 @@
-"""From a pair of frames to the crops that the network sees."""
+"""Turns a pair of frames into the crops that the network sees."""
 
 import contextlib
 import functools
@@ -27,7 +27,7 @@ from .transforms import RandomWarp, TargetCrop
 
 
 class CropAugmentations(NamedTuple):
-    """How one of the two crops of a pair is made, in this order."""
+    """The augmentations that make one of the two crops of a pair, in the order of their use."""
 
     crop: TargetCrop  # cuts it out around the target
     warp: RandomWarp  # turns and tilts it
@@ -35,7 +35,8 @@ class CropAugmentations(NamedTuple):
 
     @classmethod
     def from_config(cls, cfg, key: str, size: int) -> "CropAugmentations":
-        """Of side ``size``, by the keys under INPUT.``key``: "TEMPLATE_AUG" or "SEARCH_AUG"."""
+        """The augmentations of crops of side ``size``, by the keys under INPUT.``key``, which is
+        "TEMPLATE_AUG" or "SEARCH_AUG"."""
         aug, context = cfg.INPUT[key], cfg.INPUT.CONTEXT_AMOUNT
         return cls(
             TargetCrop(size, cfg.INPUT.TEMPLATE_SIZE, context, aug.SHIFT, aug.SCALE),
@@ -66,7 +67,8 @@ class SiameseDatasetMapper:
         gray_prob: float = 0.0,
         flip_prob: float = 0.0,
     ):
-        """gray_prob, flip_prob: probability that both crops become gray, are mirrored."""
+        """``gray_prob`` and ``flip_prob`` are the probabilities that both crops of a pair are
+        turned into gray, and are mirrored."""
         self.branches = template, search
         self.gray_prob = gray_prob
         self.flip_prob = flip_prob
@@ -86,10 +88,14 @@ class SiameseDatasetMapper:
         }
 
     def __call__(self, pair: Dict) -> Optional[Dict]:
-        """An item of a PairDataset -> ``template`` (3, 127, 127) and ``search`` (3, 255, 255) uint8
-        BGR tensors; ``instances``: Instances with ``gt_boxes`` (1, 4), XYXY in search-crop pixels,
-        and ``gt_negative`` (1,) bool; ``name``, which frames these are. None if a frame cannot be
-        read."""
+        """Map an item of a PairDataset.
+
+        Returns:
+            dict: ``template`` (3, 127, 127) and ``search`` (3, 255, 255), uint8 BGR tensors;
+            ``instances``, Instances with ``gt_boxes`` (1, 4), XYXY in pixels of the search crop,
+            and ``gt_negative`` (1,) bool; ``name``, which names the two frames. None if a frame
+            cannot be read.
+        """
         frames = pair["template"], pair["search"]
         with numpy_seed(pair["seed"]):
             flip = np.random.uniform() < self.flip_prob
@@ -114,8 +120,9 @@ class SiameseDatasetMapper:
         return {"template": z, "search": x, "instances": instances, "name": name}
 
     def _read(self, frames, rects, gray) -> List[Tuple[np.ndarray, int]]:
-        """The two images, no larger than the crops need, and how much smaller than the frames
-        they are (see read_frame); both are one where template and search are the same frame."""
+        """The two images, no larger than the crops need them, and the factor by which each is
+        smaller than its frame (see read_frame). If template and search are the same frame, it is
+        read only once."""
         limits = [
             max(1.0, min(sides_of(rect)) / branch.crop.size)
             for branch, rect in zip(self.branches, rects)
@@ -127,8 +134,8 @@ class SiameseDatasetMapper:
 
 
 def _cut(branch: CropAugmentations, image, reduction, rect, box, gray):
-    """Crop as a (3, S, S) uint8 tensor, and the box (1, 4) in it; ``rect`` and ``box`` are in
-    pixels of the frame, which ``image`` shows reduced."""
+    """The crop as a (3, S, S) uint8 tensor, and the box (1, 4) in the crop. ``rect`` and ``box``
+    are in pixels of the frame; ``image`` is that frame at a reduced size."""
     crop, warp, pixels = branch
     rect, box = rect / reduction, np.asarray(box, dtype=np.float64)[None] / reduction
     aug_input = T.AugInput(image, boxes=box)
@@ -142,15 +149,15 @@ def _cut(branch: CropAugmentations, image, reduction, rect, box, gray):
         aug_input.image = cv2.cvtColor(aug_input.image, cv2.COLOR_GRAY2BGR)
     for augmentation in pixels:
         augmentation(aug_input)
-    if gray:  # again, as the white balance gives it a tint
+    if gray:  # a second time, because the white balance has given the gray image a tint
         aug_input.transform(gray_transform())
     return torch.from_numpy(np.stack(cv2.split(aug_input.image))), aug_input.boxes
 
 
 @contextlib.contextmanager
 def numpy_seed(seed: int):
-    """Seed numpy's global generator, which detectron2's augmentations draw from, for a block;
-    its state is put back afterwards."""
+    """Seed NumPy's global generator, from which detectron2's augmentations draw, for a ``with``
+    block. The state of the generator is restored afterwards."""
     if hasattr(np.random, "set_bit_generator"):  # numpy 1.24; copying the state takes far longer
         restore = functools.partial(np.random.set_bit_generator, np.random.get_bit_generator())
         np.random.set_bit_generator(np.random.PCG64(seed))

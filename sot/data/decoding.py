@@ -1,12 +1,12 @@
-"""The pictures of a video in display order: the one place that says which picture is frame k.
+"""The pictures of a video in display order. Only this module decides which picture is frame k.
 
-Frame k is the k-th picture that the decoder gives. Time stamps and numbers of packets do not count:
-edit lists hide pictures, recorders write packets without one, stamps begin anew or are missing.
-A picture that is damaged keeps its place, so that the frames after it keep their numbers; pictures
-before the first that decodes are left out, as players do.
+Frame k is the k-th picture that the decoder gives. Time stamps and packet numbers are not reliable:
+edit lists hide pictures, recorders write packets without a picture, and stamps start again or are
+missing. A damaged picture keeps its place, so that the frames after it keep their numbers. Pictures
+before the first one that decodes are left out, as players do.
 
-Videos are read with PyAV: there each packet succeeds or fails by itself, while OpenCV's reader
-takes the first damaged packet for the end of the file.
+PyAV reads the videos, because there each packet succeeds or fails by itself. OpenCV's reader takes
+the first damaged packet for the end of the file.
 """
 
 import os
@@ -27,11 +27,11 @@ END_MARKS = {"gif": b"\0;", "apng": b"IEND\xaeB`\x82"}
 
 
 class FrameError(ValueError):
-    """A frame or video is missing or does not decode; the message names it."""
+    """A frame or a video is missing or does not decode. The message names it."""
 
 
 class Picture(NamedTuple):
-    """One picture of a video; ``frame`` is None if it does not decode, ``reason`` then says why."""
+    """One picture of a video. If it does not decode, ``frame`` is None and ``reason`` says why."""
 
     frame: Optional[av.VideoFrame]
     time: float  # seconds since the first picture; grows from each picture to the next
@@ -42,15 +42,16 @@ class Video:
     """An open video: its main stream, facts about it, and its pictures.
 
     Attributes:
-        fps: Fraction, pictures per second, on average where that varies.
-        aspect: Fraction, width / height of a pixel; upright once the first picture is read.
-        problem: once all pictures are read, how the video ended if not in order, else "".
-        left_out: number of pictures before the first that decodes.
+        fps: Fraction, pictures per second; the average if the rate varies.
+        aspect: Fraction, width / height of a pixel. It is that of the upright picture once the
+            first picture has been read.
+        problem: after all pictures have been read, what was wrong with the end of the video, or "".
+        left_out: number of pictures before the first one that decodes.
     """
 
     def __init__(self, url: str, name: str = ""):
-        """Of the path of a file, FIFO or device, "-" for standard input, or an address; ``name`` is
-        for messages. FrameError if it does not open, or has no video stream."""
+        """Open the path of a file, FIFO or device, "-" for standard input, or an address. Messages
+        use ``name``. FrameError: it does not open, or has no video stream."""
         self.name = name or url
         remote = "://" in url
         options = {"rtsp_transport": "tcp"} if url.startswith("rtsp:") else {}
@@ -70,7 +71,8 @@ class Video:
             self.container.close()
             raise FrameError(f"cannot open video {self.name}: it has no video stream")
         self.stream = main
-        # what several threads make of a damaged picture differs from run to run
+        # one thread, because the result of several threads for a damaged picture differs from run
+        # to run
         self.stream.codec_context.thread_count = 1
         self.format = self.container.format.name.split(",")[0]
         self.fps = _fps(main)
@@ -80,7 +82,7 @@ class Video:
 
     @property
     def num_announced(self) -> Optional[int]:
-        """About how many pictures there are, if the file says that."""
+        """About how many pictures there are, or None if the file does not say it."""
         counts = [self.stream.frames or 0]
         if self.container.duration and self.format in TELLS_LENGTH:
             counts.append(round(self.container.duration / av.time_base * self.fps))
@@ -88,14 +90,14 @@ class Video:
 
     @property
     def is_live(self) -> bool:
-        """Whether the pictures come at their own pace and without an end: an address that tells
-        neither a duration nor a size."""
+        """Whether the pictures come at their own pace and without an end. That is so for an address
+        that tells neither a duration nor a size."""
         if "://" not in self.container.name or self.container.duration is not None:
             return False
         return self.format in ("hls", "dash", "rtsp", "sdp") or not self.container.size > 0
 
     def pictures(self) -> Iterator[Picture]:
-        """Yield each picture, the first one decoded. To be iterated once, from the start."""
+        """Yield each picture from the first one that decodes. It can be iterated only once."""
         begun, now, zero = False, None, None
         for frame, stamp, reason in self._decoded():
             if frame is not None and frame.is_corrupt:
@@ -119,12 +121,11 @@ class Video:
     def _decoded(self):
         """Yield (frame, stamp, "") or (None, stamp, reason).
 
-        A damaged packet costs its own picture, and then those predicted from it, which the decoder
-        withholds without an error. Both show in the time stamps: when a picture comes out, older
-        packets still waiting for theirs will never get it. Healthy files have packets without a
-        picture as well, so this counts from the first error on, and only while pictures come in
-        the order of their stamps.
-        """
+        A damaged packet loses its own picture and the pictures that are predicted from it, which
+        the decoder drops without an error. Time stamps reveal both: when a picture comes out, older
+        packets that still wait for their pictures will never get them. Intact files have packets
+        without a picture, too. So this counts only from the first error on, and only while pictures
+        come in the order of their stamps."""
         waiting, reason, last = set(), "", None
         in_order = self.format != "avi"  # which stores no display times
         for packet in self.packets():
@@ -147,7 +148,8 @@ class Video:
         yield from [(None, stamp, reason) for stamp in sorted(waiting) if reason and in_order]
 
     def packets(self):
-        """Yield the packets of the stream, last the empty one that flushes the decoder."""
+        """Yield the packets of the stream, and at the end the empty packet that flushes the
+        decoder."""
         try:
             for packet in self.container.demux():
                 stamp = packet.pts if packet.pts is not None else packet.dts
@@ -165,7 +167,8 @@ class Video:
             yield flush
 
     def _cut_off(self) -> str:
-        """What is missing of the announced duration, in words; "" if nothing."""
+        """The part of the announced duration that is missing, in words; "" if nothing is
+        missing."""
         announced = (self.container.duration or 0) / av.time_base
         if self.format in TELLS_LENGTH and self._end < announced - max(2.5 / self.fps, 0.1):
             return f"is cut off: it ends at {self._end:.2f} of {announced:.2f} s"

@@ -1,11 +1,10 @@
 """Frames of a track by index, from image files or from a video.
 
-The protocol that datasets, trackers and evaluators use: ``len(frames)``; ``frames[i]``, an image
-(H, W, 3) uint8 BGR, raising :class:`FrameError` if it cannot be had; ``frames.name(i)``, for
-messages. Objects are small, picklable, and open nothing before the first frame is asked for.
-Frames that can be had smaller or gray for less work also have ``frames.read(i, max_reduction,
-gray)``: see :func:`read_frame`.
-"""
+Datasets, trackers and evaluators use this protocol: ``len(frames)``; ``frames[i]``, an image (H, W,
+3) uint8 BGR, which raises :class:`FrameError` if the frame cannot be read; and ``frames.name(i)``,
+for messages. The objects are small and picklable, and open nothing before the first frame is read.
+If reading a smaller or a gray frame is less work, they also have ``frames.read(i, max_reduction,
+gray)``: see :func:`read_frame`."""
 
 import bisect
 import contextlib
@@ -29,20 +28,21 @@ VIDEO_SUFFIXES = tuple(
     ".ogv .ogg .vob .mxf .dv .divx .m2v .mpv .mjpg .mjpeg .h264 .264 .h265 .265 .hevc .y4m .ivf "
     ".nut .rm .rmvb .qt .apng".split()
 )
-# of these codecs each packet is one picture, unless the file is unusual, which shows
+# in these codecs each packet is one picture, except in unusual files, which are recognized
 ONE_PICTURE_A_PACKET = ("h264", "hevc", "av1", "vp9", "mpeg4", "mjpeg", "prores")
 NEAR = 8  # frames that are decoded rather than sought past
 FAR = 64  # frames before a key frame that seeking may end up at
 
 
 def read_frame(frames, index: int, max_reduction: float = 1, gray: bool = False):
-    """Frame ``index``, at less than its full size where that is less work.
+    """Read frame ``index``, at a reduced size if that is less work.
 
     Returns:
         image: (h, w, 3) uint8 BGR, or (h, w) uint8 if ``gray``.
         reduction r, 1 <= r <= max_reduction: pixel (x, y) of the image is the mean of the pixels
-        [r x, r (x + 1)) x [r y, r (y + 1)) of the frame, so that frame coordinates / r are its
-        coordinates. The last ones reach over the edge where r does not divide the frame's size.
+        [r x, r (x + 1)) x [r y, r (y + 1)) of the frame. So frame coordinates / r are coordinates
+        of the image. If r does not divide the size of the frame, the last pixels reach over its
+        edge.
     """
     if hasattr(frames, "read"):
         return frames.read(index, max_reduction, gray)
@@ -51,9 +51,9 @@ def read_frame(frames, index: int, max_reduction: float = 1, gray: bool = False)
 
 
 def find_frames(folder) -> Tuple[List[str], List[str]]:
-    """Images of a folder, in ``img/`` or right in it; and if there are none, its video files, but
-    for a tracked.mp4 that demo/track_video.py has written there. A single image beside a video is
-    taken for its cover."""
+    """The images of a folder, in ``img/`` or in the folder itself, and its video files if it has no
+    images. A tracked.mp4 that demo/track_video.py has written is left out. A single image beside a
+    video counts as the cover of the video."""
     folder = Path(folder)
     inner = list_images(folder / "img") if (folder / "img").is_dir() else []
     if inner:
@@ -87,13 +87,13 @@ class ImageFrames:
 class VideoFrames:
     """Frames of one video file, numbered as in :mod:`.decoding`.
 
-    Reading in order is fast; a jump decodes from the key frame before. What is read is always the
-    frame that was asked for: it is known by its time stamp in files of formats that can be trusted
-    (MP4, Matroska), and by its content in all others, which are decoded once when they are opened.
-    """
+    Reading in order is fast. A jump decodes from the key frame before. The frame that is returned
+    is always the one that was asked for. Files of reliable formats (MP4, Matroska) identify it by
+    its time stamp. All other files are decoded once when they are opened, and identify it by its
+    content."""
 
     def __init__(self, path):
-        """FrameError if the file is missing or is no video."""
+        """FrameError: the file is missing or is no video."""
         self.path = str(path)
         if not self._index_by_stamps():
             self._index_by_content()
@@ -118,7 +118,7 @@ class VideoFrames:
         raise FrameError(f"{self.name(index)} does not decode: {self._lost.get(index, 'damaged')}")
 
     def _index_by_stamps(self) -> bool:
-        """Index the file without decoding it; False if its stamps cannot be trusted."""
+        """Index the file without decoding it. False: its time stamps cannot be trusted."""
         with contextlib.closing(_open_video(self.path)) as video:
             codec = video.stream.codec_context.name
             if video.format not in ("mov", "matroska") or codec not in ONE_PICTURE_A_PACKET:
@@ -163,7 +163,8 @@ class VideoFrames:
         self._keys = [(index, stamp) for index, stamp in keys if stamp is not None]
 
     def state(self) -> dict:
-        """What :meth:`from_state` makes these frames of without opening the file; JSON holds it."""
+        """The state from which :meth:`from_state` makes these frames again without opening the
+        file. It fits into JSON."""
         index = {key: value for key, value in vars(self).items() if key != "_ids"}
         return {**index, "_ids": self._ids.tolist()}
 
@@ -176,8 +177,8 @@ class VideoFrames:
         return frames
 
     def starts(self, index: int) -> List[Tuple[int, Optional[int]]]:
-        """Where to begin decoding for a frame: (frame, stamp to seek to) of the two key frames
-        before it, then the start of the file."""
+        """The places from which a frame can be decoded, in the order in which they are tried: the
+        two key frames before it, then the start of the file. Each is (frame, stamp to seek to)."""
         before = self._keys[: bisect.bisect_right(self._keys, (index, np.inf))]
         return before[:-3:-1] + [(0, None)]
 
@@ -190,9 +191,10 @@ class VideoFrames:
 
 
 class _VideoReader:
-    """An open video that decodes on from where it is, or seeks."""
+    """An open video. It goes on decoding from its present position, or seeks."""
 
-    # .open: (process, path, reader): one open decoder per thread, however many videos
+    # .open: (process, path, reader); each thread has one open decoder, whatever the number of
+    # videos
     _thread = threading.local()
     # Readers of the process that this one was forked from. To free one waits for ever for threads
     # of its decoder, which a fork does not have.
@@ -219,7 +221,7 @@ class _VideoReader:
         self.pictures, self.at = self._decode(), -1  # at: the last frame that was read
 
     def read(self, index: int) -> Optional[np.ndarray]:
-        """The frame (H, W, 3); None if it is not found."""
+        """The frame (H, W, 3), or None if it is not found."""
         starts = self.frames.starts(index)
         key = starts[0][0]
         if self.at is not None and self.at < index and (key <= self.at or index - self.at <= NEAR):
@@ -247,7 +249,7 @@ class _VideoReader:
 
     def _look_for(self, index: int, limit: Optional[int]) -> Optional[np.ndarray]:
         """The frame, if it is among the next ``limit`` pictures."""
-        self.at = None  # what is passed is lost to this pass
+        self.at = None  # pictures that are passed over cannot be read again in this pass
         try:
             for picture in itertools.islice(self.pictures, limit):
                 if self.frames.is_frame(index, picture):
@@ -274,13 +276,13 @@ def _open_video(path: str) -> Video:
 
 
 def _content(picture: av.VideoFrame) -> int:
-    """Checksum of what a picture shows."""
+    """Checksum of the pixels of a picture."""
     return zlib.crc32(picture.to_ndarray(format="gray"))
 
 
 class Photograph(ImageFrames):
-    """One photograph whose annotations tell its ``size`` (W, H), and so whether they are about the
-    picture as it is stored or as its EXIF tag turns it."""
+    """One photograph whose annotations give its ``size`` (W, H). The size shows whether the
+    annotations refer to the picture as it is stored or as its EXIF tag turns it."""
 
     def __init__(self, file: str, size: Tuple[int, int]):
         super().__init__([file])
@@ -301,14 +303,14 @@ class Photograph(ImageFrames):
 
 
 def frame_size(frames, index: int = 0) -> Tuple[int, int]:
-    """(W, H) of a frame as it is read; of an image file, from its header alone."""
+    """The size (W, H) of a frame as it is read. For an image file its header is enough."""
     if isinstance(frames, ImageFrames):
         try:
             with Image.open(frames.name(index)) as image:
                 # PIL turns TIFF files by itself
                 turned = image.format != "TIFF" and image.getexif().get(0x0112, 1) >= 5
                 size = image.size
-        except Exception:  # missing, damaged, or in a format that OpenCV alone knows
+        except Exception:  # the file is missing, damaged, or in a format that only OpenCV knows
             pass
         else:
             stored = isinstance(frames, Photograph) and frames.size == size

@@ -1,4 +1,4 @@
-"""Image files: which of a folder they are, and their pixels."""
+"""Image files: lists those of a folder, and reads their pixels."""
 
 import io
 import os
@@ -20,13 +20,13 @@ SMALL_JPEG = 500_000  # bytes, in which there is no room for too many pixels
 
 
 def read_image(path) -> np.ndarray:
-    """Image file -> (H, W, 3) uint8 BGR; gray, 4-channel and 16-bit files are converted, and
-    photographs turned upright by their EXIF tag, as detectron2 does. FrameError if the file is
-    missing or does not decode, as when it is cut off."""
+    """Read an image file as (H, W, 3) uint8 BGR. Files that are gray, have 4 channels or have 16
+    bits are converted. Photographs are turned upright by their EXIF tag, as in detectron2.
+    FrameError: the file is missing or does not decode, for example because it is cut off."""
     return read_file(path, 1, False)[0]
 
 
-# libjpeg's smaller inverse transforms give the means of 2x2, 4x4 and 8x8 pixels
+# libjpeg's reduced inverse transforms give the means of 2x2, 4x4 and 8x8 pixels
 _FLAGS = {
     1: (cv2.IMREAD_COLOR, cv2.IMREAD_GRAYSCALE),
     2: (cv2.IMREAD_REDUCED_COLOR_2, cv2.IMREAD_REDUCED_GRAYSCALE_2),
@@ -46,7 +46,7 @@ def read_file(path, max_reduction: float, gray: bool) -> Tuple[np.ndarray, int]:
     if not is_jpeg or len(data) > SMALL_JPEG:
         _check_size(path, data)
     ends = not is_jpeg or _has_end(data)
-    if not ends:  # OpenCV wants an end, and fills up with gray if data are missing before it
+    if not ends:  # OpenCV needs an end marker, and fills missing data before it with gray
         data = data.rstrip(b"\0") + b"\xff\xd9"
     # the one format that decodes smaller for less; EXIF may turn it about a corner that is not on
     # the grid of the reduced pixels
@@ -66,8 +66,8 @@ def read_file(path, max_reduction: float, gray: bool) -> Tuple[np.ndarray, int]:
 
 
 def _read_numbers(path, data: bytes, gray: bool) -> np.ndarray:
-    """An image of 32-bit numbers in one channel (TIFF of cameras that measure), which OpenCV does
-    not read into a picture. FrameError for all others."""
+    """Read an image of 32-bit numbers in one channel (TIFF files of measuring cameras), which
+    OpenCV does not turn into a picture. FrameError: it is another image."""
     try:
         with Image.open(io.BytesIO(data)) as opened:
             values = np.asarray(opened) if opened.mode in ("I", "F") else None
@@ -80,7 +80,7 @@ def _read_numbers(path, data: bytes, gray: bool) -> np.ndarray:
 
 
 def _check_size(path, data: bytes) -> None:
-    """FrameError for pictures of so many pixels that to decode them may take all memory."""
+    """FrameError: the picture has so many pixels that decoding it may take all memory."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -88,7 +88,7 @@ def _check_size(path, data: bytes) -> None:
     except Image.DecompressionBombError:
         limit = 2 * Image.MAX_IMAGE_PIXELS // 10**6
         raise FrameError(f"image {path} has more than {limit} million pixels") from None
-    except Exception:  # whatever PIL cannot read: OpenCV may, or finds the fault
+    except Exception:  # PIL cannot read it; OpenCV may, or will name the fault
         pass
 
 
@@ -97,7 +97,7 @@ _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 
 def _has_end(data: bytes) -> bool:
-    """Whether a JPEG has its end marker. It may be followed by anything, such as the film of a
+    """Whether a JPEG has its end marker. Anything may follow the marker, such as the film of a
     motion photo."""
     if data.endswith(b"\xff\xd9"):
         return True
@@ -118,7 +118,7 @@ def _has_end(data: bytes) -> bool:
 
 
 def _has_gray_corner(image: np.ndarray) -> bool:
-    """Whether the last pixels, or those that EXIF made of them, are what libjpeg fills up with."""
+    """Whether the last pixels, wherever the EXIF tag has turned them, are libjpeg's filling."""
     ends = slice(4), slice(-4, None)
     return any((image[y, x] == 128).all() for y in ends for x in ends)
 
@@ -134,8 +134,8 @@ def list_images(folder) -> List[str]:
 
 
 def list_files(folder, suffixes) -> List[str]:
-    """Files in natural order, without hidden ones (macOS leaves a ._NAME beside each NAME) and
-    what is no file, such as a FIFO."""
+    """Files in natural order. Hidden files are left out (macOS writes a ._NAME beside each NAME),
+    and so is anything that is no regular file, such as a FIFO."""
     with os.scandir(folder) as entries:
         files = [
             e.path

@@ -1,8 +1,7 @@
-"""The boxes of a tracked video in the formats of benchmarks and labelling tools.
+"""Writes the boxes of a tracked video in the formats of benchmarks and labelling tools.
 
-Boxes of the project are (x, y, w, h) in continuous pixels, and frames and targets count from 0. How
-each format counts stands beside its writer.
-"""
+In this project boxes are (x, y, w, h) in continuous pixels, and frames and targets count from 0.
+The docstring of each writer says how its format counts."""
 
 import json
 from pathlib import Path
@@ -15,8 +14,8 @@ CATEGORY = "object"  # targets have no class
 
 
 class Label(NamedTuple):
-    """A target in a frame; score and status as of a TargetState, ``name`` of the image file or
-    ""."""
+    """A target in a frame. Score and status are those of a TargetState. ``name`` is the image file,
+    or "" if the frame is none."""
 
     frame: int
     target: int
@@ -30,7 +29,7 @@ class Label(NamedTuple):
 
 
 class Labels(NamedTuple):
-    """A video of frames of one size in pixels, and what was found in it, in the order of the
+    """A video, the size of its frames in pixels, and the labels found in it, in the order of the
     frames."""
 
     source: str
@@ -41,7 +40,7 @@ class Labels(NamedTuple):
 
     @property
     def num_frames(self) -> int:
-        """Up to the last one with a label."""
+        """Number of frames up to the last one with a label."""
         return 1 + max((label.frame for label in self.labels), default=-1)
 
     @property
@@ -50,7 +49,7 @@ class Labels(NamedTuple):
 
 
 def read_labels(path) -> Labels:
-    """From a boxes.json of demo/track_video.py. ValueError if it is none."""
+    """Read a boxes.json of demo/track_video.py. ValueError: the file is no such file."""
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
         labels = [Label(**{k: row[k] for k in Label._fields}) for row in content["boxes"]]
@@ -72,8 +71,8 @@ def mot(video: Labels) -> Dict[str, str]:
 
 
 def vot(video: Labels) -> Dict[str, str]:
-    """VOT: a file for each target with a line ``x,y,w,h`` for each frame from 0 on, and ``0`` where
-    it was not followed. Pixels count from 0."""
+    """VOT: a file for each target, with a line ``x,y,w,h`` for each frame from 0 on. The line is
+    ``0`` if the target was not followed in that frame. Pixels count from 0."""
     files = {}
     for target in video.targets:
         lines = ["0"] * video.num_frames
@@ -86,8 +85,8 @@ def vot(video: Labels) -> Dict[str, str]:
 
 def yolo(video: Labels) -> Dict[str, str]:
     """YOLO: a file for each frame with a line ``target cx cy w h`` for each box, in fractions of
-    the frame. Targets are classes from 0 on. Boxes are cut at the border of the frame; those
-    outside of it are left out."""
+    the frame. The targets are classes, from 0 on. Boxes are cut at the border of the frame. Boxes
+    outside the frame are left out."""
     files: Dict[str, str] = {}
     for index in range(video.num_frames):
         files[f"yolo/labels/frame_{index:06d}.txt"] = ""
@@ -145,8 +144,8 @@ def coco(video: Labels) -> Dict[str, str]:
 
 def cvat(video: Labels) -> Dict[str, str]:
     """CVAT for video 1.1: a track for each target, with the attributes ``score`` and ``status``.
-    Each box is a key frame, since CVAT moves boxes that are none along straight lines. In the frame
-    after its last one a target is outside. Frames and pixels count from 0."""
+    Each box is a key frame, because CVAT interpolates between key frames. In the frame after its
+    last box a target is marked as outside. Frames and pixels count from 0."""
     root = ElementTree.Element("annotations")
     ElementTree.SubElement(root, "version").text = "1.1"
     task = ElementTree.SubElement(ElementTree.SubElement(root, "meta"), "task")
@@ -207,8 +206,8 @@ FILES = (
 
 
 def save_labels(video: Labels, formats: Sequence[str], folder) -> None:
-    """Write the labels in formats of FORMATS into a folder, from which earlier ones are removed.
-    OSError names a file that cannot be written."""
+    """Write the labels into a folder, in formats that are keys of FORMATS. Labels of an earlier run
+    are removed. OSError: a file cannot be written; the message names it."""
     for pattern in FILES:
         for path in Path(folder).glob(pattern):
             path.unlink()

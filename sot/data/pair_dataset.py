@@ -1,4 +1,4 @@
-"""Pairs of template and search frame, drawn from tracks."""
+"""Draws pairs of a template and a search frame from tracks."""
 
 from typing import Dict, Sequence
 
@@ -11,10 +11,10 @@ from .datasets import TrackList
 class PairDataset(Dataset):
     """An endless, reproducible series of pairs over one or more lists of tracks.
 
-    Item ``k`` depends on the seed and on ``k`` alone, for any k >= 0, so that a run can go on
-    from any iteration, and ranks and workers share the series by index. ``len()`` items are an
-    epoch: every track of every dataset comes up as often as its repeat factor says, in a new
-    order each epoch.
+    Item ``k`` depends only on the seed and on ``k``, for any k >= 0. So a run can go on from any
+    iteration, and ranks and workers share the series by index. An epoch has ``len()`` items. In it
+    every track of every dataset comes up as often as the repeat factor says, in an order that
+    changes with the epoch.
     """
 
     def __init__(
@@ -30,16 +30,19 @@ class PairDataset(Dataset):
         """
         Args:
             datasets: lists of track dicts (see sot.data.datasets).
-            repeat_factors: length of an epoch of each dataset in multiples of its tracks;
-                () for 1 each.
-            frame_ranges: of each, the largest distance of the frames of a pair; () for 100 each.
-            epoch_sizes: of each, in pairs, where not 0, in place of its repeat factor.
-            negative_fraction: of pairs whose search frame shows another track's object.
-            seed: non-negative.
+            repeat_factors: for each dataset, how often each of its tracks comes up in an epoch; ()
+                means once.
+            frame_ranges: for each dataset, the largest distance between the two frames of a pair;
+                () means 100.
+            epoch_sizes: for each dataset, the number of its pairs in an epoch, which takes the
+                place of its repeat factor; 0 or () leaves that in place.
+            negative_fraction: fraction of pairs whose search frame shows the object of another
+            track.
+            seed: a number that is not negative.
 
         Raises:
-            ValueError: a dataset without a visible box; or a list that does not hold one sound
-                number for each dataset.
+            ValueError: a dataset has no visible box; or a list does not hold one valid number for
+                each dataset.
         """
         self._lists = [TrackList.pack(tracks) for tracks in datasets]
         self._usable = [np.flatnonzero(tracks.num_visible()) for tracks in self._lists]
@@ -51,7 +54,7 @@ class PairDataset(Dataset):
         self._frame_ranges = _one_each("DATASETS.FRAME_RANGE", frame_ranges, len(sizes), 100)
         self._starts = np.cumsum([0, *sizes])
         self._counts = [e or max(1, round(r * k)) for e, r, k in zip(epoch_sizes, factors, sizes)]
-        # an epoch of one track alone has no other to pair it with
+        # with a single track there is no other track for a negative pair
         several = sum(min(count, k) for count, k in zip(self._counts, sizes)) > 1
         self.negative_fraction = negative_fraction if several else 0.0
         self.seed = seed
@@ -61,7 +64,7 @@ class PairDataset(Dataset):
         return sum(self._counts)
 
     def _epoch_order(self, epoch: int) -> np.ndarray:
-        """Track index of each position of an epoch; the last epoch asked for is kept."""
+        """The track index of each position of an epoch. The last epoch is cached."""
         if epoch != self._epoch:
             rng = np.random.default_rng((self.seed, 0, epoch))
             parts = []
@@ -73,13 +76,13 @@ class PairDataset(Dataset):
         return self._order
 
     def _track(self, number: int):
-        """Track ``number`` of all usable ones, and its dataset."""
+        """The track with this number among all usable tracks, and the number of its dataset."""
         dataset = int(np.searchsorted(self._starts, number, side="right")) - 1
         usable = self._usable[dataset]
         return self._lists[dataset][int(usable[number - self._starts[dataset]])], dataset
 
     def _near_frame(self, track: Dict, index: int, frame_range: int, rng) -> int:
-        """A visible frame within the range of frame ``index``."""
+        """A random visible frame within the frame range around frame ``index``."""
         low = max(0, index - frame_range)
         window = track["visible"][low : index + frame_range + 1]
         return low + int(rng.choice(np.flatnonzero(window)))
@@ -96,7 +99,7 @@ class PairDataset(Dataset):
         if negative:
             other = number
             while other == number:
-                # uniform over positions, hence by repeat factor and not by number of tracks
+                # uniform over the positions of an epoch, so that repeat factors count
                 other = self._epoch_order(epoch)[rng.integers(len(self))]
             search_track, _ = self._track(other)
             second = int(rng.choice(np.flatnonzero(search_track["visible"])))
@@ -117,8 +120,9 @@ def _frame(track: Dict, index: int) -> Dict:
 
 
 def _one_each(key: str, values: Sequence, count: int, default) -> list:
-    """``values``, or the default for each of ``count`` datasets if there are none. Numbers must be
-    positive, or non-negative where the default is 0, and whole where the default is."""
+    """``values``, or the default for each of ``count`` datasets if ``values`` is empty. ValueError:
+    the length is wrong; a number is not positive (0 is allowed if it is the default); or a number
+    is not whole although the default is."""
     values = list(values) or [default] * count
     kind = type(default)
     if len(values) != count or not all((v > 0 or v == default) and v == kind(v) for v in values):

@@ -1,7 +1,7 @@
 """Crops around a target, as detectron2 transforms.
 
-A crop is one rectangle of the frame, resampled once: training draws the rectangle at random
-(:class:`TargetCrop`), the tracker computes it (:func:`target_rect`), and both apply the same
+A crop shows one rectangle of the frame, which is resampled once. Training draws the rectangle at
+random (:class:`TargetCrop`), the tracker computes it (:func:`target_rect`), and both apply the same
 :class:`SubwindowTransform`. In training a :class:`RandomWarp` may follow.
 """
 
@@ -18,9 +18,11 @@ from fvcore.transforms.transform import Transform
 def target_rect(
     box: Sequence[float], crop_size: int, template_size: int, context: float
 ) -> Tuple[float, float, float, float]:
-    """Square of the frame, centred on ``box`` (both XYXY), whose resampling to ``crop_size`` shows
-    the target at the scale it has in the template. That shows the box with its context, a square of
-    side sqrt((w + 2p)(h + 2p)) with p = context * (w + h) / 2 (SiamFC, Sec. 2.3)."""
+    """The square of the frame that a crop of side ``crop_size`` shows. It is centred on ``box``
+    (both XYXY), and shows the target at the scale of the template crop. The template crop shows the
+    box
+    with its context: a square of side sqrt((w + 2p)(h + 2p)) with p = context * (w + h) / 2
+    (SiamFC, Sec. 2.3)."""
     x0, y0, x1, y1 = (float(v) for v in box)
     pad = context * (x1 - x0 + y1 - y0)
     context_side = math.sqrt((x1 - x0 + pad) * (y1 - y0 + pad))
@@ -31,8 +33,8 @@ def target_rect(
 
 @dataclass(eq=False)
 class SubwindowTransform(Transform):
-    """Resample a rectangle of an image, which may leave it, to a given size. Coordinates are
-    continuous: an (H, W) image spans [0, W] x [0, H]."""
+    """Resamples a rectangle of an image to a given size. The rectangle may reach over the border of
+    the image. Coordinates are continuous: an (H, W) image spans [0, W] x [0, H]."""
 
     rect: Sequence[float]  # XYXY in pixels of the image
     output_size: Tuple[int, int]  # (H, W)
@@ -48,8 +50,11 @@ class SubwindowTransform(Transform):
         return np.array([self.output_size[1] / (x1 - x0), self.output_size[0] / (y1 - y0)])
 
     def apply_image(self, img: np.ndarray) -> np.ndarray:
-        """(H, W[, C]) -> output_size; pixels are averaged first where it shrinks by 2 or more."""
-        x, y, x1, y1 = self.rect  # numbers: of arrays of two, most of the time is the call
+        """(H, W[, C]) -> output_size. If the image shrinks by a factor of 2 or more, its pixels are
+        averaged first."""
+        x, y, x1, y1 = (
+            self.rect
+        )  # plain numbers, because calls on arrays of two numbers take longer than the arithmetic
         scale = self.output_size[1] / (x1 - x), self.output_size[0] / (y1 - y)
         shrink = int(1 / max(scale))
         if shrink >= 2:
@@ -67,9 +72,9 @@ class SubwindowTransform(Transform):
         )
 
     def _reduce(self, img, origin, scale, factor):
-        """Cut the part of ``img`` that the rectangle covers and shrink it by an integer factor:
-        two-tap interpolation alone would skip pixels. Returns image, origin and scale to go on
-        with."""
+        """Cut the part of ``img`` that the rectangle covers and shrink it by an integer factor,
+        because linear interpolation alone would skip pixels. Returns the new image, and the origin
+        and scale of the rectangle in it."""
         h, w = img.shape[:2]
         lo = np.clip(np.floor(origin) - factor, 0, [w - 1, h - 1]).astype(int)
         hi = np.clip(np.ceil(self.rect[2:]) + factor, lo + 1, [w, h]).astype(int)
@@ -80,7 +85,7 @@ class SubwindowTransform(Transform):
         return part, (origin - lo) / ratio, scale * ratio
 
     def apply_coords(self, coords: np.ndarray) -> np.ndarray:
-        """(N, 2) points (x, y) of the image -> of the output."""
+        """Points (N, 2), (x, y) in the image -> points in the output."""
         return (np.asarray(coords, dtype=float) - self.rect[:2]) * self._scale()
 
 
@@ -114,7 +119,7 @@ class WholePixelTransform(SubwindowTransform):
 
 @dataclass(eq=False)
 class WarpTransform(Transform):
-    """A perspective map of a square image about its centre, which then is cut to a given size."""
+    """A perspective map of a square image around its centre. The result is cut to a given size."""
 
     # (3, 3) from (x, y, 1) of the input to the output, both relative to their centres, in pixels
     matrix: np.ndarray
@@ -132,19 +137,20 @@ class WarpTransform(Transform):
         return cv2.warpPerspective(img, matrix, size, borderMode=cv2.BORDER_REPLICATE)
 
     def apply_coords(self, coords: np.ndarray) -> np.ndarray:
-        """(N, 2) points (x, y) of the input -> of the output."""
+        """Points (N, 2), (x, y) in the input -> points in the output."""
         points = np.asarray(coords, dtype=float) - self.input_size / 2
         points = np.c_[points, np.ones(len(points))] @ self.matrix.T
         return points[:, :2] / points[:, 2:] + self.output_size / 2
 
     def apply_box(self, box: np.ndarray) -> np.ndarray:
-        """(N, 4) boxes XYXY. The result bounds the image of the ellipse in a box: objects fill
-        their corners seldom, and bounds of turned corners would be too large. The map is taken
-        for linear within a box."""
+        """Boxes (N, 4) XYXY -> boxes in the output. A new box bounds the image of the ellipse
+        inside
+        the old box: objects rarely fill the corners of their boxes, and bounds of the turned
+        corners would be too large. The map is treated as linear within a box."""
         boxes = np.asarray(box, dtype=float).reshape(-1, 2, 2)
         center, half = boxes.mean(axis=1), (boxes[:, 1] - boxes[:, 0]) / 2
         moved = self.apply_coords(center)
-        # images of the half axes: rows of the Jacobian times the half sides
+        # the half axes after the map: rows of the Jacobian times the half sides
         axes = [
             self.apply_coords(center + half * e) - self.apply_coords(center - half * e)
             for e in np.eye(2)
@@ -155,7 +161,7 @@ class WarpTransform(Transform):
 
 @dataclass
 class RandomWarp(Augmentation):
-    """A turn in the plane, a shear and a change of perspective about the centre of a crop that is
+    """A random rotation, shear and change of perspective around the centre of a crop. The crop is
     larger than the result, so that nothing is missing at the borders."""
 
     output_size: int  # side of the result
@@ -180,8 +186,9 @@ class RandomWarp(Augmentation):
 
 @dataclass
 class TargetCrop(Augmentation):
-    """Square crop around the first box, with random shift and scale (spatial-aware sampling,
-    SiamRPN++ Sec. 3.1), padded with the mean colour of the image, as in published trackers."""
+    """A square crop around the first box, with random shift and scale (spatial-aware sampling,
+    SiamRPN++ Sec. 3.1). Outside the image it has the mean colour of the image, as in published
+    trackers."""
 
     size: int  # side of the crop
     template_size: int = 127  # this and the next: see target_rect
@@ -194,7 +201,8 @@ class TargetCrop(Augmentation):
             raise ValueError(f"scale of TargetCrop must be in [0, 1), got {self.scale}")
 
     def draw_rect(self, box: Sequence[float]) -> np.ndarray:
-        """(4,) rectangle of the frame to show for ``box``, both XYXY in frame pixels."""
+        """The rectangle (4,) of the frame that the crop shows for ``box``, both XYXY in frame
+        pixels."""
         x0, y0, x1, y1 = target_rect(box, self.size, self.template_size, self.context)
         side = x1 - x0
         sx, sy = side * (1 + np.random.uniform(-self.scale, self.scale, 2))
@@ -204,11 +212,11 @@ class TargetCrop(Augmentation):
         return np.array([cx - sx / 2, cy - sy / 2, cx + sx / 2, cy + sy / 2])
 
     def transform_to(self, rect, image: np.ndarray, size: Optional[int] = None):
-        """SubwindowTransform from ``image`` to its part ``rect`` (XYXY, image pixels), of side
-        ``size``; by default the crop's."""
+        """The SubwindowTransform that cuts ``rect`` (XYXY in image pixels) out of ``image``. The
+        result has the side ``size``, which is by default that of the crop."""
         h, w = image.shape[:2]
         inside = rect[0] > 1 and rect[1] > 1 and rect[2] < w - 1 and rect[3] < h - 1
-        # every fourth row is enough for the mean, which takes a while
+        # the mean takes a while, and every fourth row is enough for it
         pad = (0.0, 0.0, 0.0) if inside else cv2.mean(image[::4])[:3]
         size = size or self.size
         return SubwindowTransform(rect, (size, size), pad)

@@ -1,4 +1,4 @@
-"""Networks that run outside of PyTorch."""
+"""Runs networks outside of PyTorch."""
 
 from .engine import OnnxNetwork, inference_network, shipped_graphs
 from .export import crop_sizes, export_network, network_key, tracker_settings

@@ -1,4 +1,4 @@
-"""What a tracker's network runs in (TEST.TRACKER.ENGINE)."""
+"""The engines that run the network of a tracker (TEST.TRACKER.ENGINE)."""
 
 import contextlib
 import hashlib
@@ -21,15 +21,15 @@ from ..utils.fingerprint import fingerprint
 from .export import DESCRIPTION, EXPORT_VERSION, crop_sizes, export_network, network_key
 from .session import is_installed, needs, open_session
 
-# Graphs, without weights, of the networks that onnxruntime runs in less time than PyTorch does.
+# Graphs without weights, of the networks that are faster in onnxruntime than in PyTorch.
 SHIPPED = Path(__file__).parent / "graphs"
 
 logger = logging.getLogger(__name__)
 
 
 class OnnxNetwork:
-    """A network that :func:`export_network` wrote, in onnxruntime on the CPU, with what trackers
-    need of a SiameseNetwork."""
+    """Runs a network of :func:`export_network` in onnxruntime on the CPU. It has the parts of a
+    SiameseNetwork that trackers use."""
 
     device, engine = torch.device("cpu"), "onnxruntime"
 
@@ -38,9 +38,9 @@ class OnnxNetwork:
     ):
         """
         Args:
-            folder: what export_network wrote.
+            folder: a folder that export_network wrote.
             num_threads: threads of each operation.
-            weights: of a folder without weights, those of the network after fuse_layers.
+            weights: if the graphs have no weights, those of the network after fuse_layers.
 
         Raises:
             OSError, ValueError: a file is missing or damaged, or onnxruntime is not installed; or
@@ -61,7 +61,7 @@ class OnnxNetwork:
         self._searches = {int(size): self._open(name) for size, name in about["search"].items()}
 
     def __reduce__(self):
-        # onnxruntime's sessions do not go to another process, their files do
+        # sessions of onnxruntime cannot be pickled, so the other process opens the files again
         return type(self), (self.folder, self.num_threads, self.weights)
 
     def _open(self, name: str):
@@ -74,11 +74,11 @@ class OnnxNetwork:
         return self._run(self._template, [crops])
 
     def detect(self, kernels: Sequence[torch.Tensor], crops: torch.Tensor):
-        """As the network's ``detect``, for search crops (N, 3, S, S), uint8 BGR."""
+        """The same as ``detect`` of the network, for search crops (N, 3, S, S), uint8 BGR."""
         return self.detect_with_features(kernels, crops)[0]
 
     def detect_with_features(self, kernels: Sequence[torch.Tensor], crops: torch.Tensor):
-        """As the network's, for search crops (N, 3, S, S), uint8 BGR.
+        """The same as in the network, for search crops (N, 3, S, S), uint8 BGR.
 
         Raises:
             ValueError: there is no graph for crops of this size.
@@ -99,15 +99,16 @@ class OnnxNetwork:
 
 
 def inference_network(cfg: CfgNode, model: nn.Module):
-    """What a tracker runs in place of ``model``: a copy that is fast, in TEST.TRACKER.ENGINE.
+    """A fast copy of ``model`` for a tracker, in the engine TEST.TRACKER.ENGINE.
 
-    "auto" is onnxruntime where that is installed and gains, which are the networks whose graphs
-    come with the package. With "onnxruntime" the others are exported once, and kept in the user's
-    cache folder.
+    "auto" is onnxruntime if it is installed and the package has graphs of the network, which it has
+    for networks that get faster. With "onnxruntime" other networks are exported once and kept in
+    the user's cache folder.
 
     Raises:
-        ValueError: onnxruntime is asked for, and is not installed, or the device is no CPU, or the
-            network cannot be exported. With "auto" it then runs in PyTorch, which is logged.
+        ValueError: the engine is "onnxruntime", and onnxruntime is not installed, the device is not
+            the CPU, or the network cannot be exported. With "auto" the network then runs in
+            PyTorch, and the log says so.
     """
     engine, on_cpu = cfg.TEST.TRACKER.ENGINE, torch.device(cfg.MODEL.DEVICE).type == "cpu"
     graphs = shipped_graphs(cfg) if engine != "torch" and on_cpu else None
@@ -123,7 +124,7 @@ def inference_network(cfg: CfgNode, model: nn.Module):
     needs("TEST.TRACKER.ENGINE onnxruntime", "onnxruntime")
     try:
         return _exported(cfg, model) if graphs is None else _with_weights_of(model, graphs)
-    except Exception as e:  # exporter and onnxruntime have many kinds of errors
+    except Exception as e:  # the exporter and onnxruntime raise many kinds of errors
         reason = " ".join(str(e).split())[:300]
         if cfg.TEST.TRACKER.ENGINE != "auto":
             raise ValueError(f"the network does not run in onnxruntime: {reason}") from e
@@ -132,7 +133,7 @@ def inference_network(cfg: CfgNode, model: nn.Module):
 
 
 def shipped_graphs(cfg: CfgNode) -> Optional[Path]:
-    """The folder of the graphs that come with the package for the network of a config, if any."""
+    """The folder of the package with the graphs of a config's network, or None."""
     key = network_key(cfg)
     for file in sorted(SHIPPED.glob(f"*/{DESCRIPTION}")):
         if json.loads(file.read_text(encoding="utf-8"))["network"] == key:

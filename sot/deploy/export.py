@@ -1,4 +1,4 @@
-"""Networks of this project as ONNX files."""
+"""Exports networks of this project as ONNX files."""
 
 import hashlib
 import json
@@ -16,12 +16,12 @@ from ..utils.files import atomic_write, write_text
 from ..utils.fingerprint import fingerprint
 from .session import WEIGHT_PREFIX, needs
 
-EXPORT_VERSION = 2  # to be raised when other graphs are written of the same network
+EXPORT_VERSION = 2  # raise this when the same network gives other graphs than before
 DESCRIPTION = "tracker.json"
 EXPORTER = ("onnx", "onnxscript")  # packages that torch.onnx.export needs
 OPSET = 18
 BATCH = "n"
-# What in MODEL has no effect on the graphs: training, and other networks of detectron2.
+# The keys of MODEL that have no effect on the graphs: those of training, and of other networks.
 NOT_IN_GRAPHS = (
     *("WEIGHTS", "DEVICE", "DISTILL.", "BACKBONE.FREEZE_AT", "MOBILENET.POINTWISE_ONLY"),
     *("SIAMFC.POS_RADIUS", "RPN.IOU_", "RPN.BATCH_SIZE", "RPN.POSITIVE_FRACTION", "RPN.LOSS"),
@@ -47,17 +47,17 @@ def export_network(
         in crop pixels, and ``scores`` (n, R) in 0..1; of a SiamFC ``response`` (n, H, W), logits;
         and ``features`` (n, C, h, w), for a target model learned online.
     ``tracker.json``
-        the files with their SHA-256, sizes, stride and anchors, and the ``settings``. It is
-        written last.
+        the files with their SHA-256, the sizes, the stride, the number of anchors and the
+        ``settings``. It is written last.
 
     Args:
         model: a SiameseNetwork with its weights.
         folder: where to write; made if it is missing.
         template_size, search_sizes: sides of the crops.
-        with_weights: whether the files hold the weights, 5 MB each of siamrpn_lite. Files without
-            them, of 30 kB, are the same whatever the weights are, and OnnxNetwork runs them with
-            those of any network of this kind.
-        settings: what else a program needs to know, for ``tracker.json``.
+        with_weights: whether the files hold the weights (5 MB in each file of siamrpn_lite). Files
+            without weights have 30 kB and are the same for all weights. OnnxNetwork runs them with
+            the weights of any network of this kind.
+        settings: further values that a program needs, for ``tracker.json``.
 
     Raises:
         ValueError: the packages for the export are not installed; or graphs without weights would
@@ -69,7 +69,7 @@ def export_network(
         _fill(model)
     folder.mkdir(parents=True, exist_ok=True)
     num_anchors = getattr(model, "num_anchors", 0)
-    # two of each, as a batch of one would be taken for a constant
+    # two of each, because the exporter would treat a batch of one as a constant
     crops = torch.zeros(2, 3, template_size, template_size, dtype=torch.uint8)
     kernels = tuple(k.contiguous() for k in model.template(crops))
     names = [f"kernel{i}" for i in range(len(kernels))]
@@ -104,9 +104,9 @@ def export_network(
 
 
 def tracker_settings(cfg) -> Dict:
-    """What a tracker of a config needs beside the network, for :func:`export_network`: the kind of
-    tracker, and the values of INPUT.CONTEXT_AMOUNT and TEST.TRACKER by their keys in small letters.
-    The online target model is left out: it is not part of the graphs."""
+    """The settings of a config's tracker, for :func:`export_network`: the kind of tracker, and the
+    values of INPUT.CONTEXT_AMOUNT and TEST.TRACKER, with their keys in lower case. The online model
+    is left out, because it is not a part of the graphs."""
     left_out = ("ENGINE", "ONLINE", "BATCH_SEQUENCES")
     values = {k.lower(): v for k, v in cfg.TEST.TRACKER.items() if k not in left_out}
     return {"tracker": cfg.MODEL.META_ARCHITECTURE, "context": cfg.INPUT.CONTEXT_AMOUNT, **values}
@@ -131,12 +131,14 @@ def _export(graph: nn.Module, inputs, input_names, output_names):
     """The onnx.ModelProto of a module for tensors of any batch size."""
     batch = {0: torch.export.Dim(BATCH, min=1, max=4096)}
     shapes = [batch] * len(inputs)
-    if isinstance(graph, _Search):  # as its arguments are: one, and the others together
+    if isinstance(
+        graph, _Search
+    ):  # in the form of the arguments: the first one, and a list of the others
         shapes = [batch, tuple(shapes[1:])]
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
     try:
-        for logger in loggers:  # they report each step of theirs
+        for logger in loggers:  # the exporters log each of their steps
             logger.setLevel(logging.ERROR)
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
@@ -154,23 +156,25 @@ def _export(graph: nn.Module, inputs, input_names, output_names):
         for logger, level in zip(loggers, levels):
             logger.setLevel(level)
     exported = program.model_proto
-    exported.graph.ClearField("value_info")  # what follows from the graph, and the exporter's notes
+    exported.graph.ClearField(
+        "value_info"
+    )  # values that follow from the graph, and notes of the exporter
     for node in exported.graph.node:
         node.ClearField("metadata_props")
     return exported
 
 
 def _fill(model: nn.Module) -> None:
-    """Give a network any other weights: of equal numbers the exporter would keep one, and none of
-    zeros."""
+    """Replace the weights of a network by random ones, because the exporter merges equal weights
+    and drops zeros."""
     for values in model.state_dict().values():
         if values.is_floating_point():
             values.uniform_(0.5, 1.5)
 
 
 def _cut_weights(graphs: Dict, model: nn.Module) -> Dict[str, List[str]]:
-    """Replace the weights in graphs of a network by notes that they lie elsewhere. Returns the
-    names of those that each graph needs."""
+    """Replace the weights in the graphs of a network by references to external data. Returns the
+    names of the weights that each graph needs."""
     state = {k: v for k, v in model.state_dict().items() if v.is_floating_point()}
     cut = {file: [] for file in graphs}
     for file, exported in graphs.items():
@@ -191,12 +195,12 @@ def _cut_weights(graphs: Dict, model: nn.Module) -> Dict[str, List[str]]:
 
 
 def network_key(cfg) -> str:
-    """Tells whether graphs without weights are those of the network of a config."""
+    """A key that is the same for two configs if graphs without weights serve both."""
     settings = {k: v for k, v in flat(cfg.MODEL) if not k.startswith(NOT_IN_GRAPHS)}
     return fingerprint([EXPORT_VERSION, settings, crop_sizes(cfg)])
 
 
 def crop_sizes(cfg) -> Tuple[int, List[int]]:
-    """Sides of the template crop and of the search crops that a tracker of a config cuts."""
+    """The sides of the template crop and of the search crops that the tracker of a config cuts."""
     size, lost_size = cfg.INPUT.SEARCH_SIZE_TEST, cfg.TEST.TRACKER.LOST_SEARCH_SIZE
     return cfg.INPUT.TEMPLATE_SIZE, [size, lost_size or size]

@@ -20,9 +20,9 @@ RESPONSE_SIDE = 15
 class NanoTrack:
     """The backbone and the head of NanoTrack V3 as one network on the CPU.
 
-    It has what SiamRPNTracker and the teacher of MODEL.DISTILL need of a SiamRPN network:
+    It has the parts of a SiamRPN network that SiamRPNTracker and the teacher of MODEL.DISTILL use:
     ``template``, ``detect``, ``stride``, ``num_anchors``, ``device`` and ``engine``. Crops of other
-    sizes are resized to the network's own: they must cover the same square of the frame.
+    sizes are resized to those of the network. They must show the same square of the frame.
     """
 
     device, engine = torch.device("cpu"), "onnxruntime"
@@ -38,15 +38,15 @@ class NanoTrack:
 
         Raises:
             FileNotFoundError: a file is missing.
-            ValueError: onnxruntime is not installed, or cannot read a file; or it is the network
-                of another tracker.
+            ValueError: onnxruntime is not installed or cannot read a file, or the files are not
+                those of NanoTrack V3.
         """
         self.files, self.num_threads = (str(backbone), str(head)), num_threads
         self._backbone, self._head = (open_session(file, num_threads) for file in self.files)
         self._check()
 
     def __reduce__(self):
-        # onnxruntime's sessions do not go to another process, their files do
+        # sessions of onnxruntime cannot be pickled, so the other process opens the files again
         return type(self), (*self.files, self.num_threads)
 
     def _check(self) -> None:
@@ -55,7 +55,7 @@ class NanoTrack:
             search = torch.zeros(1, 3, self.search_size, self.search_size, dtype=torch.uint8)
             boxes, _ = self.detect(self.template(blank), search)
             fits = boxes.shape == (1, RESPONSE_SIDE**2, 4)
-        except Exception as e:  # of onnxruntime, which has a class for each of its errors
+        except Exception as e:  # onnxruntime has a class of its own for each error
             raise ValueError(f"{' and '.join(self.files)} are not NanoTrack V3: {e}") from None
         if not fits:
             raise ValueError(f"{' and '.join(self.files)} are not NanoTrack V3")

@@ -15,10 +15,8 @@ def is_installed(*packages: str) -> bool:
 
 
 def needs(what: str, *packages: str) -> None:
-    """
-    Raises:
-        ValueError: ``what`` needs packages of which one is not installed.
-    """
+    """Check that the packages are installed. ValueError: one is missing; the message says that
+    ``what`` needs it."""
     missing = [package for package in packages if not is_installed(package)]
     if missing:
         raise ValueError(
@@ -33,7 +31,7 @@ def open_session(file: str, num_threads: int = 1, weights: Optional[Dict[str, np
     Args:
         file: an ONNX file.
         num_threads: threads of each operation.
-        weights: by their names in the network those that the file leaves out, float32.
+        weights: weights that the file does not hold, float32, by their names in the network.
 
     Raises:
         FileNotFoundError: the file is missing.
@@ -46,8 +44,8 @@ def open_session(file: str, num_threads: int = 1, weights: Optional[Dict[str, np
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = num_threads, 1
-    # Threads spin for work within a pass only: after it they would take the processor from the
-    # crops and the online model.
+    # Threads may spin only within a pass. After it they would take the processor from the crops and
+    # the online model.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     if weights:
         names = [WEIGHT_PREFIX + name for name in weights]
@@ -55,5 +53,5 @@ def open_session(file: str, num_threads: int = 1, weights: Optional[Dict[str, np
         options.add_external_initializers(names, values)
     try:
         return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-    except Exception as e:  # of onnxruntime, which has a class for each of its errors
+    except Exception as e:  # onnxruntime has a class of its own for each error
         raise ValueError(f"onnxruntime cannot read {file}: {e}") from None

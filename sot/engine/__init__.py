@@ -1,4 +1,4 @@
-"""Training: detectron2's engine with pairs in and trajectories out."""
+"""Training with detectron2's engine: pairs of crops go in, and evaluations track videos."""
 
 from .trainer import Trainer
 

@@ -1,4 +1,5 @@
-"""Which checkpoints a folder keeps, and whether they belong to the run that is to start there."""
+"""Decides which checkpoints a folder keeps, and whether they belong to the run that starts
+there."""
 
 import json
 import logging
@@ -20,9 +21,9 @@ from ..utils.files import atomic_write, remove_partial_files
 
 
 class LastCheckpoints(hooks.PeriodicCheckpointer):
-    """Periodic checkpoints of which the last ``keep`` stay (0: all), those of before a resume
-    counted. model_final, model_best and the checkpoints of another run stay in any case; what a
-    killed run has left of a file that it was writing does not."""
+    """Writes periodic checkpoints and keeps the last ``keep`` of them (0: all), including those
+    from before a resume. model_final, model_best and the checkpoints of another run always stay.
+    Parts of files that a killed run was writing are removed."""
 
     def __init__(self, checkpointer: Checkpointer, period: int, keep: int):
         super().__init__(checkpointer, period, max_to_keep=keep if keep > 0 else None)
@@ -43,9 +44,10 @@ class LastCheckpoints(hooks.PeriodicCheckpointer):
 
 
 class BestCheckpointer(hooks.BestCheckpointer):
-    """detectron2's, for weights alone: after each evaluation whose result is better than all
-    before, ``model_best.pth``; and beside it ``model_best.json`` with measure, value and iteration,
-    so that a resumed run knows what to beat. It goes after the hook that evaluates."""
+    """Like detectron2's BestCheckpointer, but for weights only. After an evaluation with the best
+    result so far it writes ``model_best.pth``, and ``model_best.json`` with measure, value and
+    iteration, so that a resumed run knows the result to beat. It must come after the hook that
+    evaluates."""
 
     def __init__(self, eval_period: int, model: nn.Module, output_dir: str, measure: str):
         """``model``: not wrapped in DistributedDataParallel; ``measure``: name of a result in the
@@ -92,8 +94,8 @@ class _UntaggedCheckpointer(SOTCheckpointer):
 
 
 def check_output_dir(cfg: CfgNode, resume: bool) -> None:
-    """Warns of what a training in cfg.OUTPUT_DIR would overwrite or mix up. To be called before
-    detectron2's default_setup, which replaces the config.yaml in there."""
+    """Warn if a training in cfg.OUTPUT_DIR would overwrite files or mix up two runs. Call this
+    before detectron2's default_setup, which replaces the config.yaml in that folder."""
     folder = cfg.OUTPUT_DIR
     logger = logging.getLogger(__name__)
     checkpointed = os.path.isfile(os.path.join(folder, "last_checkpoint"))
@@ -114,13 +116,14 @@ def check_output_dir(cfg: CfgNode, resume: bool) -> None:
 
 
 def optimizer_mismatch(state: Dict[str, Any], optimizer: torch.optim.Optimizer) -> str:
-    """Why an optimizer cannot load a state_dict, in a few words; empty if it can. Settings of the
-    groups may differ: those of the state are taken."""
+    """The reason why an optimizer cannot load a state_dict, in a few words; "" if it can. The
+    settings
+    of the groups may differ: the optimizer takes those of the state."""
     saved, ours = state["param_groups"], optimizer.param_groups
     members, our_members = _members(saved), _members(ours)
     if members != our_members:
         return f"it trains the parameters {members}, this one {our_members}"
-    # a newer version of the same optimizer has more settings; another optimizer also lacks some
+    # a newer version of the same optimizer has more settings; another optimizer lacks some, too
     settings, our_settings = (set().union(*groups) for groups in (saved, ours))
     unknown, missing = sorted(settings - our_settings), sorted(our_settings - settings)
     if unknown and missing:
@@ -134,8 +137,8 @@ def _members(groups: List[Dict[str, Any]]) -> str:
 
 
 def _changes(file: str, cfg: CfgNode) -> List[str]:
-    """ "KEY: old -> new" for the keys that both know; none if there is no such file, or a damaged
-    one, which is logged."""
+    """ "KEY: old -> new" for each key that changed, of the keys that both configs have. If there is
+    no such file, nothing is returned; if it is damaged, the log says so, too."""
     if not os.path.isfile(file):
         return []
     with open(file, "rb") as f:

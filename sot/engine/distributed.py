@@ -1,4 +1,4 @@
-"""Training in several processes: how they start, agree, and end."""
+"""Training in several processes: starts them, lets them agree on errors, and ends them."""
 
 import contextlib
 import os
@@ -28,19 +28,19 @@ def launch(
     args: tuple = (),
     timeout: float = 1800,
 ) -> None:
-    """Run ``main_func(*args)``, which can be pickled, in each process of a job, on "cpu", or "cuda"
-    with one GPU per process.
+    """Run ``main_func(*args)`` in each process of a job, on "cpu", or on "cuda" with one GPU for
+    each process. The function and its arguments must be picklable.
 
-    Under torchrun, or whatever else sets RANK, LOCAL_RANK and WORLD_SIZE, this process is one of
-    them. Otherwise ``num_processes`` are started here on each machine, as detectron2's launch does,
-    which in version 0.6 refuses a CPU. SIGINT, SIGTERM and SIGHUP to the launching process are
-    passed on to them; it waits for them to end. A second one ends all at once. A process that waits
-    for the others gives up after ``timeout`` seconds.
+    Under torchrun, or another program that sets RANK, LOCAL_RANK and WORLD_SIZE, this process is
+    one of the job. Otherwise this starts ``num_processes`` processes on each machine, as
+    detectron2's launch does, which refuses a CPU in version 0.6. It passes SIGINT, SIGTERM and
+    SIGHUP on to them and waits for their end. A second signal ends all of them at once. A process
+    that waits for the others gives up after ``timeout`` seconds.
 
     Raises:
-        ValueError: arguments that contradict each other or what is there.
+        ValueError: the arguments contradict each other, or do not fit this machine.
         ConnectionError: the processes do not find each other.
-        SystemExit: a process was killed, or has ended with an error that it has told.
+        SystemExit: a process was killed, or ended with an error that it has reported.
         torch.multiprocessing.ProcessRaisedException: a process had any other error.
     """
     use_gpus = torch.device(device).type == "cuda"
@@ -72,7 +72,7 @@ def launch(
         except mp.ProcessExitedException as e:
             if forwarded.received and e.signal_name:
                 sys.exit(128 + forwarded.received)
-            # one that ended by itself has told why
+            # a process that ended by itself has reported the reason
             killed = f"error: process {e.error_index} was ended by {e.signal_name}"
             sys.exit(killed if e.signal_name else e.exit_code)
         except KeyboardInterrupt:  # the second signal
@@ -100,7 +100,7 @@ def _process(local_rank, first_rank, job, main_func, args) -> None:
 
 
 def _join(rank, local_rank, world_size, local_size, use_gpus, url, timeout) -> None:
-    """Make this process ``rank`` of the job."""
+    """Let this process join the job as ``rank``."""
     if use_gpus:
         torch.cuda.set_device(local_rank)
     try:
@@ -126,8 +126,9 @@ def _join(rank, local_rank, world_size, local_size, use_gpus, url, timeout) -> N
 
 
 def raise_on_all_ranks(error: Optional[Exception]) -> None:
-    """Raise an error of one rank on all of them, so that none waits for the others; if several have
-    one, that of the first. To be called by all ranks, with None where there is no error."""
+    """Raise the error of one rank on all ranks, so that none waits for the others. If several ranks
+    have an error, that of the first rank is raised. All ranks must call this; a rank without an
+    error passes None."""
     errors = [e for e in comm.all_gather(error) if e is not None]
     if errors:
         errors[0].on_all_ranks = True
@@ -136,8 +137,8 @@ def raise_on_all_ranks(error: Optional[Exception]) -> None:
 
 @contextlib.contextmanager
 def same_on_all_ranks():
-    """For a ``with`` block in which the ranks do not talk to each other: an OSError or ValueError
-    of one rank (a dataset is missing on one machine) is raised on all of them."""
+    """For a ``with`` block in which the ranks do not communicate: an OSError or ValueError of one
+    rank (for example a dataset that is missing on one machine) is raised on all ranks."""
     error = None
     try:
         yield
@@ -149,8 +150,9 @@ def same_on_all_ranks():
 @contextlib.contextmanager
 def one_line_errors():
     """For a ``with`` block around a program: bad input (OSError, ValueError) and losses that are
-    not finite end it with exit code 1 and one line, ``error: ...``; also if all ranks have the
-    same error. Ctrl-C ends it without a word."""
+    not
+    finite end it with exit code 1 and one line, ``error: ...``. There is only one line if all ranks
+    have the same error. Ctrl-C ends it without a message."""
     try:
         yield
     except (FloatingPointError, OSError, ValueError) as e:
@@ -160,7 +162,7 @@ def one_line_errors():
         elif not shared:
             print_error(f"rank {comm.get_rank()}: {e}")
         if shared:
-            comm.synchronize()  # the first that leaves takes the others along
+            comm.synchronize()  # the first process that ends also ends the others
         sys.exit(1)
     except KeyboardInterrupt:
         if mp.parent_process():  # which may pass on what a terminal has sent
@@ -169,8 +171,8 @@ def one_line_errors():
 
 
 def broadcast_buffers(model: nn.Module) -> None:
-    """Give all ranks the main rank's buffers, which are those of its checkpoints: statistics of
-    batch norms differ between ranks, as each has seen other pairs."""
+    """Copy the buffers of the main rank to all ranks. The statistics of batch norms differ between
+    ranks, because each has seen other pairs; those of the main rank are in the checkpoints."""
     if comm.get_world_size() > 1:
         for buffer in model.buffers():
             dist.broadcast(buffer, 0)

@@ -8,20 +8,27 @@ from torch.optim import swa_utils
 
 class WeightAverage(swa_utils.AveragedModel):
     """
-    The average of all parameters and of the norms' statistics, for evaluation:
-    ``average <- d * average + (1 - d) * weights`` after each iteration, of which ``t`` have been
-    averaged before, with ``d = min(decay, (1 + t) / (10 + t))``. So a short run forgets its first
-    weights as well: d is 0.18, 0.25, ..., 0.9 after 80 iterations, 0.99 after 890.
+    The moving average of all parameters and norm statistics, for evaluation. After each iteration
+    ``average <- d * average + (1 - d) * weights``, with ``d = min(decay, (1 + t) / (10 + t))``,
+    where ``t`` iterations have been averaged before. So a short run forgets its first weights, too:
+    d is 0.18, 0.25, ..., 0.9 after 80 iterations and 0.99 after 890.
 
-    A checkpoint holds its ``state_dict`` as "ema", beside the weights themselves as "model".
+    A checkpoint holds the ``state_dict`` of the average as "ema", beside the weights as "model".
 
     Attributes:
         module: a copy of the model with the averaged weights, in evaluation mode.
     """
 
     def __init__(self, model: nn.Module, decay: float):
-        """``model``: not wrapped in DistributedDataParallel; ``decay``: d after many iterations; at
-        0.999 the last 1,000 iterations count for 63 %. ValueError: no 0 <= decay < 1."""
+        """
+        Args:
+            model: the model, not wrapped in DistributedDataParallel.
+            decay: d after many iterations. With 0.999 the last 1,000 iterations have 63 % of the
+                weight.
+
+        Raises:
+            ValueError: ``decay`` is not at least 0 and below 1.
+        """
         if not 0 <= decay < 1:
             raise ValueError(f"SOLVER.EMA.DECAY must be at least 0 and below 1, it is {decay}")
         super().__init__(model, avg_fn=self._average, use_buffers=True)

@@ -13,8 +13,9 @@ WATCHED = ("grad_norm", "pairs_per_second", "data_share")
 
 
 class SeedEachIteration(HookBase):
-    """Draws of an iteration (which anchors are sampled) depend on seed, number and rank alone, so
-    that a resumed run repeats what an uninterrupted one does."""
+    """Makes the random numbers of an iteration (for example which anchors are sampled) depend only
+    on the seed, the iteration and the rank. So a resumed run repeats what an uninterrupted run
+    does."""
 
     def __init__(self, seed: int):
         self.seed = seed
@@ -24,16 +25,15 @@ class SeedEachIteration(HookBase):
 
 
 class WatchTraining(HookBase):
-    """Puts into the event storage, every ``period`` iterations (detectron2's trainer writes every
-    20) and in the last one:
+    """Puts these numbers into the event storage, every ``period`` iterations (detectron2's trainer
+    writes every 20) and in the last one:
 
     * ``lr/<group>``: the learning rates that were used (see :func:`learning_rates`);
-    * ``pairs_per_second`` of all ranks together since the last time, of training alone: evaluation,
-      checkpoints and other hooks do not count;
-    * ``data_share``: the share of that time in which the loader was waited for.
+    * ``pairs_per_second``: pairs of all ranks together since the last time, divided by the time of
+      training alone, without evaluation, checkpoints and other hooks;
+    * ``data_share``: the share of that time that was spent waiting for the loader.
 
-    It goes before the hooks that set the next learning rate and that write what is in the
-    storage."""
+    It must come before the hooks that set the next learning rate and write the storage."""
 
     def __init__(self, batch_size: int, period: int = 20):
         self.batch_size = batch_size
@@ -62,9 +62,9 @@ class WatchTraining(HookBase):
 
 
 def learning_rates(optimizer: torch.optim.Optimizer) -> Dict[str, float]:
-    """``{"lr/<name>": rate}`` of the parameter groups: by their names in
-    :func:`sot.engine.solver.parameter_groups`, where those that differ in weight decay alone are
-    one; by their numbers where they have none."""
+    """``{"lr/<name>": rate}`` of the parameter groups. The names are those of
+    :func:`sot.engine.solver.parameter_groups`; groups that differ only in weight decay share one. A
+    group without a name has its number."""
     return {
         f"lr/{group.get('name', str(i)).partition('_wd')[0]}": group["lr"]
         for i, group in enumerate(optimizer.param_groups)
@@ -72,8 +72,8 @@ def learning_rates(optimizer: torch.optim.Optimizer) -> Dict[str, float]:
 
 
 class ScalarPrinter(EventWriter):
-    """Prints, below detectron2's line of losses, the norm of the gradient, what
-    :class:`WatchTraining` found and how many positives an image has."""
+    """Prints a line below detectron2's line of losses: the norm of the gradient, the numbers of
+    :class:`WatchTraining`, and the number of positives in an image."""
 
     def write(self):
         storage = get_event_storage()

@@ -1,4 +1,4 @@
-"""Stopping a training so that it can go on later."""
+"""Stops a training on a signal, so that it can go on later."""
 
 import contextlib
 import logging
@@ -15,14 +15,13 @@ from ..utils.signals import FirstSignal
 
 class StopOnSignal(HookBase):
     """
-    SIGINT, SIGTERM and SIGHUP stop the training after the present iteration, or the evaluation
-    after the present sequence: with a checkpoint named as the periodic ones, and with the exit
-    code that a shell gives for the signal (130, 143, 129). A second signal has its usual effect at
-    once.
+    Stops the training after the current iteration, or the evaluation after the current sequence, on
+    SIGINT, SIGTERM or SIGHUP. It writes a checkpoint that is named as the periodic ones, and exits
+    with the code that a shell uses for the signal (130, 143, 129). A second signal has its usual
+    effect at once.
 
-    Of several processes one may get the signal or all: they stop together. Belongs behind the other
-    hooks, so that all they do in an iteration is done.
-    """
+    Several processes stop together, whether one of them or all of them get the signal. This hook
+    must come after the others, so that they have finished the iteration."""
 
     def __init__(self, checkpointer: Checkpointer):
         self.checkpointer = checkpointer
@@ -31,7 +30,7 @@ class StopOnSignal(HookBase):
 
     @staticmethod
     def _tell(number):
-        # not by print or a logger: their locks may be held by what was interrupted
+        # print and loggers may wait here for ever: the interrupted code may hold their locks
         name = signal.Signals(number).name
         text = f"\n{name}: stops after this iteration or sequence; once more: at once\n"
         with contextlib.suppress(OSError):  # the terminal may be gone
@@ -41,12 +40,12 @@ class StopOnSignal(HookBase):
         self._signal.catch()
 
     def after_step(self):
-        if self.trainer.iter + 1 < self.trainer.max_iter:  # the last one ends by itself
+        if self.trainer.iter + 1 < self.trainer.max_iter:  # the last iteration ends by itself
             self._stop_if_received()
 
     def stoppable(self, sequences: Iterable) -> "_Stoppable":
-        """The sequences of an evaluation on this rank, until there is a signal. All ranks iterate
-        over theirs, and stop together."""
+        """Yield the sequences of an evaluation on this rank until there is a signal. All ranks
+        iterate over their sequences and stop together."""
         return _Stoppable(sequences, self)
 
     def _stop_if_received(self):
@@ -75,7 +74,7 @@ class StopOnSignal(HookBase):
     def after_train(self):
         self._signal.restore()
         if self._stopping:
-            comm.synchronize()  # launchers kill the others once the first process is gone
+            comm.synchronize()  # launchers kill the other processes when the first one has ended
 
 
 class _Stoppable:

@@ -1,4 +1,4 @@
-"""Optimizer, learning-rate schedule, and modules that begin to learn later than the others."""
+"""The optimizer, the learning-rate schedule, and modules that start to learn later than others."""
 
 import logging
 from collections import defaultdict
@@ -21,9 +21,9 @@ from torch.optim import Optimizer
 
 
 def build_siamese_optimizer(cfg: CfgNode, model: nn.Module) -> Optimizer:
-    """SOLVER.OPTIMIZER over :func:`parameter_groups`, with detectron2's gradient clipping. That of
-    CLIP_TYPE "full_model" is done by the CheckedTrainer. ValueError: SOLVER.OPTIMIZER is not known;
-    see also parameter_groups."""
+    """Build SOLVER.OPTIMIZER over :func:`parameter_groups`, with detectron2's gradient clipping.
+    For CLIP_TYPE "full_model" the CheckedTrainer clips instead. ValueError: SOLVER.OPTIMIZER is
+    unknown; see also parameter_groups."""
     solver = cfg.SOLVER
     options = {"lr": solver.BASE_LR, "weight_decay": solver.WEIGHT_DECAY}
     if solver.OPTIMIZER == "SGD":
@@ -41,19 +41,21 @@ def build_siamese_optimizer(cfg: CfgNode, model: nn.Module) -> Optimizer:
 
 
 def full_model_clipping(cfg: CfgNode) -> Optional[float]:
-    """What the norm of all gradients together is clipped to; None if it is not."""
+    """The value to which the norm of all gradients together is clipped, or None for no such
+    clipping."""
     clip = cfg.SOLVER.CLIP_GRADIENTS
     return clip.CLIP_VALUE if clip.ENABLED and clip.CLIP_TYPE == "full_model" else None
 
 
 def parameter_groups(cfg: CfgNode, model: nn.Module) -> List[Dict[str, Any]]:
-    """The parameters to be trained, with detectron2's rates and weight decays, in few groups for a
-    torch optimizer: one for each part of the model, rate and decay. The backbone's rates are
-    SOLVER.BACKBONE_LR_FACTOR times the others'. Parts are the modules of SOLVER.UNFREEZE, the rest
-    of the backbone, and the head, which is all else.
+    """The parameters that are trained, as groups for a torch optimizer, with detectron2's learning
+    rates and weight decays. There is a group for each part of the model with the same rate and
+    decay. The parts are the modules of SOLVER.UNFREEZE, the rest of the backbone, and the head,
+    which is everything else. The rates of the backbone are multiplied by SOLVER.BACKBONE_LR_FACTOR.
 
-    A group has a ``name``: that of the part; those of another weight decay (norms) or rate (biases)
-    than SOLVER's have it in the name: "head_wd0", "head_lr2". It learns from the iteration
+    A group has the ``name`` of its part. If its weight decay (norms) or rate (biases) is not that
+    of
+    SOLVER, the name says so: "head_wd0", "head_lr2". The group learns from the iteration
     ``start_iter`` on. ValueError: SOLVER.UNFREEZE is no list of pairs, or names no module."""
     solver, starts = cfg.SOLVER, _start_iterations(cfg, model)
     parts = {
@@ -120,23 +122,23 @@ def _log(groups: List[Dict[str, Any]], cfg: CfgNode) -> None:
 
 class StagedUnfreezing(HookBase):
     """
-    Modules of SOLVER.UNFREEZE rest before their iteration: their learning rate is 0, and they are
-    in evaluation mode, which keeps the statistics of their norms. In one process they have no
-    backward pass either. With several their parameters keep requires_grad, since
-    DistributedDataParallel waits for the gradients of all that had it on when it was wrapped, and
-    never synchronises one that had it off. The optimizer's groups are the same at all times.
-    """
+    Keeps the modules of SOLVER.UNFREEZE unchanged until their iteration: their learning rate is 0,
+    and they are in evaluation mode, which keeps the statistics of their norms. In a single process
+    they also have no backward pass. With several processes their parameters keep requires_grad,
+    because DistributedDataParallel waits for the gradients of all parameters that required one when
+    it was built, and never synchronizes the others. The groups of the optimizer never change."""
 
     def __init__(self, cfg: CfgNode, model: nn.Module):
-        """``model``: not wrapped in DistributedDataParallel; the trainer's optimizer is over its
-        :func:`parameter_groups`."""
+        """``model`` is not wrapped in DistributedDataParallel. The trainer's optimizer must be over
+        its :func:`parameter_groups`."""
         starts = _start_iterations(cfg, model)
         self.modules = [(model.get_submodule(name), start) for name, start in starts.items()]
-        # not the optimizer's own, which a resumed one has from its checkpoint
+        # not those of the optimizer, which are from the checkpoint if it was resumed
         self.group_starts = [group["start_iter"] for group in parameter_groups(cfg, model)]
 
     def before_step(self):
-        # anew at each iteration: the scheduler sets all rates, evaluation the mode of all modules
+        # at each iteration, because the scheduler sets all rates and an evaluation the mode of all
+        # modules
         now = self.trainer.iter
         for module, start in self.modules:
             module.train(now >= start)
@@ -149,13 +151,13 @@ class StagedUnfreezing(HookBase):
 
 
 def build_siamese_lr_scheduler(cfg: CfgNode, optimizer: Optimizer) -> LRMultiplier:
-    """detectron2's schedules, and "WarmupExponentialLR": a warm-up that is linear from
-    WARMUP_FACTOR * BASE_LR to BASE_LR or (WARMUP_METHOD "constant") stays at the former, then
-    geometric from BASE_LR to BASE_LR_END. The rate changes with each iteration, where papers and
-    toolkits change it with each epoch.
+    """Build one of detectron2's schedules, or "WarmupExponentialLR". The latter has a warm-up that
+    rises linearly from WARMUP_FACTOR * BASE_LR to BASE_LR (with WARMUP_METHOD "constant" it stays
+    at the former), and then falls geometrically from BASE_LR to BASE_LR_END. The rate changes with
+    each iteration; in papers and toolkits it changes with each epoch.
 
-    ValueError: an unknown schedule or warm-up, no BASE_LR or BASE_LR_END > 0, WARMUP_ITERS >=
-    MAX_ITER, or other values that make no schedule."""
+    ValueError: the schedule or the warm-up is unknown, BASE_LR or BASE_LR_END is not above 0,
+    WARMUP_ITERS is not below MAX_ITER, or other values are impossible."""
     solver = cfg.SOLVER
     if not solver.BASE_LR > 0:
         raise ValueError(f"SOLVER.BASE_LR is {solver.BASE_LR}: it must be above 0")

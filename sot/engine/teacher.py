@@ -12,18 +12,18 @@ from ..config import load_config
 from ..deploy import NanoTrack
 from ..modeling.anchor_generator import response_centers
 
-# The teacher must see what the network sees: the sides of its search and template crops may have
-# another ratio by this much.
+# The teacher must see what the network sees. So the ratio of the sides of its search and template
+# crops may differ from that of the network by at most this much.
 MAX_RATIO_ERROR = 0.02
 
 
 class Teacher:
-    """A trained tracker that says for each position of a search crop whether the target is there
-    and what its box is."""
+    """A trained tracker that predicts, for each position of a search crop, whether the target is
+    there and its box."""
 
     def __init__(self, network, template_size: int, search_size: int):
-        """``network``: a SiamRPN in eval mode, or another with its ``template``, ``detect``,
-        ``stride`` and ``num_anchors``; the sizes are the sides of its crops."""
+        """``network`` is a SiamRPN in eval mode, or another object with its ``template``,
+        ``detect``, ``stride`` and ``num_anchors``. The sizes are the sides of its crops."""
         self.network = network
         self.template_size, self.search_size = template_size, search_size
 
@@ -34,12 +34,12 @@ class Teacher:
         """
         Args:
             template, search: (3, Z, Z) and (3, S, S) uint8 BGR crops.
-            positions: (n,) coordinates at which the map is wanted, in pixels of the search crop,
-                the same for both axes.
+            positions: (n,) coordinates of the positions of the map, in pixels of the search crop.
+                They are the same for both axes.
 
         Returns:
-            Tensor: (5, n, n) the probability of the target, interpolated, and the box XYXY in
-                pixels of the search crop, of the nearest position of the teacher.
+            Tensor: (5, n, n), the probability of the target, which is interpolated, and the box
+                XYXY in pixels of the search crop, which is that of the teacher's nearest position.
         """
         scale = search.shape[-1] / self.search_size
         kernels = self.network.template(_resize(template, self.template_size))
@@ -50,7 +50,9 @@ class Teacher:
         boxes = boxes.gather(2, best[..., None, None].expand(-1, -1, 1, 4))[:, :, 0] * scale
         (own,) = response_centers((side,), self.network.stride, self.search_size)
         own = own * scale
-        place = 2 * (positions - own[0]) / (own[-1] - own[0]) - 1  # -1..1 over the teacher's map
+        place = (
+            2 * (positions - own[0]) / (own[-1] - own[0]) - 1
+        )  # -1..1 spans the map of the teacher
         grid = torch.stack(torch.meshgrid(place, place, indexing="xy"), dim=-1)[None]
 
         def sample(maps, mode):
@@ -72,8 +74,8 @@ def _resize(crop: torch.Tensor, side: int) -> torch.Tensor:
 
 
 class TeacherMapper:
-    """A SiameseDatasetMapper whose pairs also bring the teacher's map at its positions:
-    ``instances.gt_teacher`` (1, 5, n, n). It runs in the workers of the loader."""
+    """A SiameseDatasetMapper that adds the teacher's map to each pair, as ``instances.gt_teacher``
+    (1, 5, n, n). It runs in the workers of the loader."""
 
     def __init__(self, mapper, teacher: Teacher, positions: torch.Tensor):
         self.mapper, self.teacher, self.positions = mapper, teacher, positions
@@ -87,7 +89,7 @@ class TeacherMapper:
 
 
 def search_positions(model, template_size: int, search_size: int) -> torch.Tensor:
-    """(n,) coordinates of the response map's positions in a search crop, in its pixels."""
+    """The coordinates (n,) of the positions of the response map, in pixels of the search crop."""
     template, search = (
         torch.zeros(1, 3, size, size, dtype=torch.uint8) for size in (template_size, search_size)
     )
@@ -97,9 +99,10 @@ def search_positions(model, template_size: int, search_size: int) -> torch.Tenso
 
 
 def build_teacher(cfg: CfgNode) -> Optional[Teacher]:
-    """The teacher of MODEL.DISTILL.TEACHER, on the CPU; None if it names none. FileNotFoundError: a
-    file is missing. ValueError: onnxruntime is not installed; files of another network; or a
-    teacher, or a network to be taught, that this does not work for."""
+    """Build the teacher of MODEL.DISTILL.TEACHER on the CPU; None if the key is empty.
+
+    FileNotFoundError: a file is missing. ValueError: onnxruntime is not installed, the files are
+    those of another network, or distillation does not work with this teacher or this network."""
     names = list(cfg.MODEL.DISTILL.TEACHER)
     if not names:
         return None

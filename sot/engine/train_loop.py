@@ -1,4 +1,4 @@
-"""One iteration of training."""
+"""An iteration of training."""
 
 import logging
 import math
@@ -23,8 +23,8 @@ except ImportError:  # torch before 2.3
 
 
 def amp_dtype(cfg: CfgNode) -> Optional[torch.dtype]:
-    """What SOLVER.AMP asks for, None for float32. On a CPU it is always bfloat16, and nothing where
-    the processor would only emulate it. ValueError: an unknown SOLVER.AMP.PRECISION."""
+    """The precision of SOLVER.AMP; None for float32. On a CPU it is always bfloat16, or None if the
+    processor would only emulate bfloat16. ValueError: SOLVER.AMP.PRECISION is unknown."""
     dtypes = {"float16": torch.float16, "bfloat16": torch.bfloat16}
     if cfg.SOLVER.AMP.PRECISION not in dtypes:
         raise ValueError(
@@ -42,13 +42,13 @@ def amp_dtype(cfg: CfgNode) -> Optional[torch.dtype]:
 
 
 class CheckedTrainer(SimpleTrainer):
-    """SimpleTrainer with mixed precision on any device (detectron2's AMPTrainer is for CUDA), which
-    stops all ranks before the optimizer's step if the loss of one or the gradient is not finite,
-    and can clip the norm of all gradients together.
+    """A SimpleTrainer with mixed precision on any device (detectron2's AMPTrainer needs CUDA). If
+    the loss of a rank or the gradient is not finite, it stops all ranks before the step of the
+    optimizer. It can clip the norm of all gradients together.
 
-    A parameter group whose learning rate is 0 rests: its gradients are dropped before the step, so
-    that they count neither in the norm nor in momentum and moments, and when the rate rises it
-    begins as if the training had just begun.
+    A parameter group whose learning rate is 0 does not learn: its gradients are dropped before the
+    step, so that they have no effect on the norm, on the momentum and on the moments. When the rate
+    rises, the group starts as if the training had just begun.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class CheckedTrainer(SimpleTrainer):
         norm = self._clip_gradients()
         if math.isfinite(norm):
             get_event_storage().put_scalar("grad_norm", norm, smoothing_hint=False)
-        elif not self.grad_scaler.is_enabled():  # which leaves out such a step, for a smaller scale
+        elif not self.grad_scaler.is_enabled():  # which skips such a step and lowers its scale
             pairs = "; ".join(comm.all_gather(_names(data)))
             error = FloatingPointError(
                 f"the gradient is not finite at iteration {self.iter} (norm {norm:g}), though the "

@@ -1,4 +1,4 @@
-"""The trainer: detectron2's DefaultTrainer with pairs in and trajectories out."""
+"""The trainer: detectron2's DefaultTrainer, for trackers."""
 
 import logging
 import os
@@ -36,16 +36,18 @@ from .vis import VisualizePairs
 
 
 class Trainer(DefaultTrainer):
-    """DefaultTrainer for trackers. SOLVER.AMP.ENABLED works on a CPU too: where the processor has
-    bfloat16, the forward pass runs under its autocast. With several processes the gradients are
-    those of their joint batch."""
+    """DefaultTrainer for trackers. It trains on pairs of crops, and evaluates by tracking videos.
+    SOLVER.AMP.ENABLED also works on a CPU that has bfloat16: the forward pass then runs under
+    autocast. With several processes the gradients are those of their joint batch."""
 
     def __init__(self, cfg):
-        # not DefaultTrainer's, which builds the model before it looks at the data, knows neither
-        # several processes nor AMP on a CPU, and makes another checkpointer
+        # DefaultTrainer.__init__ is not called: it builds the model before it looks at the data,
+        # supports neither several processes nor AMP on a CPU, and makes another checkpointer
         TrainerBase.__init__(self)
         if not logging.getLogger("detectron2").isEnabledFor(logging.INFO):
-            setup_logger(distributed_rank=comm.get_rank())  # nobody has; as detectron2 does
+            setup_logger(
+                distributed_rank=comm.get_rank()
+            )  # no other code has set it up; detectron2 does the same
         self.cfg = cfg = self.auto_scale_workers(cfg, comm.get_world_size())
         with same_on_all_ranks():
             data_loader = self.build_train_loader(cfg)
@@ -60,10 +62,11 @@ class Trainer(DefaultTrainer):
             positions = search_positions(model, *sizes).cpu()
             data_loader.wrap_mapper(lambda mapper: TeacherMapper(mapper, teacher, positions))
         if dtype == torch.bfloat16 and torch.device(cfg.MODEL.DEVICE).type == "cpu":
-            # with contiguous ones a bfloat16 convolution converts its input and output each time
+            # with contiguous weights a bfloat16 convolution would convert its input and output each
+            # time
             model = model.to(memory_format=torch.channels_last)
         optimizer = self.build_optimizer(cfg, model)
-        # device_ids are for inputs, which the model itself moves; None is right on a CPU too
+        # device_ids would move inputs, which the model does itself; None is also right on a CPU
         ddp_model = create_ddp_model(model, device_ids=None, broadcast_buffers=False)
         clipping = full_model_clipping(cfg), cfg.SOLVER.CLIP_GRADIENTS.NORM_TYPE
         self._trainer = CheckedTrainer(ddp_model, data_loader, optimizer, dtype, *clipping)
@@ -77,7 +80,8 @@ class Trainer(DefaultTrainer):
 
     @staticmethod
     def auto_scale_workers(cfg, num_workers):
-        """detectron2's (SOLVER.REFERENCE_WORLD_SIZE), for SOLVER.UNFREEZE too."""
+        """detectron2's scaling by SOLVER.REFERENCE_WORLD_SIZE, which here scales SOLVER.UNFREEZE,
+        too."""
         scaled = DefaultTrainer.auto_scale_workers(cfg, num_workers)
         if scaled is not cfg:
             factor = scaled.SOLVER.MAX_ITER / cfg.SOLVER.MAX_ITER
@@ -100,33 +104,37 @@ class Trainer(DefaultTrainer):
             self.checkpointer.add_checkpointable("ema", self.average)
         return [
             SeedEachIteration(max(cfg.SEED, 0)),
-            # before the hook that sets the next learning rate, and the first that is timed
+            # before the hook that sets the next learning rate; it is the first hook that is timed
             WatchTraining(cfg.SOLVER.IMS_PER_BATCH) if main else None,
             # before checkpoints are written and the average is evaluated
             AverageWeights(self.average, model) if self.average is not None else None,
             StagedUnfreezing(cfg, model) if cfg.SOLVER.UNFREEZE else None,
             hooks.IterationTimer(),
             hooks.LRScheduler(),
-            self._precise_norms(),  # before they are evaluated and written
-            # before the evaluation: if that fails, the checkpoint is there
+            self._precise_norms(),  # before the norms are evaluated and written
+            # before the evaluation, so that the checkpoint is there if the evaluation fails
             self._periodic_checkpointer() if main else None,
             hooks.EvalHook(cfg.TEST.EVAL_PERIOD, self._evaluate),
             VisualizePairs(cfg.VIS_PERIOD) if main else None,
-            self._best_checkpointer() if main else None,  # after the evaluation that it looks at
-            # writes what those before it have found
+            self._best_checkpointer()
+            if main
+            else None,  # after the evaluation whose result it uses
+            # writes the numbers of the hooks before it
             hooks.PeriodicWriter(self.build_writers(), period=20) if main else None,
-            self._stop,  # after all that the others do in an iteration
+            self._stop,  # after all other hooks of an iteration
         ]
 
     @property
     def evaluated(self) -> nn.Module:
-        """The network whose weights are tested: their average, if there is one."""
+        """The network that is evaluated. Its weights are the average, if there is one."""
         return self.checkpointer.model if self.average is None else self.average.module
 
     def _evaluate(self):
         cfg = self.cfg.clone()
         cfg.defrost()
-        cfg.TEST.TRACKER.ENGINE = "torch"  # an export of weights that soon are others does not pay
+        cfg.TEST.TRACKER.ENGINE = (
+            "torch"  # these weights change soon, so exporting them is not worth the time
+        )
         results = self.test(cfg, self.evaluated, stoppable=self._stop.stoppable)
         self._last_eval_results = results
         return results
@@ -136,7 +144,9 @@ class Trainer(DefaultTrainer):
         test = self.cfg.TEST
         if not test.PRECISE_BN.ENABLED or not get_bn_modules(self.model):
             return None
-        loader = self.build_train_loader(self.cfg)  # another one, so that training's goes on
+        loader = self.build_train_loader(
+            self.cfg
+        )  # a loader of its own, so that the position of the training loader stays
         return hooks.PreciseBN(test.EVAL_PERIOD, self.model, loader, test.PRECISE_BN.NUM_ITER)
 
     def _periodic_checkpointer(self):
@@ -155,7 +165,7 @@ class Trainer(DefaultTrainer):
     def build_writers(self):
         return [*super().build_writers(), ScalarPrinter()]
 
-    # detectron2 0.6 leaves the optimizer out of its checkpoints; later versions do as here
+    # detectron2 0.6 leaves the optimizer out of its checkpoints; later versions include it, as here
     def state_dict(self):
         return {**super().state_dict(), "_trainer": self._trainer.state_dict()}
 
@@ -209,18 +219,18 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def test(cls, cfg, model, evaluators=None, resume=False, stoppable=None):
-        """Evaluation on DATASETS.TEST, by the protocol of each set.
+        """Evaluate on DATASETS.TEST, by the protocol of each dataset.
 
         Args:
-            evaluators: a SOTEvaluator for each test set; by default those of build_evaluator.
-            resume: sequences that the same tracker has finished are not tracked again: same
-                weights, settings and data, and their files are in the folder of results.
-            stoppable: makes a loader one that signals stop: StopOnSignal's.
+            evaluators: a SOTEvaluator for each dataset; by default those of build_evaluator.
+            resume: whether sequences are left out that the same tracker (same weights, settings and
+                data) has finished, and whose files are in the folder of results.
+            stoppable: a function that returns a loader which a signal stops, see StopOnSignal.
 
         Returns:
-            ``{"ope": {...}}`` (``"vot"`` with restarts), or ``{"<set>/ope": {...}, ...}`` of
-                several sets (detectron2 would nest them, which print_csv_format and verify_results
-                do not understand); empty on other ranks than the main one.
+            ``{"ope": {...}}`` (``"vot"`` with restarts), or ``{"<dataset>/ope": {...}, ...}`` for
+                several datasets. (detectron2 would nest them, which its print_csv_format and
+                verify_results do not support.) It is empty on all ranks but the main one.
 
         Raises:
             ValueError: see task_prefixes.

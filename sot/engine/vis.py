@@ -1,4 +1,4 @@
-"""Pictures of what the network makes of its training pairs."""
+"""Pictures of training pairs and the predictions of the network for them."""
 
 from typing import Dict, Sequence
 
@@ -17,12 +17,11 @@ OTHER_COLOR = (32, 32, 224)  # BGR, of the box in a negative pair
 
 
 class VisualizePairs(HookBase):
-    """Every ``period`` iterations (0: never) puts a picture into the event storage, from where it
-    goes to TensorBoard: the first ``num_pairs`` pairs of the iteration's batch and what the
-    network, as it tracks (with the running statistics of its norms), sees in them. See
-    :func:`draw_predictions`.
+    """Puts a picture into the event storage every ``period`` iterations (0: never), from where it
+    goes to TensorBoard. It shows the first ``num_pairs`` pairs of the batch and the predictions of
+    the network in eval mode, which is the mode in which it tracks. See :func:`draw_predictions`.
 
-    Training goes on as if it had not been there: nothing is learned and nothing drawn at random."""
+    It has no effect on the training: it changes no weights and draws no random numbers."""
 
     def __init__(self, period: int, num_pairs: int = 4):
         self.period = period
@@ -34,13 +33,13 @@ class VisualizePairs(HookBase):
 
     @torch.no_grad()
     def draw(self) -> np.ndarray:
-        """The picture of the present iteration."""
+        """Draw the picture of the current iteration."""
         loader, model = self.trainer.data_loader, self.trainer.model
         if isinstance(model, DistributedDataParallel):
             model = model.module  # the other ranks take no part in this forward pass
         first = self.trainer.iter * loader.total_batch_size
         count = min(self.num_pairs, loader.total_batch_size)
-        # a pair depends on its index alone, so this is what the batch holds
+        # a pair depends only on its index, so these are the pairs of the batch
         pairs = [loader.dataset[first + k] for k in range(count)]
         with inference_context(model):
             results = model(pairs)
@@ -48,12 +47,21 @@ class VisualizePairs(HookBase):
 
 
 def draw_predictions(pairs: Sequence[Dict], results: Sequence[Dict], stride: int) -> np.ndarray:
-    """One row for each item of a SiameseDatasetMapper: the template; the search crop with the true
-    box, or that of the other object in a negative pair, and the best box with its score; and the
-    response map, of a stride in crop pixels, over the search crop, from black (0) to bright (1).
-    ``results`` are what the model makes of them in eval mode; without a box (SiamFC looks for a
-    place alone) one of the true size is drawn at the peak of the response. Returns (3, H, W) uint8
-    RGB."""
+    """Draw a row for each item of a SiameseDatasetMapper.
+
+    A row shows the template crop; the search crop with the true box (in a negative pair the box of
+    the other object) and the best box with its score; and the response map over the search crop,
+    from black (0) to bright (1). SiamFC predicts no box: a box of the true size is drawn at the
+    peak of the response.
+
+    Args:
+        pairs: items of a SiameseDatasetMapper.
+        results: the outputs of the model in eval mode for these pairs.
+        stride: stride of the response map, in crop pixels.
+
+    Returns:
+        (3, H, W) uint8 RGB.
+    """
     rows = [_draw_row(pair, result, stride) for pair, result in zip(pairs, results)]
     return np.ascontiguousarray(np.concatenate(rows)[..., ::-1].transpose(2, 0, 1))
 
@@ -79,7 +87,7 @@ def _draw_row(pair: Dict, result: Dict, stride: int) -> np.ndarray:
 
 
 def _box_at_peak(response: np.ndarray, like: np.ndarray, stride: int, crop_size: int) -> np.ndarray:
-    """XYXY box around the maximum of the response, as large as ``like``."""
+    """The box XYXY around the maximum of the response, with the size of ``like``."""
     peak = np.unravel_index(response.argmax(), response.shape)
     centers = response_centers(response.shape, stride, crop_size)
     y, x = (float(c[i]) for c, i in zip(centers, peak))
@@ -87,8 +95,7 @@ def _box_at_peak(response: np.ndarray, like: np.ndarray, stride: int, crop_size:
 
 
 def _overlay(search: np.ndarray, response: np.ndarray, stride: int) -> np.ndarray:
-    """The response (H, W) in 0..1 as a heat map over the crop (S, S, 3), each position where its
-    centre lies."""
+    """The crop (S, S, 3) with the response (H, W), in 0..1, as a heat map over it."""
     size = len(search)
     y, x = (float(c[0]) - 0.5 for c in response_centers(response.shape, stride, size))
     to_crop = np.float32([[stride, 0, x], [0, stride, y]])

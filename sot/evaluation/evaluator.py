@@ -1,4 +1,4 @@
-"""Evaluation over a dataset, within detectron2's inference loop."""
+"""Evaluates a tracker on a dataset, within detectron2's inference loop."""
 
 import json
 import logging
@@ -26,9 +26,9 @@ SPEED = (
 
 
 def task_prefixes(datasets: Sequence[str]) -> List[str]:
-    """What stands before the names of tasks in the results of an evaluation: nothing for one data
-    set, whose results are "ope" or "vot"; "<slug>/" of each of several, for "<slug>/ope".
-    ValueError: two of them share a slug, that is a folder of results."""
+    """The prefixes of the task names in the results of an evaluation. A single dataset has no
+    prefix: its results are "ope" or "vot". Each of several datasets has "<slug>/": its results are
+    "<slug>/ope". ValueError: two datasets share a slug, and so a folder of results."""
     slugs = {}
     for name in datasets:
         slug = resolve(name).slug
@@ -44,25 +44,25 @@ def task_prefixes(datasets: Sequence[str]) -> List[str]:
 class SOTEvaluator(DatasetEvaluator):
     """
     Scores the outputs of an experiment (`sot.evaluation.experiments`) by the protocol of the
-    dataset (`sot.evaluation.protocols`), which also says what experiment it is.
+    dataset (`sot.evaluation.protocols`). The protocol also chooses the experiment.
 
-    As soon as a sequence is done its boxes, scores, status and times are in `OUTPUT_DIR/<dataset>/`
-    in the benchmark's own form (see `sot.evaluation.results`); what is scored is what is written
-    there. At the end, `metrics.json` beside them holds the protocol, the measures of the set with
-    their curves, and the scores of each sequence.
+    When a sequence is done, its boxes, scores, status and times are written to
+    `OUTPUT_DIR/<dataset>/` in the benchmark's own format (see `sot.evaluation.results`). The scores
+    are computed from the written files. At the end `metrics.json` beside them holds the protocol,
+    the measures of the dataset with their curves, and the scores of each sequence.
 
-    Sequences whose truth is known in the first frame only (a server scores GOT-10k's and
-    TrackingNet's test sets) get no scores but `fps`; the zip file that the server takes is
-    written instead. A sequence in which the tracker failed with an error has no result: it is
-    named in the log and in metrics.json, and the measures are those of the others.
+    The test sets of GOT-10k and TrackingNet have true boxes in first frames only, because a server
+    scores them. Their only measure is `fps`, and the zip file for the server is written. A sequence
+    in which the tracker failed with an error has no result: the log and metrics.json name it, and
+    the measures are those of the other sequences.
     """
 
     def __init__(self, dataset_name: str, output_dir: str, protocol: str = ""):
         """
         Args:
-            dataset_name: whatever `sot.data.get_tracks` knows; the truth is looked up there.
+            dataset_name: a name that `sot.data.get_tracks` takes. The true boxes come from there.
             output_dir: usually cfg.OUTPUT_DIR/inference.
-            protocol: TEST.PROTOCOL; "" for that of the dataset.
+            protocol: TEST.PROTOCOL; "" for the protocol of the dataset.
 
         Raises:
             ValueError: two sequences of the dataset would share a result file.
@@ -89,15 +89,19 @@ class SOTEvaluator(DatasetEvaluator):
         self.reset()
 
     def experiment(self, tracker):
-        """The experiment of the protocol with a tracker, whose outputs :meth:`process` takes."""
+        """The experiment of the protocol with this tracker. :meth:`process` takes its outputs."""
         self._engine = getattr(tracker, "engine", None)
         return self._protocol.experiment(tracker)
 
     def begin(self, tracker: str, resume: bool = False) -> Set[str]:
-        """Take the folder of results for a run of the tracker with this `tracker_fingerprint`, and
-        remove what is there of others. To be called by all ranks, before the first sequence.
-        Returns the names of sequences that need no tracking, as ``resume`` goes on with an
-        evaluation of the same tracker on the same data, and their results are there."""
+        """Prepare the folder of results for a run of the tracker with this `tracker_fingerprint`,
+        and remove the results of other trackers. All ranks must call this before the first
+        sequence.
+
+        Returns:
+            the names of the sequences that need no tracking. With ``resume`` these are the ones
+            whose results of the same tracker on the same data are there.
+        """
         if comm.is_main_process():
             self._finished = self._files.begin(tracker, self._tracks.values(), resume)
         self._finished = comm.all_gather(self._finished)[0]
@@ -112,9 +116,8 @@ class SOTEvaluator(DatasetEvaluator):
         self._results = {}
 
     def process(self, inputs: List[Dict], outputs: List[Dict]):
-        """Score the outputs of an experiment for each track of the inputs. ValueError: an unknown
-        sequence, one that was seen before, or one whose number of boxes is not that of the
-        truth."""
+        """Score the outputs of the experiment for the tracks of ``inputs``. ValueError: a sequence
+        is unknown, was given before, or has another number of boxes than of frames."""
         for track, output in zip(inputs, outputs):
             name = track["name"]
             if name not in self._tracks:
@@ -133,9 +136,16 @@ class SOTEvaluator(DatasetEvaluator):
             self._results[name] = self._score(name)
 
     def evaluate(self) -> Optional[Dict]:
-        """{"ope" or "vot": the measures of the protocol, and "fps"}, on the main rank; None on the
-        others. Only "fps" if no truth is at hand to score with. "failed_sequences" if there are
-        any. ValueError: sequences of the dataset have no result."""
+        """Compute the measures of the dataset and write metrics.json.
+
+        Returns:
+            on the main rank {"ope" or "vot": measures}, on the others None. The measures are those
+            of the protocol (none if there are no true boxes), "fps", and "failed_sequences" if
+            there are any.
+
+        Raises:
+            ValueError: sequences of the dataset have no result.
+        """
         results = comm.gather(self._results)
         if not comm.is_main_process():
             return None
@@ -177,7 +187,7 @@ class SOTEvaluator(DatasetEvaluator):
         return {self._protocol.task: measures}
 
     def _merge(self, parts: List[Dict]) -> Dict:
-        """The results of all sequences, in the dataset's order."""
+        """The results of all sequences, in the order of the dataset."""
         results = {name: result for part in parts for name, result in part.items()}
         for name in self._finished - results.keys():
             results[name] = self._score(name)
@@ -196,7 +206,7 @@ class SOTEvaluator(DatasetEvaluator):
             raise ValueError("; ".join(result.doubts))
         restarted = self._protocol.experiment is Restarts
         present = is_present(track["boxes"]) & track["visible"]
-        # where no frame but the first was tracked, all there is to go by is the start
+        # if no frame after the first one was tracked, only the time of the start is known
         start = 1 / max(float(result.times[0]), 1e-9)
         return {
             "scores": self._protocol.score_result(result, track, restarted),
@@ -224,7 +234,7 @@ class SOTEvaluator(DatasetEvaluator):
 
 
 def _flat(result: Dict) -> Dict:
-    """Of a sequence, what metrics.json shows."""
+    """The scores of a sequence that metrics.json shows."""
     hidden = ("curves", "per_frame", "frames_scored", "runs")
     scores = {k: v for k, v in result["scores"].items() if k not in hidden}
     return {**scores, **{k: v for k, v in result.items() if k != "scores"}}

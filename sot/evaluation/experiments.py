@@ -1,8 +1,8 @@
-"""Experiments: how a tracker is run over a sequence.
+"""Experiments: the ways in which a tracker is run over a sequence.
 
-An experiment is called on tracks in place of a model, by detectron2's ``inference_on_dataset``. It
-takes anything that has the ``start`` and ``step_all`` of a SiameseTracker.
-"""
+detectron2's ``inference_on_dataset`` calls an experiment on tracks, instead of a model on images.
+The tracker of an experiment can be any object with the methods ``start`` and ``step_all`` of a
+SiameseTracker."""
 
 import contextlib
 import logging
@@ -18,22 +18,22 @@ from ..utils.fingerprint import fingerprint
 from .measures import vot
 from .measures.polygon import raster_overlap
 
-# To be raised whenever the same weights and settings give other boxes than before. Evaluations that
-# were interrupted then begin anew.
+# Raise this number when the same weights and settings give other boxes than before. --resume then
+# starts interrupted evaluations anew.
 TRACKING_VERSION = 4
 
 logger = logging.getLogger(__name__)
 
 
 class Experiment:
-    """Base of the experiments with a tracker, see sot.tracking.follow."""
+    """Base of the experiments with a tracker; see sot.tracking.follow."""
 
     def __init__(self, tracker):
         self.tracker = tracker
 
     def __call__(self, tracks: List[Dict]) -> List[Dict]:
-        """What :meth:`run` gives for each track dict. Where that fails with an error, which is
-        logged, ``name`` and ``error``, a line of text, so that the other sequences go on."""
+        """The result of :meth:`run` for each track dict. If it fails, the error is logged, and the
+        result is ``name`` and ``error`` (a line of text), so that the other sequences go on."""
         return [self._try(track) for track in tracks]
 
     def _try(self, track: Dict) -> Dict:
@@ -43,21 +43,24 @@ class Experiment:
             return _failure(track, e)
 
     def run(self, track: Dict) -> Dict:
-        """``name``; ``boxes`` (T, 4) XYXY in frame pixels, NaN where there is none; ``marks`` (T,)
-        as in sot.evaluation.measures.vot, BOX where there is one; ``scores`` (T,), NaN where there
-        is none; ``status``, T strings; ``times`` (T,), seconds in the tracker, without reading the
-        frame."""
+        """Run the tracker over one track.
+
+        Returns:
+            dict: ``name``; ``boxes`` (T, 4) XYXY in frame pixels, NaN if a frame has none;
+            ``marks`` (T,) as in sot.evaluation.measures.vot, BOX for a frame with a box; ``scores``
+            (T,), NaN if a frame has none; ``status``, T strings; ``times`` (T,), seconds in the
+            tracker, without reading the frame.
+        """
         raise NotImplementedError
 
 
 class OnePass(Experiment):
-    """The tracker is started on the box of the first frame, the only one that is looked at, and
-    then never helped. For a frame that cannot be read the last box stands in, with the status
-    "skipped"."""
+    """The tracker is started on the true box of the first frame and gets no more help. A frame that
+    cannot be read has the box of the frame before and the status "skipped"."""
 
     def __call__(self, tracks: List[Dict]) -> List[Dict]:
-        """See Experiment. Several tracks (TEST.TRACKER.BATCH_SEQUENCES) are followed side by side;
-        if that fails, for want of memory for instance, in two halves one after the other."""
+        """See Experiment. Several tracks (TEST.TRACKER.BATCH_SEQUENCES) are followed side by side.
+        If that fails, for example for lack of memory, each half of them is tried."""
         if len(tracks) < 2:
             return super().__call__(tracks)
         try:
@@ -90,10 +93,10 @@ class OnePass(Experiment):
 
 
 class Corrected(Experiment):
-    """The tracker gets CORRECTIONS true boxes of a sequence, evenly spread from its first frame to
-    its last one, and the frames between two of them are followed in both directions: what a person
-    gets who labels a video with so many boxes. A box that would be of a frame without the target
-    is of the next one with it."""
+    """The tracker gets CORRECTIONS true boxes of a sequence, evenly spread from the first frame to
+    the last one, and follows the target in both directions between them. A person who labels a
+    video with that many boxes gets the same result. If the target is absent from such a frame, the
+    box is that of the next frame with the target."""
 
     CORRECTIONS = 12
 
@@ -120,18 +123,18 @@ class Corrected(Experiment):
 
 
 class Restarts(Experiment):
-    """The VOT protocol with restarts: the tracker is started on the bounding box of the truth in
-    the first frame. Where its box and the truth (the polygon, if there is one) have no pixel in
-    common it has failed, and ``vot.SKIP_AFTER_FAILURE`` frames after that one it is started again.
-    A frame without a truth, which VOT does not have, is a failure, and no frame to start on. A
-    frame that cannot be read has the box of the one before.
+    """The VOT protocol with restarts. The tracker is started on the bounding box of the true region
+    in the first frame. It has failed when its box and the true region (the polygon, if there is
+    one) have no pixel in common, and is started again ``vot.SKIP_AFTER_FAILURE`` frames after that.
+    A frame without a true region, which VOT does not have, is a failure, and the tracker cannot
+    start on it. A frame that cannot be read has the box of the frame before.
 
     Source: github.com/votchallenge/toolkit 0.7.2, vot/experiment/multirun.py
     (SupervisedExperiment)."""
 
     def run(self, track: Dict) -> Dict:
-        """See Experiment; the score of a frame of a start is NaN. FrameError: a frame to start on
-        cannot be read. ValueError: no box in the first frame, or the tracker cannot be started."""
+        """See Experiment. In a frame of a start the score is NaN. FrameError: the frame of a start
+        cannot be read. ValueError: the first frame has no box, or the tracker cannot be started."""
         startable = is_present(track["boxes"])
         if not startable[0]:
             raise ValueError(f"sequence {track['name']}: no box in the first frame to start from")
@@ -170,7 +173,8 @@ def _frames(track: Dict, indices: Optional[range] = None) -> Iterator[Frame]:
 
 
 class _Result:
-    """What becomes of a sequence, frame by frame; frames that are not added are passed over."""
+    """Collects the results of a sequence frame by frame. Frames that are not added count as passed
+    over."""
 
     def __init__(self, track: Dict):
         length = len(track["boxes"])
@@ -195,14 +199,14 @@ class _Result:
 
 
 def _failure(track: Dict, error: Exception) -> Dict:
-    """What stands for the result of a sequence that failed with an error."""
+    """The result of a sequence that failed with an error."""
     logger.error(f"{track['name']}: tracking failed", exc_info=error)
     return {"name": track["name"], "error": f"{type(error).__name__}: {error}"}
 
 
 def tracker_fingerprint(cfg, model: torch.nn.Module, engine: str = "torch") -> str:
-    """Changes with all that boxes depend on but the data: weights (wherever they are from),
-    settings, the engine that the network runs in, and TRACKING_VERSION."""
+    """A fingerprint of everything that boxes depend on, except the data: the weights themselves,
+    the settings, the engine that runs the network, and TRACKING_VERSION."""
     model_settings = {key: value for key, value in cfg.MODEL.items() if key != "WEIGHTS"}
     tracker_settings = {**cfg.TEST.TRACKER, "ENGINE": engine}
     settings = [TRACKING_VERSION, model_settings, cfg.INPUT, tracker_settings]

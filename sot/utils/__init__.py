@@ -1,1 +1,1 @@
-"""What all parts of the project use: files that are written whole, command lines, fingerprints."""
+"""Tools for all parts of the project: complete files, command lines, fingerprints, signals."""

@@ -1,4 +1,4 @@
-"""What all programs of the project share: their options for a config, and errors in one line."""
+"""Functions for all programs of the project: options for a config, and errors in one line."""
 
 import argparse
 import contextlib
@@ -12,22 +12,23 @@ INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
 
 
 def make_parser(description: str) -> argparse.ArgumentParser:
-    """A parser that shows ``description``, a module's docstring, as it is written."""
+    """A parser that prints ``description``, the docstring of a module, as it is written."""
     return argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
 
 
 def add_config_options(parser: argparse.ArgumentParser, **config_file) -> None:
-    """Add ``--config-file``, with further arguments of ``add_argument`` such as ``required=True``,
-    and ``opts``, the KEY VALUE pairs at the end of a command line."""
+    """Add the option ``--config-file`` and the positional ``opts``, the KEY VALUE pairs at the end
+    of a command line. ``config_file`` are arguments of ``add_argument``, such as
+    ``required=True``."""
     options = {"metavar": "FILE", "help": "config: a yaml file, or a name in configs/"}
     parser.add_argument("--config-file", **{**options, **config_file})
     parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="overrides of the config")
 
 
 class _PipeEnd(io.FileIO):
-    """A stream of this process; what is written after its reader has gone is dropped."""
+    """A stream of this process. Text that is written after its reader has gone is dropped."""
 
     def write(self, data):
         try:
@@ -37,9 +38,9 @@ class _PipeEnd(io.FileIO):
 
 
 def keep_streams() -> None:
-    """Let stdout and stderr take what is written to them whoever has closed them, so that neither
-    ends a run, or changes its exit code. To be called before logging starts. Letters that they
-    cannot show are written as codes."""
+    """Make writing to stdout and stderr safe: a stream that somebody has closed does not end the
+    run or change its exit code, and letters that a stream cannot show are written as codes. Call
+    this before logging starts."""
     for number, name in ((1, "stdout"), (2, "stderr")):
         stream = getattr(sys, name)
         if stream is None:  # closed before the start
@@ -52,12 +53,12 @@ def keep_streams() -> None:
             setattr(sys, name, new)
             setattr(sys, f"__{name}__", new)
         elif isinstance(stream, io.TextIOWrapper) and not stream.closed:
-            # that of another program, which runs this one
+            # the stream belongs to another program that runs this one
             stream.reconfigure(errors="backslashreplace")
 
 
 def print_error(error) -> None:
-    """Print ``error: ...`` in one line to stderr, if there is one to print to."""
+    """Print ``error: ...`` in one line to stderr, if stderr is open."""
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         error = f"{error.filename}: {error.strerror}"
     with contextlib.suppress(OSError, ValueError):  # a closed stderr is no reason to fail
@@ -65,9 +66,9 @@ def print_error(error) -> None:
 
 
 def one_line_errors(code: int = 1) -> Callable:
-    """Decorator of a program's ``main``, which returns its exit code: bad input (OSError or
-    ValueError) or a package that is not there is one line, and the code is ``code``; after Ctrl-C
-    it is 130."""
+    """A decorator for the ``main`` of a program, which returns its exit code. Bad input (OSError or
+    ValueError) or a missing package becomes one line and the exit code ``code``. After Ctrl-C the
+    exit code is 130."""
 
     def decorate(main):
         @functools.wraps(main)

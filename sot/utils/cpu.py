@@ -1,8 +1,9 @@
-"""What the processor computes with, on how many cores, and how its C library hands out memory.
+"""Arithmetic, cores, threads and memory on a CPU.
 
-What each piece of arithmetic for CPUs gains: processor time with it over that without it, geometric
-mean and 95 % interval over 20 turns, one thread of a Xeon with AMX that was busy with other work:
-`python tests/cpu_tricks.py`. Tracking (siamrpn_lite; siamrpn_compact), sot/modeling:
+The table shows the gain of each optimization for CPUs: the processor time with it divided by the
+time without it, as geometric mean and 95 % interval over 20 turns, on one thread of a Xeon with AMX
+that was busy with other work (`python tests/cpu_tricks.py`). Tracking (siamrpn_lite;
+siamrpn_compact), sot/modeling:
 
     fuse_for_inference         0.72 [0.70, 0.74]   0.85 [0.84, 0.86]
       folded norms             0.79 [0.77, 0.80]   0.88 [0.87, 0.89]
@@ -14,13 +15,12 @@ mean and 95 % interval over 20 turns, one thread of a Xeon with AMX that was bus
 
 Training: FrozenLayers 0.71 [0.70, 0.72] (lite); channels_last with bfloat16 0.89 [0.88, 0.90]
 (compact); keep_freed_memory 0.95 [0.92, 0.98] (lite), 0.96 [0.94, 0.97] (compact). The last two of
-tracking gain nothing here; they stay as long as boxes must not change by their rounding.
+tracking gain nothing here. They stay because removing them would change the rounding of boxes.
 
-Programs that run a network set OMP_WAIT_POLICY=PASSIVE in their environment before torch is
-imported, as OpenMP reads it when it is loaded: by default a thread that is done spins until the
-others are, and beside another busy process these may wait for the very core it spins on. Importing
-``sot`` does not do so, since the environment is the program's.
-"""
+Programs that run a network set OMP_WAIT_POLICY=PASSIVE in their environment before they import
+torch, because OpenMP reads it when it is loaded. By default a thread that has finished spins until
+the others have, too; beside another busy process those may wait for the core on which it spins.
+Importing ``sot`` does not set it, because the environment belongs to the program."""
 
 import ctypes
 import math
@@ -33,27 +33,26 @@ import torch
 
 CPU_INFO = Path("/proc/cpuinfo")
 OWN_CGROUPS, CGROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
-MAX_THREADS = 4  # unless more are asked for
+MAX_THREADS = 4  # unless the user asks for more
 
 # parameters of glibc's mallopt(3)
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 
 
 def cpu_has_bfloat16() -> bool:
-    """Whether the processor multiplies in bfloat16 itself: where it does not, autocast is emulated,
-    and slower than float32. What Linux says of x86 and ARM; False on other systems."""
+    """Whether the processor has instructions for bfloat16. Without them autocast is emulated and
+    slower than float32. Linux says this for x86 and ARM; on other systems the result is False."""
     flags = {"avx512_bf16", "amx_bf16", "bf16"}
     return CPU_INFO.is_file() and not flags.isdisjoint(CPU_INFO.read_text().split())
 
 
 def keep_freed_memory() -> bool:
-    """Let the process keep the memory that it frees, for its next use. A program calls this when it
-    starts; importing ``sot`` changes nothing. False where the C library is not glibc.
+    """Let the process keep freed memory for its next use. A program calls this at its start;
+    importing ``sot`` does not do it. False: the C library is not glibc.
 
-    An iteration allocates and frees the same large tensors and images over and over. glibc returns
-    each to the system, and the first touch of every page of the next one costs a fault: on virtual
-    machines several times what the arithmetic on it takes.
-    """
+    An iteration allocates and frees the same large tensors and images again and again. glibc
+    returns each of them to the system, and the first access to every page of the next one is a page
+    fault. On virtual machines these faults take several times as long as the arithmetic."""
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
     except (OSError, AttributeError):
@@ -62,8 +61,8 @@ def keep_freed_memory() -> bool:
 
 
 def usable_cores() -> int:
-    """How many cores this process may use: those of its affinity, and no more than the quota of its
-    control groups (docker's --cpus, a pod's limit) allows, rounded up."""
+    """The number of cores that this process may use: the cores of its affinity, or the quota of its
+    control groups (docker's --cpus, the limit of a pod), rounded up, if that is less."""
     try:
         cores = len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS and Windows
@@ -72,7 +71,8 @@ def usable_cores() -> int:
 
 
 def _cgroup_cores() -> float:
-    """The smallest quota of the process's control groups, and of those around them, in cores."""
+    """The smallest quota, in cores, of the process's control groups and of the groups around
+    them."""
     try:
         lines = OWN_CGROUPS.read_text().splitlines()
     except OSError:  # not Linux
@@ -83,7 +83,7 @@ def _cgroup_cores() -> float:
         if controllers and "cpu" not in controllers.split(","):
             continue
         root = CGROUPS / "cpu" if controllers else CGROUPS
-        # the path may be the host's, while a container sees its own group as the root
+        # the path may be that of the host, while a container sees its own group as the root
         own = root / group.lstrip("/")
         depth = len(own.relative_to(root).parts)
         for folder in [own, *own.parents][: depth + 1]:
@@ -92,7 +92,7 @@ def _cgroup_cores() -> float:
 
 
 def _quota(folder: Path, version: int) -> float:
-    """Cores that a control group's files allow, infinite without a limit."""
+    """The number of cores that the files of a control group allow; infinite without a limit."""
     try:
         if version == 2:
             quota, period = (folder / "cpu.max").read_text().split()
@@ -106,8 +106,8 @@ def _quota(folder: Path, version: int) -> float:
 
 
 def set_threads(count: Optional[int] = None) -> None:
-    """Let PyTorch and OpenCV compute with ``count`` threads each, by default with as many as there
-    are cores that this process may use, but at most 4."""
+    """Set the number of threads of PyTorch and of OpenCV to ``count``. The default is the number of
+    cores that this process may use, but at most 4."""
     count = count or min(usable_cores(), MAX_THREADS)
     torch.set_num_threads(count)
     cv2.setNumThreads(count)

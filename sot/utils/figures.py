@@ -1,17 +1,17 @@
-"""What the plots of the project have in common. Nothing here opens a window."""
+"""Functions for all plots of the project. Nothing here opens a window."""
 
 from typing import Dict, List, Tuple
 
 import numpy as np
 from matplotlib.figure import Figure
 
-# no green: that is the truth in pictures of boxes
+# no green, which is the color of true boxes
 COLORS = "#d62728 #1f77b4 #ff7f0e #9467bd #17becf #8c564b #e377c2 #000000 #bcbd22 #7f7f7f".split()
 LINES = ("-", "--", ":", "-.")
 
 
 def line_style(color: int, dashes: int) -> Dict:
-    """Looks of a line by the numbers of its color and its dashes; both start again at the end."""
+    """The style of a line, from the numbers of its color and its dashes. Both lists repeat."""
     return {"color": COLORS[color % len(COLORS)], "linestyle": LINES[dashes % len(LINES)]}
 
 

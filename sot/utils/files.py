@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Writes files completely or not at all."""
 
 import contextlib
 import glob
@@ -12,15 +12,15 @@ INTACT = "what was there before is intact; make room and try again"
 
 
 def remove_partial_files(folder: str) -> None:
-    """Remove what a killed process has left of files that it was writing. Nobody else may be
-    writing there."""
+    """Remove unfinished files that a killed process has left. No other process may be writing in
+    that folder."""
     for path in glob.glob(os.path.join(glob.escape(folder), f"*{PARTIAL}")):
         with contextlib.suppress(OSError):
             os.remove(path)
 
 
 def _sync_folder(folder: str) -> None:
-    """Put the new name of a file on the disk too, where the system can."""
+    """Write the new name of a file to the disk, too, if the system supports it."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -31,10 +31,10 @@ def _sync_folder(folder: str) -> None:
 
 @contextlib.contextmanager
 def atomic_write(path: str, mode: str = "wb", advice: str = INTACT, **kwargs) -> Iterator[IO]:
-    """As ``open(path, mode, **kwargs)`` in a ``with`` block, but the file takes its place once it
-    is complete and on the disk. If the block or the disk fails, what was at ``path`` before is
-    still there and nothing is left over; OSError names the file, the reason and the free space, and
-    ends in ``advice``."""
+    """Like ``open(path, mode, **kwargs)`` in a ``with`` block, but the file takes its place when it
+    is complete and on the disk. If the block or the disk fails, the earlier file at ``path`` is
+    still there and no part of the new one is left. OSError: the message names the file, the reason
+    and the free space, and ends with ``advice``."""
     path = os.fspath(path)
     partial = f"{path}{PARTIAL}"
     try:
@@ -49,7 +49,7 @@ def atomic_write(path: str, mode: str = "wb", advice: str = INTACT, **kwargs) ->
             os.remove(partial)
         if not isinstance(error, (OSError, RuntimeError)):
             raise
-        # torch.save wraps the disk's error in a RuntimeError about the positions of a zip file
+        # torch.save hides the error of the disk in a RuntimeError about positions in a zip file
         reason = error.__context__ if isinstance(error.__context__, OSError) else error
         reason = getattr(reason, "strerror", None) or reason
         folder = os.path.dirname(path) or "."
@@ -60,16 +60,16 @@ def atomic_write(path: str, mode: str = "wb", advice: str = INTACT, **kwargs) ->
 
 
 class GrowingFile:
-    """A text file that is whole after each addition, also if the process is killed or the disk is
-    full: what comes last in it, such as closing brackets, is written anew each time."""
+    """A text file that is complete after each addition, even if the process is killed or the disk
+    is full. Its tail, such as closing brackets, is written again with each addition."""
 
     def __init__(self, path: str):
         self.path, self._end, self._tail = path, 0, b""
         self._file = open(path, "wb", buffering=0)
 
     def add(self, text: str, tail: str = "") -> None:
-        """Replace the tail by ``text`` and another tail; OSError if the file cannot be written,
-        which stays as it was."""
+        """Replace the tail by ``text`` and a new tail. OSError: the file cannot be written; it
+        stays as it was."""
         added, tail = (part.encode(errors="surrogateescape") for part in (text, tail))
         try:
             self._put(added + tail)
@@ -94,7 +94,7 @@ class GrowingFile:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file (UTF-8) as atomic_write does, and make its folder."""
+    """Write a text file (UTF-8) with atomic_write, and make its folder if it is missing."""
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     with atomic_write(path, "w", encoding="utf-8") as f:
         f.write(text)

@@ -1,7 +1,8 @@
-"""A short text that changes with what it is made of, to tell whether a result is still good.
+"""Fingerprints: short texts that change with the values they are made of, and so show whether a
+cached result is still valid.
 
-What has been computed by code depends on that code too. Such a fingerprint holds a version number
-that is raised by hand in the commit that changes the results; a changed comment changes nothing.
+A computed result also depends on the code. So its fingerprint includes a version number, which the
+commit that changes the results raises by hand. A changed comment does not change a fingerprint.
 """
 
 import hashlib
@@ -12,8 +13,9 @@ import torch
 
 
 def fingerprint(*parts) -> str:
-    """Hexadecimal SHA-256 of values in their order: bytes, arrays, tensors (their values, type and
-    shape), or what JSON can hold (the order of a dict does not count)."""
+    """The hexadecimal SHA-256 of values in their order. A value is bytes, an array or a tensor
+    (values, type and shape count), or anything that JSON can hold (the order of a dict does not
+    count)."""
     digest = hashlib.sha256()
     for part in parts:
         if isinstance(part, torch.Tensor):

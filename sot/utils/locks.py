@@ -1,4 +1,4 @@
-"""A folder for one run at a time."""
+"""Locks a folder for one run at a time."""
 
 import contextlib
 import os
@@ -12,8 +12,9 @@ except ImportError:  # Windows
 
 
 class FolderLock:
-    """Keeps other runs out of a folder, in a ``with`` block: a file that the system locks, so that
-    it is free as soon as its owner is gone, however that ended. It says who the owner is."""
+    """Locks a folder in a ``with`` block against other runs. The system holds the lock on a file in
+    the folder, so the folder is free when the owner has ended, in whatever way. The file says who
+    the owner is."""
 
     def __init__(self, folder, name: str = ".lock"):
         self.folder, self.path = folder, os.path.join(folder, name)
@@ -21,7 +22,7 @@ class FolderLock:
     def __enter__(self):
         """
         Raises:
-            ValueError: another run has the folder; it is named.
+            ValueError: another run has locked the folder; the message names it.
         """
         while True:
             self._file = open(self.path, "a+")
@@ -41,7 +42,7 @@ class FolderLock:
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(os.stat(self.path), os.fstat(self._file.fileno())):
                     break
-            self._file.close()  # the owner before has just removed it
+            self._file.close()  # the previous owner has just removed it
         self._file.truncate(0)
         started = time.strftime("%Y-%m-%d %H:%M:%S")
         self._file.write(f"process {os.getpid()} on {socket.gethostname()}, started {started}\n")

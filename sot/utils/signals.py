@@ -1,4 +1,4 @@
-"""What Ctrl-C, a polite kill and a closed terminal do to a program."""
+"""Handles the signals of Ctrl-C, of `kill` and of a closed terminal."""
 
 import os
 import signal
@@ -7,25 +7,26 @@ import threading
 import time
 from typing import Callable
 
-# Ctrl-C, what clusters send before they end a job, and a terminal that goes away (not on Windows)
+# Ctrl-C, the signal of clusters before they end a job, and a closed terminal (not on Windows)
 SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 ]
-# A terminal, `timeout` or a cluster may send a signal to a program and its processes, to which the
-# program passes it on: what comes again within so many seconds is the same one.
+# A terminal, `timeout` or a cluster may send a signal to a program and to its processes, to which
+# the program passes it on. The same signal within this many seconds counts as one signal.
 REPEAT = 1.0
 
 
 class FirstSignal:
-    """Calls a function at the first of SIGNALS; a second one has its usual effect."""
+    """Calls a function at the first of SIGNALS. A second one has its usual effect."""
 
     def __init__(self, act: Callable[[int], None], repeat: float = REPEAT, watch: bool = False):
         """
         Args:
-            act: gets the number of the signal, in the middle of whatever is interrupted.
-            repeat: seconds in which the same signal again is not a second one.
-            watch: act in a thread, also while the main one waits in a library that Python cannot
-                interrupt; a second signal then ends the process without any cleaning up.
+            act: a function of the number of the signal. It may be called at any point of the code.
+            repeat: seconds in which the same signal does not count as a second one.
+            watch: whether to act in a thread, so that it also works while the main thread waits in
+                a library that Python cannot interrupt. A second signal then ends the process
+                without any cleanup.
         """
         self.act, self.repeat, self.watch = act, repeat, watch
         self.received = 0  # number of the signal
@@ -34,9 +35,9 @@ class FirstSignal:
 
     def catch(self) -> None:
         if threading.current_thread() is not threading.main_thread():
-            return  # Python lets only the main thread handle signals
+            return  # only the main thread can handle signals in Python
         for number in SIGNALS:
-            # a shell's background job, or nohup
+            # ignored, as in a background job of a shell or under nohup
             if signal.getsignal(number) is not signal.SIG_IGN:
                 handler = (lambda *_: None) if self.watch else self._receive
                 self._handlers[number] = signal.signal(number, handler)

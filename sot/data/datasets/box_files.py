@@ -1,9 +1,9 @@
 """Text files of boxes and of other numbers, as people and programs write them.
 
-What the columns of a file of boxes are is never taken from their number alone. A file may begin
-with a line of column names, which decides. Without one, four numbers are x, y, w, h and eight the
-corners of a polygon; a further first column that counts the lines is passed over; numbers that can
-hardly be meant so are refused, with the line to write.
+The number of columns alone never decides what the columns mean. If a file begins with a line of
+column names, that line decides. Without such a line four numbers are x, y, w, h, and eight numbers
+are the corners of a polygon. An additional first column that counts the lines is ignored. Numbers
+that are hardly x, y, w, h in pixels are refused, and the message says which line to write.
 """
 
 import codecs
@@ -16,8 +16,8 @@ import numpy as np
 
 from ...boxes import bounding_box, is_present, to_xywh, to_xyxy
 
-# the names that a column may have, without signs and in small letters; the first that is there
-# counts (MOTChallenge has bb_left and, for a point in space, x)
+# the names that a column may have, in lower case and without signs. The first name that a file has
+# is used (MOTChallenge has bb_left and, for a point in space, x)
 LEFT, TOP = ("bbleft", "left", "xmin", "x0", "x"), ("bbtop", "top", "ymin", "y0", "y")
 RIGHT, BOTTOM = ("right", "xmax"), ("bottom", "ymax")
 WIDTH, HEIGHT = ("w", "width", "bbwidth"), ("h", "height", "bbheight")
@@ -33,7 +33,7 @@ NAME_THEM = (
 
 
 def read_text(path) -> str:
-    """The text of a file in UTF-8, UTF-16 or, if it is neither, Latin-1."""
+    """The text of a file. It is decoded as UTF-8, as UTF-16 or, if both fail, as Latin-1."""
     data = Path(path).read_bytes()
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return data.decode("utf-16", errors="replace")
@@ -46,8 +46,8 @@ def read_text(path) -> str:
 
 
 def split_line(line: str, separator: str = "") -> List[str]:
-    """The words of a line, separated by ``separator``, or by semicolons, tabs, commas or spaces,
-    and in quotes or not; a comma inside a number becomes its decimal point. [] for a blank line."""
+    """Split a line into words at ``separator``, or at semicolons, tabs, commas or spaces. Quotes
+    around a word are removed, and a decimal comma becomes a point. A blank line gives []."""
     line = line.strip(" \t\r\n").rstrip(",;")
     bare = re.sub('"[^"]*"', "", line)
     separator = separator or next((s for s in ";\t," if s in bare), " ")
@@ -63,10 +63,11 @@ def split_line(line: str, separator: str = "") -> List[str]:
 
 
 def _read_lines(path) -> List[List[str]]:
-    """The words of each line; blank lines at the end of the file are left out."""
+    """The words of each line. Blank lines at the end of the file are left out."""
     text = read_text(path)
     if any(sign in text for sign in ";\t\"'"):
-        # a first line of names separated by commas decides: other columns may hold any sign
+        # names separated by commas in the first line set the separator: columns may hold any other
+        # sign
         separator = "," if re.match(r"\s*[a-zA-Z]\w*,[^;\t]*$", text, re.MULTILINE) else ""
         lines = [split_line(line, separator) for line in re.split("\r*\n|\r", text)]
     else:  # the usual files, in a fraction of the time
@@ -85,10 +86,14 @@ def _numbers(path, number: int, words: Sequence[str]) -> List[float]:
 
 
 def read_table(path, columns: Sequence = ()) -> np.ndarray:
-    """Text file with as many numbers in each line (see :func:`split_line`), blank lines passed over
-    -> (T, K) float64; (0, 0) for an empty file.
+    """Read a text file that has the same number of numbers in each line (see :func:`split_line`).
+    Blank lines are ignored.
 
-    ``columns`` are the numbers K to accept; () accepts any. ValueError gives file and line.
+    Args:
+        columns: the accepted values of K; () accepts any.
+
+    Returns:
+        (T, K) float64; (0, 0) for an empty file. ValueError names file and line.
     """
     rows = []
     for number, words in enumerate(_read_lines(path), start=1):
@@ -105,22 +110,22 @@ def read_table(path, columns: Sequence = ()) -> np.ndarray:
 
 
 def bounding_boxes(table: np.ndarray) -> np.ndarray:
-    """(T, 4) x, y, w, h as they are, or (T, 8) corners of polygons -> (T, 4) x, y, w, h."""
+    """Boxes (T, 4) x, y, w, h, or corners of polygons (T, 8) -> boxes (T, 4) x, y, w, h."""
     if table.shape[1] == 8:
         table = to_xywh(bounding_box(table.reshape(-1, 4, 2)))
     return table.reshape(-1, 4)
 
 
 def read_boxes(path, size: Optional[Tuple[int, int]] = None) -> np.ndarray:
-    """Text file with a box for each frame: what the demo writes (boxes.csv), x,y,w,h or the corners
-    of a polygon in a line, or any columns that are named in a first line.
+    """Read a text file with a box for each frame: a boxes.csv of the demo, lines of x,y,w,h or of
+    the corners of a polygon, or any columns whose names are in the first line.
 
-    Lines are in the order of the frames, or have a column ``frame``, which counts from 0 or 1. A
-    blank line, NaN, and a frame that is not listed mean that the target is absent.
+    The lines are in the order of the frames, or have a column ``frame``, which counts from 0 or 1.
+    A blank line, NaN, or a frame that is not listed means that the target is absent.
 
     Args:
-        size: (W, H) of the frames, in pixels, to notice boxes that are something else than x,y,w,h,
-            and to read fractions.
+        size: (W, H) of the frames, in pixels. It serves to notice boxes that are not x,y,w,h, and
+            to read fractions.
 
     Returns:
         (T, 4) float64 x, y, w, h. ValueError gives file and line, and what to write.
@@ -176,7 +181,7 @@ def _shorten(words: Sequence[str]) -> str:
 
 
 class Layout(NamedTuple):
-    """Columns of a file."""
+    """The meaning of the columns of a file."""
 
     kind: str  # "xywh", "corners", "center" or "polygon"
     columns: List[int]  # of the box
@@ -186,7 +191,7 @@ class Layout(NamedTuple):
 
 
 def _find_layout(names: Sequence[str]) -> Optional[Layout]:
-    """What the names of columns say; None if they name no box."""
+    """The columns that names describe, or None if the names describe no box."""
     clean = [re.sub("[^a-z0-9/]", "", name.lower()) for name in names]
     at: Dict[str, int] = {}
     for i, name in enumerate(clean):
@@ -195,7 +200,7 @@ def _find_layout(names: Sequence[str]) -> Optional[Layout]:
     def find(*options: Sequence[str]) -> List[Optional[int]]:
         return [next((at[name] for name in names if name in at), None) for names in options]
 
-    # x1 is the right one beside x0, and the left one beside x2
+    # beside x0, x1 is the right edge; beside x2, it is the left one
     k, m = (0, 1) if "x0" in at else (1, 2)
     kinds = {
         "polygon": find(*((name,) for name in POLYGON)),
@@ -211,7 +216,8 @@ def _find_layout(names: Sequence[str]) -> Optional[Layout]:
 
 
 def _layout_of_numbers(path, lines) -> Layout:
-    """Of lines without names: x,y,w,h or a polygon, perhaps after a column that counts them."""
+    """The columns of a file without names: x,y,w,h or a polygon, perhaps after a column that counts
+    the lines."""
     width = len(lines[0][1])
     first = [words[0] for _, words in lines if words]
     counts = len(first) > 1 and first in ([str(i + k) for i in range(len(first))] for k in (0, 1))
@@ -225,7 +231,7 @@ def _layout_of_numbers(path, lines) -> Layout:
 
 
 def _read_columns(path, lines, layout: Layout, named: bool) -> np.ndarray:
-    """(T, 4 or 8) the numbers of the boxes, NaN for blank lines."""
+    """The numbers of the boxes, (T, 4) or (T, 8). Blank lines give NaN."""
     width, rows, targets = len(lines[0][1]), [], set()
     last = max([*layout.columns, layout.frame or 0, layout.target or 0])
     for number, words in lines:
@@ -245,7 +251,7 @@ def _read_columns(path, lines, layout: Layout, named: bool) -> np.ndarray:
 
 
 def _place(path, lines, column: int, boxes: np.ndarray) -> np.ndarray:
-    """The boxes in the order of the frames, which a column numbers from 0 or 1."""
+    """Sort the boxes by their frames, which a column numbers from 0 or 1."""
     filled = [(number, words, box) for (number, words), box in zip(lines, boxes) if words]
     frames = [_numbers(path, number, [words[column]])[0] for number, words, _ in filled]
     for (number, *_), before, frame in zip(filled, [-1, *frames], frames):
@@ -260,7 +266,7 @@ def _place(path, lines, column: int, boxes: np.ndarray) -> np.ndarray:
 
 
 def _check_fit(path, lines, table: np.ndarray, size: Tuple[int, int]) -> None:
-    """ValueError if numbers that nobody named can hardly be x, y, w, h in pixels."""
+    """ValueError: numbers without column names are hardly x, y, w, h in pixels."""
     present = np.flatnonzero(is_present(to_xyxy(table)))
     found, size = table[present], np.asarray(size, dtype=float)
     if not len(found):

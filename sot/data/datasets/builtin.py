@@ -1,8 +1,8 @@
-"""The public datasets by name, and where they are looked for.
+"""The public datasets: their names, and where they are looked for.
 
 Each is read from its official layout in a folder under ``$DETECTRON2_DATASETS`` (default
 ``./datasets``); see datasets/README.md. COCO and other datasets of photographs are detectron2's
-own: ``coco_2017_train``, or whatever was registered with it.
+own: ``coco_2017_train``, for example, or any dataset that was registered with detectron2.
 """
 
 import os
@@ -24,15 +24,17 @@ class Builtin:
     """How a dataset is read."""
 
     reader: ModuleType  # has TREE and PIXEL_ORIGIN
-    # of the reader: (root, split) -> sources; FileNotFoundError if the list of them is missing
+    # a function of the reader: (root, split) -> sources. FileNotFoundError: their list is missing
     sources: Callable[[Path, str], List[Source]]
     folder: str  # under DETECTRON2_DATASETS
     split: str
-    # largest distance of the frames of a training pair, as published trackers have it (SiamRPN++
-    # and PySOT: VID 100, YouTube-BB 3, stills 1)
+    # largest distance between the frames of a training pair, as in published trackers (SiamRPN++
+    # and PySOT: VID 100, YouTube-BB 3, photographs 1)
     frame_range: int = 100
-    strict: bool = False  # all must be there: a test set with holes would give wrong scores
-    protocol: str = ""  # by which it is scored, one of sot.evaluation.protocols, if by any
+    strict: bool = (
+        False  # every sequence must be there; a test set with holes would give wrong scores
+    )
+    protocol: str = ""  # the protocol of sot.evaluation.protocols that scores it; "" for none
 
 
 def _benchmark(reader, sources, folder, split, protocol) -> Builtin:
@@ -70,7 +72,7 @@ BUILTIN: Dict[str, Builtin] = {
     "vot2018_lt": _benchmark(vot, vot.vot_sources, "vot2018_lt", "longterm", "vot2018_lt"),
 }
 
-# Sets that need no data, for the two keys.
+# Datasets that need no files: one for DATASETS.TRAIN and one for DATASETS.TEST.
 STAND_INS = {"TRAIN": "synthetic_train", "TEST": "synthetic_val"}
 
 
@@ -80,8 +82,8 @@ def datasets_root() -> Path:
 
 
 def where_to_put(path: Path) -> str:
-    """What there is to say of an absolute path that is missing, if it leads into
-    :func:`datasets_root`; "" otherwise."""
+    """A hint for the message about a missing absolute path, if it leads into :func:`datasets_root`;
+    "" otherwise."""
     root = datasets_root()
     if root.absolute() not in path.parents:
         return ""
@@ -92,8 +94,9 @@ def where_to_put(path: Path) -> str:
 
 
 def builtin_sources(name: str) -> List[Source]:
-    """Sources of a dataset of BUILTIN. FileNotFoundError, if it or the list of its sequences is not
-    there, says where it was looked for, what is expected there, and what there is without it."""
+    """The sources of a dataset of BUILTIN. FileNotFoundError: the dataset or the list of its
+    sequences is missing. The message says where it was looked for, which files are expected there,
+    and which dataset needs no files."""
     builtin = BUILTIN[name]
     root = datasets_root() / builtin.folder
     try:
@@ -111,12 +114,13 @@ def builtin_sources(name: str) -> List[Source]:
 
 
 def load_builtin(name: str) -> TrackList:
-    """Tracks of a dataset of BUILTIN; errors as builtin_sources, and of its sources if strict."""
+    """The tracks of a dataset of BUILTIN. For errors see builtin_sources. If the dataset is strict,
+    the errors of its sources are raised, too."""
     return cached_tracks(name, builtin_sources(name), BUILTIN[name].strict)
 
 
 def register_builtin() -> None:
-    """Register the names of BUILTIN."""
+    """Register the datasets of BUILTIN with detectron2."""
     for name, builtin in BUILTIN.items():
         DatasetCatalog.register(name, partial(load_builtin, name))
         MetadataCatalog.get(name).set(

@@ -1,8 +1,7 @@
-"""Datasets as sources that are read once and kept as an index on disk.
+"""Caches the tracks of a dataset as an index on disk, so that its sources are read only once.
 
-An index is a cache: it holds plain arrays and JSON (nothing that could run code) with checksums, in
-a folder of the user's own, and is made anew when anything about it is in doubt.
-"""
+An index holds arrays and JSON with checksums, and nothing that could run code. It lies in a folder
+of the user's own. If anything about it is in doubt, it is made anew."""
 
 import json
 import logging
@@ -27,16 +26,17 @@ from ...utils.fingerprint import fingerprint
 from ..frames import FrameError, VideoFrames
 from .tracks import TrackList
 
-# Part of the key of every index: to be raised when its files, or what a reader yields, change.
+# A part of the key of every index. Raise it when the files of an index or the results of a reader
+# change.
 VERSION = 5
-# An index that takes longer than this to make, in seconds, is kept on disk.
+# An index is written to the disk if making it takes longer than this, in seconds.
 KEEP_AFTER = 1.0
 READ_ERRORS = (FrameError, ValueError, OSError)
 
 
 @dataclass(frozen=True)
 class Source:
-    """What one or more tracks are read from."""
+    """The files from which one or more tracks are read."""
 
     name: str  # for messages
     files: Tuple[Union[str, Path], ...]  # whose time stamps or sizes tell that something changed
@@ -47,12 +47,12 @@ class Source:
 def cached_tracks(name: str, sources: Iterable[Source], strict: bool) -> TrackList:
     """The tracks of all sources of a dataset, in order.
 
-    What takes long to read is kept in :func:`cache_folder` until a file of a source, or VERSION,
-    changes: frames that are image files or videos. Where nothing can be kept there, that is logged
-    and the sources are read each time.
+    Tracks whose reading takes long are kept in :func:`cache_folder` until VERSION or a file of a
+    source changes, if their frames are image files or videos. If nothing can be kept there, the log
+    says so, and the sources are read each time.
 
-    A source that cannot be read raises one of READ_ERRORS if ``strict``; otherwise it is left out,
-    counted and named in the log.
+    A source that cannot be read raises one of READ_ERRORS if ``strict``. Otherwise it is left out,
+    and the log counts and names it.
     """
     sources, left_out, tracks = list(sources), [], None
     with ExitStack() as stack:
@@ -61,7 +61,7 @@ def cached_tracks(name: str, sources: Iterable[Source], strict: bool) -> TrackLi
             place.mkdir(exist_ok=True)
             prefix, state = _key(name, sources, strict)
             folder = place / (prefix + state)
-            # of several processes that start together, one reads and the others wait for its files
+            # if several processes start together, one reads and the others wait for its files
             stack.enter_context(file_lock(str(place / prefix)))
         except (OSError, RuntimeError, LockException) as e:
             warn_once(f"no index of {name} is kept, as the cache cannot be used: {e}", __name__)
@@ -79,9 +79,9 @@ def cached_tracks(name: str, sources: Iterable[Source], strict: bool) -> TrackLi
 
 
 def cache_folder() -> Path:
-    """The user's own folder for what can be made anew: sot/ in ``$XDG_CACHE_HOME``, by default
-    ~/.cache, which nobody else may enter. OSError if it cannot be made or is somebody else's,
-    RuntimeError if the user has no home."""
+    """The user's cache folder: sot/ in ``$XDG_CACHE_HOME``, which is ~/.cache by default. Nobody
+    else may enter it. OSError: it cannot be made or belongs to another user. RuntimeError: the user
+    has no home."""
     folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "sot"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     stat = folder.stat()
@@ -93,7 +93,8 @@ def cache_folder() -> Path:
 
 
 def _key(name: str, sources: List[Source], strict: bool) -> Tuple[str, str]:
-    """What tells apart datasets, and the states of one: a prefix and the rest of a file name."""
+    """The file name of an index, in two parts: a prefix that identifies the dataset, and the rest,
+    which identifies the state of its files."""
     files = [str(file) for source in sources for file in source.files]
     stamps = []
     for file in files:
@@ -105,7 +106,7 @@ def _key(name: str, sources: List[Source], strict: bool) -> Tuple[str, str]:
 
 
 def _load(folder: Path, left_out: List) -> Optional[TrackList]:
-    """The index that is kept there, or None if there is none or it is damaged."""
+    """Read the index in a folder. None: there is none, or it is damaged."""
     if not folder.is_dir():
         return None
     try:
@@ -134,7 +135,7 @@ def _checksum(path: Path) -> int:
 
 
 def _open_index(folder: str) -> TrackList:
-    """What was kept, mapped into memory: pages are read when used, and shared by processes."""
+    """Map an index into memory: its pages are read when they are used, and processes share them."""
     index = _read_index(Path(folder))
     # plain arrays, since views of np.memmap are slow to make
     arrays = {
@@ -146,8 +147,9 @@ def _open_index(folder: str) -> TrackList:
 
 
 def _keep(tracks: TrackList, left_out: List, folder: Path, prefix: str) -> TrackList:
-    """Write into a new folder and rename it, so that no half-written index is ever found; then
-    drop the outdated ones of the same data. Returns the tracks, from disk if all went well."""
+    """Write an index into a new folder and then rename the folder, so that nobody finds a
+    half-written index. Outdated indexes of the same data are removed. Returns the tracks, from the
+    disk if they could be written."""
     if not all(isinstance(frames, VideoFrames) for frames in tracks.objects):
         return tracks
     temporary = None
@@ -176,8 +178,8 @@ def _keep(tracks: TrackList, left_out: List, folder: Path, prefix: str) -> Track
 
 
 def read_each(sources: List[Source]) -> Iterator[Tuple[Source, List[Dict], Optional[Exception]]]:
-    """Each source, in order, with its tracks and None, or with none and its error. To be closed
-    when it is left early, so that the rest is not read."""
+    """Yield for each source, in order, (source, tracks, None), or (source, [], error) if it cannot
+    be read. Close the generator if you leave it early, so that the other sources are not read."""
 
     def read(source):
         try:
@@ -185,7 +187,7 @@ def read_each(sources: List[Source]) -> Iterator[Tuple[Source, List[Dict], Optio
         except READ_ERRORS as e:
             return source, [], e
 
-    # reading many small files is waiting for the disk, above all on a network
+    # most of the time is spent waiting for the disk, above all on a network
     pool = ThreadPoolExecutor(8)
     try:
         yield from pool.map(read, sources)
@@ -194,7 +196,8 @@ def read_each(sources: List[Source]) -> Iterator[Tuple[Source, List[Dict], Optio
 
 
 def _read_all(name: str, sources: List[Source], strict: bool, left_out: List) -> Iterator[Dict]:
-    """Tracks of all sources; ``left_out`` gets [source, error] of those that cannot be read."""
+    """The tracks of all sources. [source, error] of each source that cannot be read is appended to
+    ``left_out``."""
     with closing(read_each(sources)) as results:
         progress = tqdm(results, f"reading {name}", len(sources), delay=2, mininterval=1)
         for source, tracks, error in progress:
@@ -214,5 +217,5 @@ def _log_left_out(name: str, total: int, left_out: List) -> None:
 
 
 def warn_once(message: str, logger: str) -> None:
-    """Log a warning once, though loader and evaluator both read a dataset."""
+    """Log a warning only once, although both loader and evaluator read a dataset."""
     log_first_n(logging.WARNING, message, key="message", name=logger)

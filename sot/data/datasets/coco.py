@@ -1,5 +1,5 @@
-"""Files in the COCO format: photographs (``coco:IMAGES_DIR:ANNOTATIONS_JSON``, and the sets that
-detectron2 registers), and videos in the CocoVID form of it."""
+"""Reads files in the COCO format: photographs (``coco:IMAGES_DIR:ANNOTATIONS_JSON`` and the
+datasets that detectron2 registers), and videos in its CocoVID form."""
 
 import contextlib
 import json
@@ -48,18 +48,21 @@ def _list(names: List[str]) -> str:
 
 
 def load_coco(images_dir, annotations_json) -> TrackList:
-    """Each object of a COCO file, crowds left out, as a track of one frame.
+    """Read each object of a COCO file as a track of one frame. Crowds are left out.
 
-    In a CocoVID file images have ``video_id`` and ``frame_id``, and annotations ``instance_id`` or
-    ``track_id``: each object of a video is a track over all its frames. FileNotFoundError if the
-    folder, the file or all images are missing, ValueError if it is not in the COCO format.
-    """
+    In a CocoVID file images have ``video_id`` and ``frame_id``, and annotations have
+    ``instance_id`` or ``track_id``. Each object of a video is then a track over all frames of the
+    video.
+
+    FileNotFoundError: the folder, the file or all images are missing. ValueError: the file is not
+    in the COCO format."""
     source = coco_source(images_dir, annotations_json)
     return cached_tracks(f"coco:{images_dir}:{annotations_json}", [source], strict=True)
 
 
 def coco_source(images_dir, annotations_json, fields: Optional[Fields] = None) -> Source:
-    """What a COCO file lists; with ``fields`` of its photographs alone. Raises as load_coco."""
+    """The sources of a COCO file. With ``fields`` only its photographs are read. For errors see
+    load_coco."""
     images, annotations = Path(images_dir).absolute(), Path(annotations_json).absolute()
     if not images.is_dir():
         raise FileNotFoundError(f"image folder {images} does not exist{where_to_put(images)}")
@@ -74,8 +77,8 @@ def coco_source(images_dir, annotations_json, fields: Optional[Fields] = None) -
 def read_registered(
     items: Iterable[Dict], name: str, fields: Optional[Fields] = None
 ) -> List[Dict]:
-    """Tracks of dicts of detectron2's format, ``file_name`` and ``annotations`` with ``bbox`` and
-    ``bbox_mode``."""
+    """The tracks of detectron2's dicts, which have ``file_name`` and ``annotations`` with ``bbox``
+    and ``bbox_mode``."""
     left_out, tracks = defaultdict(list), []
     for image in items:
         tracks += _objects(image, image["file_name"], image["annotations"], fields, left_out)
@@ -84,7 +87,7 @@ def read_registered(
 
 
 def _read_coco(root: str, path: str, fields: Optional[Fields]) -> List[Dict]:
-    """The tracks of a COCO file, which is read once. A bad entry costs that entry."""
+    """The tracks of a COCO file, which is read once. A bad entry is left out."""
     content, left_out = _load_json(path), defaultdict(list)
     annotations = defaultdict(list)
     for i, annotation in enumerate(content["annotations"]):
@@ -136,7 +139,7 @@ def _load_json(path: str) -> Dict:
 
 
 def _path_in(root: str, name: str) -> str:
-    """The path of an image; PermissionError if it leads out of the folder."""
+    """The path of an image. PermissionError: it leads out of the folder."""
     if "\0" in name:
         raise ValueError("no file has such a name")
     for spelling in (name, name.replace("\\", "/")):
@@ -147,8 +150,8 @@ def _path_in(root: str, name: str) -> str:
 
 
 def _find_images(images: Iterable[Dict], root: str, source: str) -> None:
-    """Turn ``path`` into one that is there, where it is written as in Windows; name the images that
-    are missing. FileNotFoundError if all are."""
+    """Correct each ``path`` that is written as in Windows, and log which images are missing.
+    FileNotFoundError: all of them are missing."""
     listed, images, missing = {}, list(images), []
 
     def is_there(path: str) -> bool:
@@ -174,8 +177,8 @@ def _find_images(images: Iterable[Dict], root: str, source: str) -> None:
 def _objects(
     image: Dict, path: str, annotations: List[Dict], fields: Optional[Fields], left_out: LeftOut
 ) -> Iterator[Dict]:
-    """The objects of a photograph as tracks of one frame, without crowds and boxes that have no
-    positive size."""
+    """The objects of a photograph as tracks of one frame. Crowds and boxes without a positive size
+    are left out."""
     size = (image.get("width"), image.get("height"))
     known = all(type(side) is int and 0 < side < MAX_SIDE for side in size)  # and no bool
     frames = Photograph(path, size) if known else ImageFrames([path])

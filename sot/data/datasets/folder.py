@@ -1,4 +1,4 @@
-"""Own sequences, one folder each: ``folder:PATH``."""
+"""Reads your own sequences, one folder for each: ``folder:PATH``."""
 
 import contextlib
 from functools import partial
@@ -16,11 +16,12 @@ TRUTH_NAMES = ("groundtruth_rect.txt", "groundtruth.txt")
 
 
 def load_folder(path) -> TrackList:
-    """One folder per sequence (or ``path`` itself is one): ``groundtruth_rect.txt`` beside
-    ``img/0001.jpg ...``, image files, or one video file; FileNotFoundError if there is none.
+    """Read a folder of sequences, which has a folder for each sequence; or ``path`` is itself the
+    folder of one. A sequence has ``groundtruth_rect.txt`` beside ``img/0001.jpg ...``, beside image
+    files, or beside one video file. FileNotFoundError: there is no sequence.
 
-    Boxes are read by :func:`read_boxes` and taken as they stand: pixels, 0-based, top-left origin.
-    For files that count pixels from 1 (OTB) that is off by one, alike for training and scoring.
+    :func:`read_boxes` reads the boxes. Their pixels count from 0 at the top left corner. In files
+    that count pixels from 1 (OTB) all boxes are off by one pixel, in training and scoring alike.
     """
     root = Path(path).resolve()  # "." has no name
     tracks = cached_tracks(f"folder:{root}", folder_sources(root), strict=True)
@@ -34,7 +35,7 @@ def load_folder(path) -> TrackList:
 
 
 def folder_sources(root: Path) -> List[Source]:
-    """The sequences of :func:`load_folder`; errors as there."""
+    """The sources of :func:`load_folder`, with the same errors."""
     if not root.is_dir():
         raise FileNotFoundError(f"dataset folder {root} does not exist")
     folders = [root] if _truth_file(root) else sorted(p for p in root.iterdir() if p.is_dir())
@@ -42,7 +43,7 @@ def folder_sources(root: Path) -> List[Source]:
     for folder in folders:
         truth = _truth_file(folder)
         if truth:
-            # a frame that comes or goes changes the time stamp of its folder
+            # adding or removing a frame changes the time stamp of its folder
             files = (truth, folder, *folder.glob("img/"))
             sources.append(Source(folder.name, files, partial(_read_sequence, folder, truth)))
     if not sources:

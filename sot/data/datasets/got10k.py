@@ -34,17 +34,17 @@ test/
 # (got10k/utils/metrics.py, rect_iou), so they are continuous and count from 0.
 PIXEL_ORIGIN = 0
 
-# The first pictures of these are all the same one, so that the boxes show other places than the
-# target; some are outside of the image (github.com/got-10k/toolkit/issues/10).
+# In these sequences the first pictures are all the same, so that the boxes do not show the target.
+# Some boxes lie outside the image (github.com/got-10k/toolkit/issues/10).
 WRONG = frozenset(f"GOT-10k_Train_{i:06d}" for i in (*range(8623, 8638), 9058, 9059))
 
 LABELS = ("absence", "cover", "cut_by_image")
 
 
 def got10k_sources(root: Path, split: str) -> List[Source]:
-    """Of "train", "val" or "test". Tracks of the first two have the fields ``cover`` ((T,) int8, 0
-    to 8) and ``cut_by_image`` ((T,) bool). The 17 training sequences with wrong boxes are left out.
-    """
+    """The sources of the split "train", "val" or "test". Tracks of "train" and "val" also have
+    ``cover`` ((T,) int8, 0 to 8) and ``cut_by_image`` ((T,) bool). The 17 training sequences with
+    wrong boxes are left out."""
     sources, labels = [], LABELS if split != "test" else ()
     for name in read_names(root / split / "list.txt"):
         if name not in WRONG:

@@ -30,8 +30,8 @@ Data/                         # the same folders with .JPEG for .xml
 # VATIC, whose xmax is the position xmin + width; in DET xmax reaches the width of the image.
 PIXEL_ORIGIN = 0
 
-# Folders below Annotations/ and Data/. By their names, not "*": users of other projects link them
-# to further places, or move val into train.
+# Folders below Annotations/ and Data/. They are named in full, because users of other projects link
+# further folders beside them, or move val into train.
 VID_FOLDERS = {
     "train": ["VID/train/ILSVRC2015_VID_train_*/ILSVRC2015_train_*"],
     "val": ["VID/val/ILSVRC2015_val_*"],
@@ -45,17 +45,18 @@ _FIELD = re.compile(rb"<(trackid|xmin|ymin|xmax|ymax|occluded|generated)>\s*([-+
 
 
 def vid_sources(root: Path, split: str) -> List[Source]:
-    """Snippets of VID, "train" (3862) or "val" (555); each object is a track over the whole one.
+    """The sources of VID, "train" (3862 snippets) or "val" (555). Each object is a track over its
+    whole snippet.
 
-    Tracks have two more fields, (T,) bool: ``occluded``, in part, and ``generated``, the box was
-    interpolated between drawn ones. Published trackers train on either.
+    Tracks have two more arrays, (T,) bool: ``occluded`` (the target is partly occluded) and
+    ``generated`` (the box was interpolated). Published trackers train on both kinds of frames.
     """
     return _sources(root, VID_FOLDERS[split], _read_snippet)
 
 
 def det_sources(root: Path, split: str) -> List[Source]:
-    """Folders of photographs of DET, "train" (those with boxes, not ILSVRC2013_train_extra*) or
-    "val"; each object is a track of one frame."""
+    """The sources of DET, folders of photographs, "train" (without ILSVRC2013_train_extra*, which
+    has no boxes) or "val". Each object is a track of one frame."""
     return _sources(root, DET_FOLDERS[split], _read_photographs)
 
 
@@ -73,7 +74,7 @@ def _sources(root: Path, patterns: List[str], read: Callable) -> List[Source]:
 
 
 def _names(folder: str, suffix: str) -> List[str]:
-    """Sorted names, without suffix, of the files of a folder."""
+    """The names of the files of a folder, sorted and without suffix."""
     return sorted(f[: -len(suffix)] for f in os.listdir(folder) if f.endswith(suffix))
 
 
@@ -108,10 +109,9 @@ def _read_photographs(annotations: str, images: str) -> Iterator[Dict]:
 
 
 def _read_objects(path: str, with_track: bool = False) -> List[List[float]]:
-    """Objects of an annotation file: x, y, w, h, or track, x, y, w, h, occluded, generated.
-
-    An XML parser takes five times as long; VID alone has 1.3 million of these files.
-    """
+    """The objects of an annotation file, each as x, y, w, h or, in VID, as track, x, y, w, h,
+    occluded, generated. It is read with a regular expression, because VID has 1.3 million of these
+    files and an XML parser takes five times as long."""
     text = Path(path).read_bytes()
     if not text.rstrip().endswith(b"</annotation>"):
         raise ValueError(f"{path} is no annotation of ILSVRC, or cut off")

@@ -33,8 +33,9 @@ NUM_PER_CATEGORY = 20
 
 
 def official_names(split: str) -> List[str]:
-    """The sequences of "train" (1,120) or "test" (280). Protocol II: the list has the numbers of
-    the four test sequences of each category; the others are for training."""
+    """The names of the sequences of "train" (1,120) or "test" (280), by protocol II: the official
+    list has the numbers of the four test sequences of each category, and all others are for
+    training."""
     names = []
     for line in official_list("lasot_test").split(","):
         category, *held_out = line.split()
@@ -45,8 +46,8 @@ def official_names(split: str) -> List[str]:
 
 
 def lasot_sources(root: Path, split: str) -> List[Source]:
-    """Of "train" or "test". Frames in which the target is fully occluded or out of view are
-    invisible; their boxes are kept, but mean little."""
+    """The sources of "train" or "test". Frames in which the target is fully occluded or out of view
+    are marked invisible. Their boxes are kept, although they are not reliable."""
     listing = root / LISTS[split]
     names = read_names(listing) if listing.is_file() else official_names(split)
     folders = [_folder(root, name) for name in names]
@@ -63,7 +64,7 @@ def lasot_sources(root: Path, split: str) -> List[Source]:
 
 
 def _folder(root: Path, name: str) -> Path:
-    # LaSOTTesting.zip is flat; the zip files of categories, and of the whole, are not
+    # LaSOTTesting.zip has no folders of categories, the other zip files do
     flat = root / name
     return flat if flat.is_dir() else root / name.rpartition("-")[0] / name
 
@@ -74,6 +75,6 @@ def _read(folder: Path) -> List[Dict]:
         read_labels(folder / f"{name}.txt", len(boxes))
         for name in ("full_occlusion", "out_of_view")
     )
-    # some copies end with a frame that has no box; the official toolkit drops it, too
+    # some copies end with a frame without a box, which the official toolkit drops, too
     frames = ImageFrames(list_images(folder / "img")[: len(boxes)])
     return [make_track(folder.name, frames, boxes, (occluded == 0) & (outside == 0))]

@@ -33,7 +33,7 @@ SEQUENCES = official_list("nfs").split()
 
 
 def nfs_sources(root: Path, split: str) -> List[Source]:
-    """With "30" or "240" frames per second."""
+    """The sources of the version with "30" or "240" frames per second."""
     sources = []
     for name in SEQUENCES:
         truth, images = root / name / split / f"{name}.txt", root / name / split / name
@@ -50,7 +50,7 @@ def _read_sequence(name: str, truth: Path, folder: Path, step: int) -> List[Dict
     # some videos end one frame before or after their annotation
     if abs(len(files) - len(table)) == 1:
         files, table = files[: len(table)], table[: len(files)]
-    # the frame numbers in the table are no use: some files count from 0 and some from 1
+    # the frame numbers in the file are not used: some files count from 0 and others from 1
     boxes, lost = table[:, 1:5], table[:, 6] > 0
     boxes[:, 2:] -= boxes[:, :2]
     return [make_track(name, ImageFrames(files), boxes, visible=~lost)]

@@ -23,8 +23,8 @@ Jogging/                      # two objects in one video, as in Skating2/
 ...                           # 98 folders; OTB-2013 needs 50 of them
 """
 
-# The benchmark and its trackers are MATLAB: the first pixel of an image is (1, 1). Published
-# trackers subtract 1 as well before they work with 0-based images.
+# The benchmark is written in MATLAB, where the first pixel of an image is (1, 1). Published
+# trackers subtract 1, too.
 PIXEL_ORIGIN = 1
 
 
@@ -50,7 +50,7 @@ SPLITS = {"2013": OTB2013, "2015": list(OTB2015)}
 
 
 def otb_sources(root: Path, split: str) -> List[Source]:
-    """Of "2013" (51 sequences) or "2015" (100)."""
+    """The sources of OTB-"2013" (51 sequences) or OTB-"2015" (100)."""
     sources = []
     for name in SPLITS[split]:
         folder, _, target = name.partition("-")
@@ -62,7 +62,7 @@ def otb_sources(root: Path, split: str) -> List[Source]:
 
 
 def read_range(name: str, truth: Path, folder: Path, first: int, last: int) -> List[Dict]:
-    """A track of the frames ``first`` to ``last`` of a folder, by the numbers in their names.
+    """Read the frames ``first`` to ``last`` of a folder, by the numbers in their names, as a track.
 
     Args:
         truth: text file with boxes that count pixels from 1, for these frames or for all from

@@ -1,4 +1,4 @@
-"""What the readers of datasets with one folder per sequence share."""
+"""Functions for readers of datasets that have one folder for each sequence."""
 
 from pathlib import Path
 from typing import List
@@ -9,12 +9,12 @@ from .box_files import read_table, read_text
 
 
 def official_list(name: str) -> str:
-    """The text of lists/NAME.txt: which sequences, and which of their frames, a benchmark has."""
+    """The text of lists/NAME.txt, which lists the sequences of a benchmark, and their frames."""
     return (Path(__file__).parent / "lists" / f"{name}.txt").read_text()
 
 
 def read_names(path) -> List[str]:
-    """List file, one sequence name a line; blank lines and ends of line of any kind are dropped."""
+    """The sequence names in a list file, one in each line. Blank lines are dropped."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"list of sequences {path} does not exist")
@@ -23,7 +23,8 @@ def read_names(path) -> List[str]:
 
 
 def read_labels(path, length: int) -> np.ndarray:
-    """One whole number per frame, one a line or all in one line -> (length,) int8."""
+    """Read one whole number for each frame, in lines of their own or all in one line: (length,)
+    int8."""
     labels = read_table(path).ravel()
     if len(labels) != length:
         raise ValueError(f"{path}: {len(labels)} labels but {length} boxes")
@@ -31,8 +32,8 @@ def read_labels(path, length: int) -> np.ndarray:
 
 
 def extend_first_box(boxes: np.ndarray, length: int) -> np.ndarray:
-    """(1, 4) -> (length, 4) with NaN after the first, for test sets whose other boxes only a
-    server knows. Any other number of boxes is left as it is."""
+    """Boxes (1, 4) -> (length, 4), with NaN after the first one. This is for test sets whose other
+    boxes only a server knows. If there is more than one box, the boxes are returned as they are."""
     if len(boxes) != 1:
         return boxes
     extended = np.full((max(length, 1), 4), np.nan)

@@ -1,1 +1,1 @@
-"""What is measured, as functions of boxes and overlaps; what counts for whom is in `protocols`."""
+"""Measures, as functions of boxes and overlaps. `protocols` decides which frames they count."""

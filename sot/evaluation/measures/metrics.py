@@ -1,12 +1,13 @@
 """Measures of one-pass evaluation (OPE): a tracker is started on the first frame and never helped.
 
-Shapes: T frames of one sequence, K thresholds; boxes are (T, 4) XYXY in continuous frame pixels.
-`pred` is what a tracker said, `gt` the truth. Continuous boxes have the area w * h and the centre x
-+ w / 2; the MATLAB toolkits count whole pixels, x to x + w - 1, with the same areas, overlaps and
-distances.
+Shapes: T is the number of frames of one sequence, K that of thresholds. Boxes are (T, 4) XYXY in
+continuous frame pixels. `pred` are the boxes of a tracker, `gt` the true ones. A continuous box has
+the area w * h and the centre x + w / 2. The MATLAB toolkits count whole pixels, x to x + w - 1, and
+get the same areas, overlaps and distances.
 
-What counts is up to each benchmark, see `sot.evaluation.protocols`. A prediction with a NaN is a
-failure here: IoU 0 and an infinite distance.
+Each benchmark decides which frames count, see `sot.evaluation.protocols`. A prediction with a NaN
+is
+a failure here: its IoU is 0 and its distance infinite.
 
 Sources: [OTB] Wu, Lim, Yang: Object Tracking Benchmark, PAMI 2015, and its MATLAB toolkit; [TN]
 Mueller et al.: TrackingNet, ECCV 2018."""
@@ -23,7 +24,7 @@ NORM_PRECISION_THRESHOLDS = np.arange(51) / 100  # of the true sides; 20 / 100 i
 
 
 def iou_xyxy(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(T,) intersection over union of boxes, row by row; 0 where either has a NaN or no area."""
+    """Intersection over union (T,) of two boxes in each row; 0 if either has a NaN or no area."""
     a, b = _as_pair(a, b)
     valid = is_present(a) & is_present(b)
     a, b = np.where(valid[:, None], a, 0), np.where(valid[:, None], b, 0)
@@ -34,7 +35,7 @@ def iou_xyxy(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def center_error(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(T,) distances in pixels between the centres; infinite where either box is not finite."""
+    """Distances (T,) between the centres, in pixels; infinite if either box is not finite."""
     a, b = _as_pair(a, b)
     valid = np.isfinite(a).all(axis=1) & np.isfinite(b).all(axis=1)
     shift = np.where(valid[:, None], a, 0) - np.where(valid[:, None], b, 0)
@@ -43,12 +44,14 @@ def center_error(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def normalized_center_error(pred: np.ndarray, gt: np.ndarray) -> np.ndarray:
-    """(T,) distances between the centres, with x in true widths and y in true heights [TN, eq. 2];
-    infinite where a box is not finite or the true one has no area."""
+    """Distances (T,) between the centres, with x divided by the true width and y by the true height
+    [TN, eq. 2]; infinite if a box is not finite or the true one has no area."""
     pred, gt = _as_pair(pred, gt)
     valid = np.isfinite(pred).all(axis=1) & is_present(gt)
     pred, gt = np.where(valid[:, None], pred, 0), np.where(valid[:, None], gt, [0, 0, 1, 1])
-    shift = center_of(pred - gt)  # in this order, so that equal boxes are 0 apart and not 1e-15
+    shift = center_of(
+        pred - gt
+    )  # in this order, so that equal boxes have the distance 0 and not 1e-15
     distance = np.linalg.norm(shift / sides_of(gt), axis=1)
     return np.where(valid, distance, np.inf)
 
@@ -68,20 +71,21 @@ def precision_curve(
 
 
 def mean_area(curve: np.ndarray) -> float:
-    """Area under a curve over evenly spaced thresholds: the mean of its points [OTB]."""
+    """Area under a curve over evenly spaced thresholds, as the mean of its points [OTB]."""
     return float(np.mean(curve))
 
 
 def trapezoid_area(curve: np.ndarray) -> float:
-    """The same by the trapezoidal rule: the first and the last point count half [TN]."""
+    """The same area by the trapezoidal rule: the first and the last point have half the weight
+    [TN]."""
     curve = np.asarray(curve, np.float64)
     return float((curve[1:] + curve[:-1]).sum() / (2 * (len(curve) - 1)))
 
 
 def frames_per_second(times: Optional[np.ndarray]) -> Optional[float]:
-    """1 / median of the times (T,) in seconds; the first, of the start, is left out, as are those
-    that are not positive: a frame that was not tracked (it could not be read, or was passed over
-    after a failure) has the time 0. None if nothing is left."""
+    """1 / median of the times (T,) in seconds. The first time, which is that of the start, is left
+    out. So are times that are not positive: a frame that was not tracked, because it could not be
+    read or was passed over after a failure, has the time 0. None: no time is left."""
     if times is None:
         return None
     times = np.asarray(times, dtype=np.float64)[1:]

@@ -1,11 +1,11 @@
-"""Overlap of polygons and boxes, counted in pixels as the VOT toolkit does.
+"""The overlap of polygons and boxes, counted in pixels as in the VOT toolkit.
 
 It differs from the exact IoU: a polygon and a box of a few hundred pixels may have an exact IoU of
-0.36, and 0.38 in pixels. Scores that are to compare with VOT's need the second.
+0.36 and an IoU of 0.38 in pixels. Scores that are compared with those of VOT need the latter.
 
-A region is a row of 4 numbers, a box XYXY, or of 8 or more, the corners x1, y1, x2, y2, ... of a
-polygon in either direction; in continuous frame pixels. A box among polygons is followed by NaN.
-Any other row with a NaN is no region.
+A region is a row of numbers in continuous frame pixels: 4 numbers are a box XYXY; 8 or more are the
+corners x1, y1, x2, y2, ... of a polygon, in either direction. A box among polygons is followed by
+NaN. Any other row with a NaN is no region.
 
 Source: [vot] github.com/votchallenge/toolkit 0.7.2, vot/region/raster.py.
 """
@@ -16,16 +16,16 @@ import numpy as np
 
 
 def raster_overlap(a: np.ndarray, b: np.ndarray, image_size: Tuple[int, int]) -> np.ndarray:
-    """(T,) intersection over union of regions (T, 4) or (T, 2K), row by row, in whole pixels inside
-    of the image of a size (width, height); 0 where either is no region. As in [vot]:
+    """Intersection over union (T,) of two regions in each row, (T, 4) or (T, 2K), in whole pixels
+    inside an image of the size (width, height). It is 0 if either is no region. As in [vot]:
 
     * x, y, width and height of a box, or the corners of a polygon, are first rounded (half to
-      even); the box then has the pixels x ... x + width - 1;
-    * of each row of pixels, a polygon has those between its edges, both ends included; where an
-      edge crosses the row is cut to a whole number. A polygon so has about one pixel more in both
-      directions than the box with the same corners;
-    * two regions that together are at most one pixel wide or high count as the same, if they are
-      inside of the image.
+      even). The box then has the pixels x ... x + width - 1.
+    * In each row of pixels a polygon has the pixels between its edges, both ends included. The
+      position where an edge crosses the row is truncated. So a polygon has about one pixel more in
+      both directions than the box with the same corners.
+    * Two regions that together are at most one pixel wide or high count as equal, if they are
+      inside the image.
 
     ValueError: other shapes, or different numbers of rows."""
     a, b = _as_regions(a), _as_regions(b)
@@ -47,7 +47,8 @@ def _as_regions(rows) -> np.ndarray:
 
 
 def _rounded(region: np.ndarray) -> np.ndarray:
-    """A box as (4,) first and last pixels, a polygon as (K, 2); float32 before, as in [vot]."""
+    """A box as its first and last pixels (4,), a polygon as (K, 2). The numbers are rounded from
+    float32, as in [vot]."""
     if len(region) > 4:
         return np.round(region.reshape(-1, 2).astype(np.float32)).astype(np.int64)
     sides = region[2:] - region[:2]
@@ -79,11 +80,12 @@ def _box_mask(box: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
 
 
 def _mask(corners: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Pixels of a polygon with whole-numbered corners in the window from low to high, inclusive."""
+    """The pixels of a polygon with integer corners, in the window from low to high, both
+    included."""
     width, height = high - low + 1
     nodes = _crossings(corners - low, np.arange(height))
     count = np.isfinite(nodes).sum(axis=1)
-    # beyond the window any number does: the last crossings of a row are placeholders
+    # any number beyond the window: the last crossings of a row are placeholders
     nodes = np.where(np.isfinite(nodes), nodes, width).astype(np.int64)
     columns, rows = np.arange(width), np.arange(height)
     mask = np.zeros((height, width), dtype=bool)
@@ -101,7 +103,8 @@ def _mask(corners: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
 
 
 def _crossings(corners: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Where the K edges meet each row of pixels: (rows, K) whole x, ascending; inf: not at all."""
+    """The integer x at which each of the K edges crosses each row of pixels: (rows, K), ascending;
+    inf if it does not cross."""
     (x, y), (last_x, last_y) = corners.T, np.roll(corners, 1, axis=0).T
     row = rows[:, None]
     meets = (row >= np.minimum(y, last_y)) & (row <= np.maximum(y, last_y))

@@ -1,5 +1,5 @@
-"""How far a score can be believed. Shapes: N frames; ``chances`` are scores 0..1 that are meant to
-be the chance of a right box, ``right`` says whether it is.
+"""Measures of the calibration of scores. N is the number of frames. ``chances`` are scores in 0..1
+that should be the probability of a right box; ``right`` says whether the box is right.
 
 Source: Guo et al.: On calibration of modern neural networks, ICML 2017, Sec. 2 (reliability diagram
 and expected calibration error).
@@ -12,12 +12,12 @@ import numpy as np
 from ...tracking.calibration import RIGHT_ABOVE
 
 NUM_BINS = 10
-SURE = 0.9  # a wrong box with a chance above this misleads
+SURE = 0.9  # a wrong box with a score above this is misleading
 
 
 def reliability(chances: np.ndarray, right: np.ndarray, bins: int = NUM_BINS) -> np.ndarray:
-    """(bins, 3) by equal intervals of the chance: mean chance, fraction of right boxes, number of
-    frames; NaN, NaN, 0 where there are none."""
+    """A table (bins, 3) over equal intervals of the score: mean score, fraction of right boxes,
+    number of frames. A bin without frames has NaN, NaN, 0."""
     chances, right = np.asarray(chances, dtype=np.float64), np.asarray(right, dtype=bool)
     which = np.minimum((chances * bins).astype(int), bins - 1)
     count = np.bincount(which, minlength=bins)
@@ -27,15 +27,16 @@ def reliability(chances: np.ndarray, right: np.ndarray, bins: int = NUM_BINS) ->
 
 
 def expected_calibration_error(chances, right, bins: int = NUM_BINS) -> float:
-    """Mean distance between chance and fraction of right boxes over the bins, by their frames."""
+    """The expected calibration error: the distance between mean score and fraction of right boxes,
+    averaged over the bins by their numbers of frames."""
     mean, fraction, count = reliability(chances, right, bins).T
     used = count > 0
     return float(np.average(np.abs(mean - fraction)[used], weights=count[used]))
 
 
 def roc_auc(scores: np.ndarray, positive: np.ndarray) -> float:
-    """Chance that a positive frame has a higher score than a negative one, ties counting half: the
-    area under the ROC; NaN if there are none of one kind."""
+    """The area under the ROC curve: the probability that a positive frame has a higher score than a
+    negative one, where a tie counts half. NaN if one kind of frame is missing."""
     scores, positive = np.asarray(scores, dtype=np.float64), np.asarray(positive, dtype=bool)
     _, which, count = np.unique(scores, return_inverse=True, return_counts=True)
     ranks = (np.cumsum(count) - (count - 1) / 2)[which]
@@ -46,10 +47,11 @@ def roc_auc(scores: np.ndarray, positive: np.ndarray) -> float:
 
 
 def trust(chances: np.ndarray, overlaps: np.ndarray) -> Dict[str, float]:
-    """Measures of scores and the overlaps (N,) of their boxes with the true ones, 0 where there is
-    none: "ece"; "auroc" of a right box; "auroc_on_target", of an overlap above 0.2, as much as a
-    box has that is on the object but of another size; "failed_sure", the fraction of the wrong
-    boxes with a chance above SURE; "right" and "frames"."""
+    """Measures of scores, from the overlaps (N,) of their boxes with the true ones (0 if a frame
+    has no true box): "ece", the expected calibration error; "auroc" of a right box;
+    "auroc_on_target" of an overlap above 0.2, which a box on the object has even if its size is
+    wrong; "failed_sure", the fraction of the wrong boxes with a score above SURE; "right", the
+    fraction of right boxes; and "frames"."""
     chances, overlaps = np.asarray(chances), np.asarray(overlaps)
     right = overlaps > RIGHT_ABOVE
     wrong = chances[~right]

@@ -1,8 +1,9 @@
 """Measures of the VOT challenges: with restarts (VOT2015 to 2019), and long-term (VOT2018-LT).
 
-Restarts: a tracker is started on the first frame; where its region does not overlap the truth at
-all it has failed, five frames are skipped, and it is started again from the truth. Long-term: one
-pass, with a confidence for each frame; the target may leave.
+With restarts, a tracker is started on the first frame. When its region does not overlap the true
+one
+at all, it has failed: five frames are skipped, and it is started again on the true region.
+Long-term tracking is one pass with a confidence for each frame; the target may leave.
 
 Overlaps are those of `sot.evaluation.measures.polygon.raster_overlap`, inside of the image.
 
@@ -36,8 +37,9 @@ EAO_INTERVALS = {
 
 
 class Fragment(NamedTuple):
-    """A run from one start to its failure or the end of the sequence: the overlaps (L,), the first
-    one of the frame of the start, and whether it ended with a failure, whose frame is not in it."""
+    """The part of a run from a start to the next failure or the end of the sequence: the overlaps
+    (L,) from the frame of the start on, and whether it ended with a failure. The frame of the
+    failure is not a part of it."""
 
     overlaps: np.ndarray
     failed: bool
@@ -46,9 +48,9 @@ class Fragment(NamedTuple):
 def restart_overlaps(
     regions: np.ndarray, marks: np.ndarray, truth: np.ndarray, image_size: Tuple[int, int]
 ) -> np.ndarray:
-    """(T,) overlaps of regions with the truth, each (T, 4) XYXY or (T, 2K) corners, in an image of
-    a size (width, height); 0 in frames whose mark (T,) is not BOX, as in [vot]. ValueError:
-    different numbers of frames."""
+    """Overlaps (T,) of regions with the true ones, each (T, 4) XYXY or (T, 2K) corners, in an image
+    of the size (width, height). A frame whose mark (T,) is not BOX has 0, as in [vot]. ValueError:
+    the numbers of frames differ."""
     if not len(regions) == len(marks) == len(truth):
         raise ValueError(f"{len(regions)} regions and {len(marks)} marks for {len(truth)} frames")
     tracked = np.asarray(marks) == BOX
@@ -59,7 +61,8 @@ def restart_overlaps(
 
 
 def settled(marks: np.ndarray, burn_in: int = BURN_IN) -> np.ndarray:
-    """(T,) bool: frames that count for accuracy: tracked, and `burn_in` or more after a start."""
+    """The frames that count for accuracy, (T,) bool: they are tracked, and at least `burn_in`
+    frames after a start."""
     counts = np.asarray(marks) == BOX
     for start in np.flatnonzero(np.asarray(marks) == STARTED):
         counts[start : start + burn_in] = False
@@ -67,14 +70,14 @@ def settled(marks: np.ndarray, burn_in: int = BURN_IN) -> np.ndarray:
 
 
 def restart_accuracy(overlaps: np.ndarray, marks: np.ndarray) -> float:
-    """Mean overlap of a run without the frames after starts; 0 if there are no others [vot]."""
+    """Mean overlap of a run without the frames right after starts; 0 if no frame is left [vot]."""
     counts = settled(marks)
     return float(np.asarray(overlaps)[counts].mean()) if counts.any() else 0.0
 
 
 def fragments(overlaps: np.ndarray, marks: np.ndarray) -> List[Fragment]:
     """The fragments of a run [vot], one for each start, from its overlaps and marks (T,).
-    ValueError: starts and failures do not take turns, beginning with a start on frame 0."""
+    ValueError: starts and failures do not alternate, from a start on frame 0 on."""
     marks = np.asarray(marks)
     starts, failures = np.flatnonzero(marks == STARTED), np.flatnonzero(marks == FAILED)
     ends = np.concatenate([failures, [len(marks)]])[: len(starts)]
@@ -89,13 +92,13 @@ def fragments(overlaps: np.ndarray, marks: np.ndarray) -> List[Fragment]:
 
 
 def expected_overlap_curve(parts: Sequence[Fragment], length: Optional[int] = None) -> np.ndarray:
-    """(N,) expected average overlap by the length of sequence [EAO]: at n the mean overlap over
-    frames 1 to n after a start, the mean over the fragments that have so many frames. After a
-    failure a fragment goes on with overlaps of 0, to the end of the longest fragment, as in [vot],
-    or to `length` if that is more: N. The value at 0 means nothing; NaN where no fragment is so
-    long.
+    """The expected average overlap (N,) over the length of a sequence [EAO]. Its value at n is the
+    mean overlap in the frames 1 to n after a start, averaged over all fragments with that many
+    frames. After a failure a fragment continues with overlaps of 0 up to N, which is the length of
+    the longest fragment, as in [vot], or `length` if that is more. The value is NaN if no fragment
+    is long enough, and meaningless at 0.
 
-    `parts` are the fragments of all runs over all sequences; each counts alike."""
+    `parts` are the fragments of all runs over all sequences. All have the same weight."""
     length = max([length or 0, *(len(part.overlaps) for part in parts)])
     total, count = np.zeros(length), np.zeros(length)
     for overlaps, failed in parts:
@@ -109,23 +112,22 @@ def expected_overlap_curve(parts: Sequence[Fragment], length: Optional[int] = No
 
 def expected_average_overlap(curve: np.ndarray, interval: Tuple[int, int]) -> float:
     """
-    EAO: mean of `expected_overlap_curve` from the first to the last length of the interval [vot].
-
-    The part of the interval beyond the end of the curve is left out; NaN if that is all of it.
-    """
+    The EAO: the mean of `expected_overlap_curve` over the lengths of the interval [vot]. Lengths
+    beyond the end of the curve are left out; NaN if none is left."""
     part = np.asarray(curve)[interval[0] : interval[1] + 1]
     return float(np.nanmean(part)) if np.isfinite(part).any() else float("nan")
 
 
 def eao_pysot(runs: Sequence[Tuple[np.ndarray, np.ndarray]], interval: Tuple[int, int]) -> float:
-    """EAO over an interval of EAO_INTERVALS as [pysot] has it, whose numbers most papers on Siamese
-    trackers give, of (overlaps, marks), both (T,), of each run. It differs from
-    `expected_average_overlap` in three things:
+    """The EAO over an interval of EAO_INTERVALS as [pysot] computes it, from (overlaps, marks),
+    both (T,), of each run. Most papers on Siamese trackers give this number. It differs from
+    `expected_average_overlap` in three points:
 
-    * after a failure overlaps of 0 go on to the length of the longest sequence, not fragment;
-    * a fragment whose failure is too near the end of the sequence for another start counts as one
-      that lasted to the end;
-    * the interval is one frame earlier.
+    * After a failure a fragment continues with overlaps of 0 up to the length of the longest
+      sequence, not of the longest fragment.
+    * A fragment whose failure is too near the end of the sequence for another start counts as one
+      that lasted to the end.
+    * The interval is one frame earlier.
 
     Not followed: its weight of n / (n + 1) for a fragment of n frames up to the end of a sequence
     whose failure is exactly five frames before the end, a matter of the fourth digit."""
@@ -143,9 +145,9 @@ def eao_pysot(runs: Sequence[Tuple[np.ndarray, np.ndarray]], interval: Tuple[int
 
 
 def confidence_thresholds(scores: np.ndarray, resolution: int = 100) -> np.ndarray:
-    """(K,) descending thresholds of confidence, from infinity to minus infinity, that split the
-    frames of all sequences evenly [vot]: `resolution` at most, all scores if they are few; NaN are
-    left out."""
+    """Descending thresholds of confidence (K,), from infinity to minus infinity, that split the
+    frames of all sequences evenly [vot]. There are at most `resolution` thresholds; few scores are
+    all taken. NaN are left out."""
     scores = np.asarray(scores, dtype=np.float64)
     scores = np.sort(scores[~np.isnan(scores)])[::-1]
     inner = resolution - 2
@@ -158,10 +160,11 @@ def confidence_thresholds(scores: np.ndarray, resolution: int = 100) -> np.ndarr
 def precision_recall(
     overlaps: np.ndarray, scores: np.ndarray, num_visible: int, thresholds: np.ndarray
 ) -> Dict[str, np.ndarray]:
-    """Tracking precision and recall of a sequence [LT], (K,) each: the mean overlap over the frames
-    whose confidence is at least the threshold (1 if there is none), and the same sum over the
-    number of frames whose truth is a region. Overlaps (T,) with an absent target are 0; frames with
-    a score (T,) of NaN have no prediction at any threshold."""
+    """Tracking precision and recall of a sequence [LT], (K,) each. Precision is the mean overlap
+    over the frames whose confidence is at least the threshold (1 if there is no such frame). Recall
+    is the sum of these overlaps divided by the number of frames with a true region. The overlap
+    (T,) with an absent target is 0. A frame with a score (T,) of NaN has no prediction at any
+    threshold."""
     overlaps = np.asarray(overlaps, dtype=np.float64)
     reported = np.asarray(scores, dtype=np.float64)[:, None] >= np.asarray(thresholds)
     count, total = reported.sum(axis=0), (reported * overlaps[:, None]).sum(axis=0)
@@ -172,7 +175,7 @@ def precision_recall(
 
 
 def f_score(precision: np.ndarray, recall: np.ndarray) -> np.ndarray:
-    """Harmonic mean of the two, 0 where both are 0."""
+    """The harmonic mean of precision and recall; 0 if both are 0."""
     precision, recall = np.asarray(precision, float), np.asarray(recall, float)
     total = precision + recall
     return 2 * precision * recall / np.where(total > 0, total, 1)

@@ -1,13 +1,13 @@
-"""What each benchmark counts, and how: the conventions behind its published numbers.
+"""The protocols of the benchmarks: which frames they count, and how they compute their measures.
 
-A protocol scores one sequence at a time and then summarises them. What it decided stands in its
-`description`, which belongs beside the numbers. Predictions that are perfect reach 1, but for
-`success_auc`, whose last threshold, 1, no IoU is above: see the descriptions.
+A protocol scores one sequence at a time and then summarizes the scores. Its `description` says what
+it counts; it belongs beside the numbers. Perfect predictions reach 1 in all measures except
+`success_auc`, because no IoU is above its last threshold, 1.
 
 One detail of some toolkits is left out of the benchmarks' protocols on purpose. In the MATLAB
 toolkits of OTB and LaSOT and in PySOT, a true box that is invalid, or that starts at 0 or below,
-gets the distance -1, so that any prediction counts as right there. The protocols "ope_..." count
-one-pass evaluation as each of these toolkits does, for numbers that are compared with theirs.
+gets the distance -1, so that any prediction counts as right. The protocols "ope_..." do what each
+of these toolkits does, for numbers that are compared with theirs.
 
 Sources: [got10k] github.com/got-10k/toolkit 0.1.3, experiments/ and utils/metrics.py; [pysot]
 github.com/STVIR/pysot, toolkit/; [lasot] github.com/HengLan/LaSOT_Evaluation_Toolkit, utils/;
@@ -60,9 +60,10 @@ PROTOCOLS: Dict[str, Protocol] = {
         ),
         OnePassProtocol(
             "corrected",
-            f"Not of a benchmark: the tracker gets {Corrected.CORRECTIONS} true boxes, evenly "
+            "No benchmark has this protocol. The tracker gets "
+            f"{Corrected.CORRECTIONS} true boxes, evenly "
             "spread over the sequence, and follows the target between them in both directions. "
-            "The given boxes count, as they are among the labels that one gets so. "
+            "The frames of the given boxes count, because they are a part of the labels. "
             + _SUCCESS
             + _NAN_FAILS,
             _OTB_LIKE,
@@ -96,7 +97,7 @@ PROTOCOLS: Dict[str, Protocol] = {
             "One-pass evaluation of OTB as in the got10k toolkit, which masks nothing. "
             + _SUCCESS
             + _NAN_FAILS
-            + "All frames count; one without a true box is a failure.",
+            + "All frames count. A frame without a true box is a failure.",
             _OTB_LIKE,
             counted="all",
         ),
@@ -206,8 +207,8 @@ PROTOCOLS: Dict[str, Protocol] = {
 
 
 def get_protocol(dataset_name: str, name: str = "") -> Protocol:
-    """The protocol of a data set: `name` (TEST.PROTOCOL), or if that is "" the one that the data
-    set asks for, "otb" if it asks for none. ValueError: no such data set or protocol."""
+    """The protocol `name` (TEST.PROTOCOL). If `name` is "", it is the protocol of the dataset, or
+    "otb" if the dataset has none. ValueError: there is no such dataset or protocol."""
     name = name or resolve(dataset_name).protocol or "otb"
     if name not in PROTOCOLS:
         raise ValueError(

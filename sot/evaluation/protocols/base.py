@@ -15,12 +15,13 @@ class Protocol:
 
     Attributes:
         name: key of `sot.evaluation.protocols.PROTOCOLS`.
-        description: what is counted and how, in words.
-        measures: the scalars that the benchmark reports; the first one that is there ranks.
-        experiment: how a tracker is run.
-        task: name of the results among those of an evaluation.
-        polygons: :meth:`score` takes polygons too.
-        num_draws: of the bootstrap, see :meth:`confidence_interval`.
+        description: says in words which frames count and how the measures are computed.
+        measures: names of the scalars that the benchmark reports. The first one that a result has
+            ranks the trackers.
+        experiment: the class that runs a tracker.
+        task: name of these results among those of an evaluation.
+        polygons: whether :meth:`score` also takes polygons.
+        num_draws: number of draws of the bootstrap, see :meth:`confidence_interval`.
     """
 
     polygons: ClassVar[bool] = False
@@ -39,33 +40,33 @@ class Protocol:
 
     @property
     def maximum(self) -> Dict[str, float]:
-        """What perfect predictions reach, of the measures where it is not 1."""
+        """The values that perfect predictions reach, of the measures for which it is not 1."""
         return {}
 
     def score(self, boxes, track: Dict, scores=None) -> Dict:
         """Scores of one run over one sequence.
 
         Args:
-            boxes: (T, 4) XYXY predictions in frame pixels, the first one the box that was given;
-                NaN where there is none.
-            track: track dict; its `frames` are only needed by protocols that count inside of the
-                image.
+            boxes: (T, 4) XYXY predictions in frame pixels. The first one is the box that was given.
+                A frame without a prediction has NaN.
+            track: track dict. Only protocols that count inside the image need its `frames`.
             scores: (T,) confidences, for long-term protocols.
 
         Returns:
-            scalars by name, "frames_scored", and "curves" by name, all of which fit into JSON;
-                "frames_scored" alone, and 0, if there is no truth to compare with but the box that
-                was given. What `summarize` needs of each frame is in "per_frame".
+            dict: scalars by name, "frames_scored", and "curves" by name, all of which fit into
+            JSON; and in "per_frame" the values of each frame that `summarize` needs. If the box
+            that was given is the only true one, the dict has only "frames_scored", which is 0.
 
         Raises:
-            ValueError: another number of boxes than of frames.
+            ValueError: the number of boxes is not that of the frames.
         """
         raise NotImplementedError
 
     def score_result(self, result: SequenceResult, track: Dict, restarted: bool = False) -> Dict:
-        """Scores of one sequence from the files of a tracker, as :meth:`score`; of several runs the
-        mean over the frames of all, and "runs", what :meth:`score` says of each. `restarted`: the
-        runs are of an experiment with restarts; ValueError if this protocol has none."""
+        """Scores of one sequence from the files of a tracker, see :meth:`score`. For several runs
+        the scores are means over the frames of all runs, and "runs" has the scores of each. With
+        `restarted` the runs are of an experiment with restarts. ValueError: this protocol has no
+        restarts."""
         if restarted:
             raise ValueError(
                 f"the result is of an experiment with restarts, which protocol {self.name} does "
@@ -85,10 +86,10 @@ class Protocol:
         }
 
     def summarize(self, per_sequence: Dict[str, Dict]) -> Dict:
-        """Of the whole set, from what `score_result` or `score` returned for each sequence:
-        scalars, "frames_scored", "sequences_scored", and "curves". Sequences with nothing to score
-        are left out; no other scalars if that is all of them. Of repeated runs also
-        "<measure>_std", the standard deviation over runs of the measure that ranks."""
+        """The measures of the whole dataset, from the result of `score_result` or `score` for each
+        sequence: scalars, "frames_scored", "sequences_scored" and "curves". Sequences with nothing
+        to score are left out. If no other is left, there are no measures. For repeated runs there
+        is also "<measure>_std", the standard deviation over runs of the measure that ranks."""
         scored = [s for s in per_sequence.values() if any(m in s for m in self.measures)]
         counts = {
             "frames_scored": sum(s["frames_scored"] for s in scored),
@@ -99,7 +100,8 @@ class Protocol:
         summary = self._summarize(scored)
         repeats = max(len(s.get("runs", ())) for s in scored)
         if repeats:
-            # a sequence with fewer runs has them once more: toolkits run what never differs once
+            # a sequence with fewer runs has its runs again: toolkits run a deterministic sequence
+            # once
             of_each = [s.get("runs", [s]) for s in scored]
             runs = [[some[k % len(some)] for some in of_each] for k in range(repeats)]
             measure = next(m for m in self.measures if m in summary)
@@ -108,9 +110,9 @@ class Protocol:
         return {**summary, **counts}
 
     def confidence_interval(self, per_sequence: Dict[str, Dict]) -> Optional[Tuple[float, float]]:
-        """95 % interval (low, high) of the measure that ranks by the percentile bootstrap: of its
-        values for sets drawn from these sequences (see `summarize`) with replacement. None if fewer
-        than two sequences have scores."""
+        """The 95 % interval (low, high) of the measure that ranks, by the percentile bootstrap:
+        sets of sequences are drawn with replacement, and `summarize` gives the measure of each set.
+        None if fewer than two sequences have scores."""
         scored = [s for s in per_sequence.values() if any(m in s for m in self.measures)]
         if len(scored) < 2:
             return None
@@ -121,7 +123,7 @@ class Protocol:
         return tuple(np.percentile(values, [2.5, 97.5]).tolist()) if values else None
 
     def _summarize(self, scored: Sequence[Dict]) -> Dict:
-        """The scalars of the whole set, and "curves"; at least one sequence is scored."""
+        """The scalars and "curves" of the whole dataset. At least one sequence has scores."""
         raise NotImplementedError
 
 

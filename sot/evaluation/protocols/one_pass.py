@@ -1,4 +1,4 @@
-"""One-pass evaluation (OPE), as OTB, UAV123, NfS, LaSOT, TrackingNet and GOT-10k have it."""
+"""One-pass evaluation (OPE) of OTB, UAV123, NfS, LaSOT, TrackingNet and GOT-10k."""
 
 from dataclasses import dataclass
 from typing import Callable, Dict, Sequence, Tuple
@@ -9,8 +9,8 @@ from ...boxes import is_present, sides_of, to_xywh, to_xyxy
 from ..measures import metrics
 from .base import Protocol, image_size, mean_scores
 
-# Decimals of distances: an error of exactly 20 px must count at 20 px, and one of 0 at 0, whatever
-# the last bits of the numbers in a file are.
+# Distances are rounded to this many decimals, so that an error of exactly 20 px counts at the
+# threshold of 20 px, and an error of 0 at 0, whatever the last bits of the numbers in a file are.
 DECIMALS = 6
 
 
@@ -19,22 +19,25 @@ class OnePassProtocol(Protocol):
     """One-pass evaluation: success, precision and normalised precision.
 
     Attributes:
-        counted: the frames that count, of those whose truth is a box: "box" all, "visible" those
-            whose `visible` is set, "cover" those whose `cover` is above 0;
-            "all" also frames without such a truth, which are failures but for `near`.
-        near: the truths beside which any centre is right, as toolkits have a distance of -1 there:
-            "" none; "center" those whose centre, "box" those whose x, y, width and height are not
-            all above 0, x and y counted from 1, as OTB, UAV123 and LaSOT do. The overlap with the
-            latter fails.
-        first_frame: the first frame counts; its box is the true one, whatever a file says.
-        absent_fail: frames that do not count otherwise are failures.
-        clip: boxes are moved into the image, see _move_inside.
-        whole_pixels: x, y, width and height of all boxes are rounded first.
-        repeat_invalid: a prediction that is no box is replaced by the one before; else it fails.
-        pooled: means are over the frames of all sequences; else over sequences.
-        area: under a curve, from its points.
-        success, precision, norm_precision: thresholds of the curves; IoUs must be above, and
-            errors at most the threshold.
+        counted: the frames that count. "box": frames with a true box; "visible": those of them
+            whose `visible` is set; "cover": those of them whose `cover` is above 0; "all": all
+            frames, where a frame without a true box is a failure, unless `near` applies.
+        near: true boxes for which any centre is right, because toolkits give them the distance -1.
+            "": none. "center": boxes whose centre is not above 0 in x and y. "box": boxes whose x,
+            y, width and height are not all above 0; their overlap is a failure. x and y count from
+            1, as in OTB, UAV123 and LaSOT.
+        first_frame: whether the first frame counts. Its box is always the true one, whatever a file
+            says.
+        absent_fail: whether the frames that do not count are failures.
+        clip: whether boxes are moved into the image, see _move_inside.
+        whole_pixels: whether x, y, width and height of all boxes are rounded first.
+        repeat_invalid: whether the box before replaces a prediction that is no box. Otherwise it is
+            a failure.
+        pooled: whether means are taken over the frames of all sequences. Otherwise they are taken
+            over sequences.
+        area: function that computes the area under a curve from its points.
+        success, precision, norm_precision: thresholds of the curves. An IoU must be above the
+            threshold, and an error must be at most the threshold.
     """
 
     counted: str = "visible"
@@ -63,7 +66,7 @@ class OnePassProtocol(Protocol):
         thresholds."""
         pred, truth = self._boxes(boxes, track)
         counts = self._counts(track, truth)
-        if not (counts & is_present(truth))[1:].any():  # the first box was given
+        if not (counts & is_present(truth))[1:].any():  # the first box was given to the tracker
             return {"frames_scored": 0}
         frames = len(counts) if self.absent_fail else int(counts.sum())
         share = float(counts.sum() / frames)
@@ -138,9 +141,9 @@ class OnePassProtocol(Protocol):
 
 
 def _move_inside(boxes: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
-    """Boxes in the image as the got10k toolkit has them (rect_iou with a bound): a box that begins
-    left of or above the image is moved to the border with its sides as they are, not cut there;
-    then it is cut at the right and lower border. NaN stay."""
+    """Move boxes into the image as the got10k toolkit does (rect_iou with a bound). A box that
+    begins left of the image or above it is moved to the border and keeps its sides. Then it is cut
+    at the right and the lower border. NaN stay."""
     size = np.asarray(size, dtype=np.float64)
     start = np.clip(boxes[:, :2], 0, size)
     sides = np.clip(sides_of(boxes), 0, size - start)

@@ -13,21 +13,21 @@ from .base import Protocol, image_size
 
 @dataclass(frozen=True)
 class VOTProtocol(Protocol):
-    """Short-term challenges. Results of one pass have "average_overlap"; those of runs with
-    restarts, of the challenges that have them, the other measures.
+    """The short-term challenges. Results of one pass have the measure "average_overlap". Results of
+    runs with restarts have the other measures.
 
     Attributes:
-        interval: lengths that EAO is the mean over, both inclusive; None: there are no restarts.
+        interval: first and last length of the mean that is the EAO; None if there are no restarts.
     """
 
     polygons: ClassVar[bool] = True
-    num_draws: ClassVar[int] = 200  # each takes the EAO anew
+    num_draws: ClassVar[int] = 200  # few, because each draw computes the EAO again
 
     interval: Optional[Tuple[int, int]] = None
 
     def score(self, boxes, track: Dict, scores=None) -> Dict:
-        """See Protocol: one pass without restarts, of boxes or corners (T, 2K). "average_overlap",
-        "frames" of the sequence, "frames_scored"."""
+        """See Protocol, for one pass without restarts. ``boxes`` may also be corners (T, 2K). The
+        scores are "average_overlap", "frames" (of the sequence) and "frames_scored"."""
         marks = _one_start(len(boxes))
         overlaps = _overlaps(boxes, marks, track)
         settled = vot.settled(marks) & is_present(track["boxes"])
@@ -40,17 +40,23 @@ class VOTProtocol(Protocol):
         }
 
     def score_result(self, result: SequenceResult, track: Dict, restarted: bool = False) -> Dict:
-        """See Protocol; with restarts, see score_runs."""
+        """See Protocol. For runs with restarts see score_runs."""
         if restarted and self.interval:
             return self.score_runs([(run.regions, run.marks) for run in result.runs], track)
         return super().score_result(result, track, restarted)
 
     def score_runs(self, runs: Sequence, track: Dict) -> Dict:
-        """Scores of a sequence, of the (regions, marks) (see `vot.restart_overlaps`) of one or more
-        runs with restarts: "accuracy", "failures" (mean over runs), "frames" of the sequence,
-        "frames_scored", and "per_frame", the (overlaps, marks) of each run. Only "frames_scored",
-        and 0, of a sequence with a single frame. ValueError: runs that do not fit the sequence, or
-        whose marks are not in order."""
+        """Scores of a sequence, from the (regions, marks) (see `vot.restart_overlaps`) of one or
+        more runs with restarts.
+
+        Returns:
+            dict: "accuracy", "failures" (mean over runs), "frames" (of the sequence),
+            "frames_scored", and "per_frame", the (overlaps, marks) of each run. A sequence with a
+            single frame has only "frames_scored", which is 0.
+
+        Raises:
+            ValueError: a run does not fit the sequence, or its marks are not in order.
+        """
         marks = [np.asarray(m) for _, m in runs]
         overlaps = [_overlaps(r, m, track) for (r, _), m in zip(runs, marks)]
         for o, m in zip(overlaps, marks):
@@ -67,8 +73,7 @@ class VOTProtocol(Protocol):
         }
 
     def _summarize(self, scored: Sequence[Dict]) -> Dict:
-        """With restarts, "eao" is left out if no fragment is so long that it reaches the
-        interval."""
+        """With restarts, "eao" is left out if no fragment is long enough to reach the interval."""
         restarted = [s for s in scored if "failures" in s]
         if not restarted:
             return {"average_overlap": _by_length(scored, "average_overlap"), "curves": {}}
@@ -86,7 +91,7 @@ class VOTProtocol(Protocol):
             "eao_pysot": vot.eao_pysot(runs, self.interval),
         }
         scalars = {name: value for name, value in scalars.items() if not np.isnan(value)}
-        # the value at length 0 means nothing
+        # the value at length 0 is meaningless
         return {**scalars, "curves": {"expected_overlap": [1.0, *curve[1:].tolist()]}}
 
 
@@ -94,12 +99,12 @@ class VOTProtocol(Protocol):
 class LongTermProtocol(Protocol):
     """VOT2018-LT: tracking precision, recall and F-score over thresholds of confidence."""
 
-    num_draws: ClassVar[int] = 200  # each goes over all frames and thresholds
+    num_draws: ClassVar[int] = 200  # few, because each draw goes over all frames and thresholds
 
     def score(self, boxes, track: Dict, scores=None) -> Dict:
-        """See Protocol: "f_score", "precision", "recall", "frames_scored" (with the target),
-        "curves", and "per_frame", (overlaps, scores), NaN where there is no prediction. ValueError:
-        no `scores`, or another number of them."""
+        """See Protocol. The scores are "f_score", "precision", "recall", "frames_scored" (the
+        frames with the target), "curves", and "per_frame": (overlaps, scores), with NaN in frames
+        without a prediction. ValueError: `scores` is missing or has another length."""
         if scores is None:
             raise ValueError(
                 f"sequence {track['name']}: a long-term result needs the tracker's confidences: "
@@ -143,7 +148,8 @@ def _by_length(scored: Sequence[Dict], name: str) -> float:
 
 
 def _pooled_accuracy(scored: Sequence[Dict]) -> float:
-    """Mean over the frames of all sequences, of the mean over the runs that tracked a frame."""
+    """The mean over the frames of all sequences. The value of a frame is its mean over the runs
+    that tracked it."""
     means = []
     for s in scored:
         overlaps = np.array([o for o, _ in s["per_frame"]])
@@ -155,7 +161,7 @@ def _pooled_accuracy(scored: Sequence[Dict]) -> float:
 
 
 def _best_f_score(sequences: Sequence[Sequence[Dict]]) -> Dict:
-    """Of the runs of each sequence; means over runs, then over sequences."""
+    """The mean over the runs of each sequence, then over sequences."""
     runs = [run for of_one in sequences for run in of_one]
     weights = [1 / len(of_one) for of_one in sequences for _ in of_one]
     thresholds = vot.confidence_thresholds(np.concatenate([s["per_frame"][1] for s in runs]))

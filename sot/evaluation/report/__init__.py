@@ -1,4 +1,4 @@
-"""Trackers compared by their result files, and the report of it."""
+"""Compares trackers by their result files, and writes the report."""
 
 from .comparison import Comparison, compare
 from .page import write_report

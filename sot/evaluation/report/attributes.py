@@ -1,6 +1,7 @@
-"""Attributes of test sequences (illumination variation, occlusion, ...), by which scores are split.
+"""Attributes of test sequences (illumination variation, occlusion, ...). The report splits scores
+by them.
 
-Where they come from:
+They come from these places:
 
 * OTB: the list of its authors' web site, otb_attributes.csv, as the dataset has no file of them.
 * UAV123, UAV20L: anno/UAV123/att/NAME.txt and anno/UAV20L/att/NAME.txt of the dataset.
@@ -44,8 +45,8 @@ ATTRIBUTE_NAMES = {
 
 OFFICIAL = {"uav123": "anno/UAV123/att", "uav20l": "anno/UAV20L/att"}  # by dataset
 
-# What the 0s and 1s of a file stand for, in order. LaSOT: run_tracker_performance_evaluation.m of
-# github.com/HengLan/LaSOT_Evaluation_Toolkit. UAV123: DatasetAnnotation.pdf of the dataset.
+# The attributes of the 0s and 1s in a file, in order. LaSOT: run_tracker_performance_evaluation.m
+# of github.com/HengLan/LaSOT_Evaluation_Toolkit. UAV123: DatasetAnnotation.pdf of the dataset.
 FLAGS = {
     14: "IV POC DEF MB CM ROT BC VC SV FOC FM OV LR ARC".split(),
     12: "SV ARC LR FM FOC POC OV BC IV VC CM SOB".split(),
@@ -58,14 +59,14 @@ OTB_FILE = Path(__file__).with_name("otb_attributes.csv")
 
 
 def long_name(attribute: str) -> str:
-    """``OCC`` -> ``occlusion (OCC)``; a name that is not known stays as it is."""
+    """``OCC`` -> ``occlusion (OCC)``. An unknown name stays as it is."""
     known = ATTRIBUTE_NAMES.get(attribute)
     return f"{known} ({attribute})" if known else attribute
 
 
 def find_attributes(dataset: str, names: Iterable[str]) -> Tuple[Dict[str, List[str]], str]:
-    """{sequence: attributes} of the sequences of a dataset, and where they are from; ({}, "") if
-    there are none. ValueError: a file that cannot be read; the message names it."""
+    """{sequence: attributes} of a dataset, and the source of the attributes; ({}, "") if there are
+    none. ValueError: a file cannot be read; the message names it."""
     names, root = list(names), resolve(dataset).root
     if root is not None:
         places = ("attributes.json", "attributes.csv", "att", OFFICIAL.get(dataset, "att"))
@@ -82,7 +83,7 @@ def find_attributes(dataset: str, names: Iterable[str]) -> Tuple[Dict[str, List[
 
 
 def read_attributes(path, names: Iterable[str]) -> Dict[str, List[str]]:
-    """{sequence: attributes}, of those of ``names`` that have an entry or file.
+    """{sequence: attributes} for those of ``names`` that have an entry or a file.
 
     Args:
         path: a JSON or CSV file as above, or a folder with NAME.txt: names of attributes, or 0 and

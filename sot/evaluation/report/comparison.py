@@ -1,4 +1,4 @@
-"""Trackers on one dataset side by side, from their result files."""
+"""Compares trackers on one dataset by their result files."""
 
 import logging
 from dataclasses import dataclass, field
@@ -19,8 +19,8 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Comparison:
-    """Trackers, best first (see Part.order), scored by one protocol; the attributes of sequences
-    ({} if there are none), where they are from, and what is wrong with them."""
+    """Trackers, best first (see Part.order), scored by one protocol; and the attributes of
+    sequences ({} if there are none), their source, and what is wrong with them."""
 
     dataset: str
     protocol: Protocol
@@ -36,7 +36,7 @@ class Comparison:
 
     @cached_property
     def whole(self) -> Part:
-        """All trackers on all sequences."""
+        """The part with all trackers and all sequences."""
         summaries = {t.number: t.summary for t in self.trackers}
         names = [track["name"] for track in self.tracks]
         return Part(self.protocol, names, self.trackers, summaries)
@@ -52,15 +52,16 @@ class Comparison:
 
     @cached_property
     def primary(self) -> str:
-        """The measure that ranks: the protocol's first one that any tracker has on all sequences,
-        or, if there is no such tracker, on those that it has."""
+        """The measure that ranks: the first one of the protocol that any tracker has on all
+        sequences. If no tracker has all sequences, it is the first one that any tracker has."""
         measures = self.protocol.measures
         found = [m for complete in (True, False) for m in measures if self.whole.has(m, complete)]
         return (found or measures)[0]
 
     @cached_property
     def sequence_measure(self) -> str:
-        """The measure that ranks sequences; a run with restarts has no EAO, but failures."""
+        """The measure that ranks sequences. A single sequence with restarts has no EAO; failures
+        rank it."""
         scores = [s for t in self.trackers for s in t.scores.values()]
         measures = ("failures", *self.protocol.measures)
         there = (m for m in measures if any(finite(s.get(m)) is not None for s in scores))
@@ -68,13 +69,13 @@ class Comparison:
 
     @cached_property
     def common(self) -> Part:
-        """The trackers with a score on the sequences that all of them have."""
+        """The part with the sequences that all trackers with a score have."""
         names = self.whole.names
         return self._part([n for n in names if all(n in t.scores for t in self.scored)])
 
     @cached_property
     def by_attribute(self) -> Dict[str, Part]:
-        """The trackers with a score on the sequences of each attribute, in alphabetical order."""
+        """A part for the sequences of each attribute, in alphabetical order."""
         names = sorted({a for attributes in self.attributes.values() for a in attributes})
         return {
             a: self._part([n for n, found in self.attributes.items() if a in found]) for a in names
@@ -89,8 +90,8 @@ class Comparison:
 def compare(
     dataset: str, folders: Dict[str, Path], attributes: Optional[Path] = None, protocol: str = ""
 ) -> Comparison:
-    """Trackers, {name: folder of results}, on a dataset that `sot.data.get_tracks` knows. What is
-    wrong with result files is in the comparison; others go on.
+    """Compare trackers, {name: folder of results}, on a dataset that `sot.data.get_tracks` knows.
+    Faults of result files are noted in the comparison, and the other files are used.
 
     Args:
         attributes: see read_attributes; None looks for them beside the dataset.
@@ -119,13 +120,13 @@ def compare(
 def score_tracker(
     tracker: TrackerScores, dataset: str, tracks: TrackList, protocol: Protocol
 ) -> TrackerScores:
-    """Read and score the results of a tracker; what is wrong goes into its problems."""
+    """Read and score the results of a tracker. Faults of its files go into its problems."""
     try:
         tracker.results = read_results(tracker.folder, dataset, tracker.problems)
     except FileNotFoundError as e:
         tracker.problems.append(ResultProblem("", str(e), True))
         return tracker
-    # a run in which the tracker never failed does not show what it is of, but the others do
+    # a run without a failure does not show whether it has restarts, but the other runs do
     restarted = any(result.restarted for result in tracker.results.values())
     for track in tracks:
         name = track["name"]

@@ -1,4 +1,4 @@
-"""The numbers of a comparison as files: all of them as JSON, those of sequences as CSV."""
+"""Writes the numbers of a comparison: all of them as JSON, and those of sequences as CSV."""
 
 import csv
 import json
@@ -36,7 +36,7 @@ def write_json(comparison: Comparison, path: Path) -> None:
 
 
 def _plain(value):
-    """What numpy has, as JSON has it."""
+    """NumPy's arrays and numbers as types that JSON has."""
     if isinstance(value, np.ndarray):
         return [finite(v) for v in value.ravel()]
     return finite(value)
@@ -64,8 +64,8 @@ def _tracker_json(comparison: Comparison, tracker: TrackerScores) -> Dict:
 
 
 def write_table(comparison: Comparison, path) -> None:
-    """CSV with a line for each tracker and sequence, and a column for each measure; empty where
-    there is no number."""
+    """Write a CSV file with a line for each tracker and sequence, and a column for each measure. A
+    missing number is empty."""
     found = [scalars(s) for t in comparison.trackers for s in t.scores.values()]
     measures = dict.fromkeys(name for scores in found for name in scores)
     measures.pop("frames", None)  # of the sequence, which has a column of its own

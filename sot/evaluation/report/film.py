@@ -1,5 +1,5 @@
-"""The sequences in which trackers are worst, as film strips: a few frames with the true box and
-those of trackers."""
+"""Film strips of the sequences in which trackers are worst: a few frames with the true box and the
+boxes of trackers."""
 
 from typing import Dict, List, NamedTuple, Sequence, Tuple
 
@@ -26,8 +26,9 @@ MOST_STRIPS = 24
 
 
 class Strip(NamedTuple):
-    """A sequence; the trackers that it is one of the worst sequences of, worst first; (caption,
-    image (H, W, 3) uint8 BGR) of each frame that is shown; IoU of the trackers over all frames."""
+    """The film strip of a sequence: the trackers for which it is one of the worst sequences, worst
+    first; (caption, image (H, W, 3) uint8 BGR) of each frame; the IoU of the trackers over all
+    frames."""
 
     sequence: str
     losers: List[TrackerScores]
@@ -36,7 +37,7 @@ class Strip(NamedTuple):
 
 
 def worst_strips(comparison: Comparison, count: int) -> List[Strip]:
-    """Strips of the ``count`` worst sequences of each tracker, MOST_STRIPS at most."""
+    """Strips of the ``count`` worst sequences of each tracker, at most MOST_STRIPS in all."""
     tracks = {track["name"]: track for track in comparison.tracks}
     return [
         _strip(comparison, tracks[name], losers)
@@ -45,8 +46,8 @@ def worst_strips(comparison: Comparison, count: int) -> List[Strip]:
 
 
 def worst_sequences(comparison: Comparison, count: int) -> List[Tuple[str, List[TrackerScores]]]:
-    """The ``count`` worst sequences of each tracker, worst first, each with the trackers that it is
-    one of the worst of, worst first."""
+    """The ``count`` worst sequences of each tracker, worst first, each with the trackers for which
+    it is one of the worst, worst first."""
     measure, chosen = comparison.sequence_measure, {}
     sign = -1 if measure in LOWER_IS_BETTER else 1
     for tracker in comparison.scored:
@@ -80,15 +81,15 @@ def _caption(track: Dict, tracker: str, ious: np.ndarray, index: int) -> str:
 
 
 def _overlaps(boxes: np.ndarray, track: Dict) -> np.ndarray:
-    """(T,) IoU of predictions (T, 4) with the truth; NaN where the target is not visible."""
+    """IoU (T,) of predictions (T, 4) with the true boxes; NaN if the target is not visible."""
     truth = np.asarray(track["boxes"], dtype=np.float64)
     seen = is_present(truth) & track["visible"]
     return np.where(seen, iou_xyxy(boxes, truth), np.nan)
 
 
 def choose_frames(ious: np.ndarray, count: int) -> List[int]:
-    """At most ``count`` frames to show: the first, the one in which the target is lost, and evenly
-    spaced ones. ``ious``: (T,), NaN where the target is not visible."""
+    """Choose at most ``count`` frames to show: the first frame, the one in which the target is
+    lost, and evenly spaced ones. ``ious`` are (T,), NaN if the target is not visible."""
     length = len(ious)
     chosen = np.unique(np.round(np.linspace(0, length - 1, min(count, length))).astype(int))
     lost = np.flatnonzero(ious <= 0)
@@ -101,9 +102,9 @@ def choose_frames(ious: np.ndarray, count: int) -> List[int]:
 def film_frame(
     track: Dict, predictions: Sequence[np.ndarray], colors: Sequence[str], index: int
 ) -> np.ndarray:
-    """Frame ``index`` of a track with the truth in TRUTH_COLOR and predictions, (T, 4) XYXY of each
-    tracker (the first one on top) in colors of matplotlib, cut out around them: an image of the
-    size VIEW, uint8 BGR."""
+    """Draw frame ``index`` of a track, cut out around the boxes: an image of the size VIEW, uint8
+    BGR. The true box has TRUTH_COLOR. The boxes of trackers, (T, 4) XYXY each, have matplotlib
+    colors, and the first tracker is on top."""
     try:
         image = track["frames"][index]
     except FrameError:
@@ -125,8 +126,8 @@ def _bgr(color: str):
 
 
 def _view(boxes: np.ndarray, height: int, width: int) -> SubwindowTransform:
-    """What is shown of a frame: all boxes (K, 4), as far as they are in it, and some of what is
-    around them."""
+    """The rectangle of a frame that is shown: all boxes (K, 4) as far as they are inside the frame,
+    and some of their surroundings."""
     frame = np.array([width, height], dtype=np.float64)
     low, high = np.zeros(2), frame
     boxes = boxes[np.isfinite(boxes).all(axis=1)]
@@ -134,7 +135,7 @@ def _view(boxes: np.ndarray, height: int, width: int) -> SubwindowTransform:
         low, high = (np.clip(b, 0, frame) for b in (boxes[:, :2].min(0), boxes[:, 2:].max(0)))
     whole = (frame / VIEW).max()
     step = min(max((MARGIN * (high - low) / VIEW).max(), SMALLEST_SHARE * whole), whole)
-    # inside of the frame where that is large enough, else in the middle of it
+    # inside the frame if that is large enough, otherwise centred on it
     room = frame - step * VIEW
     start = np.clip((low + high - step * VIEW) / 2, 0, np.maximum(room, 0))
     start = np.where(room > 0, start, room / 2)
@@ -143,7 +144,7 @@ def _view(boxes: np.ndarray, height: int, width: int) -> SubwindowTransform:
 
 
 def _overlap_plot(trackers: Sequence[TrackerScores], ious, frames: Sequence[int]) -> Figure:
-    """IoU over the frames of each tracker (T,), the frames of the strip marked."""
+    """Plot the IoU (T,) of each tracker over the frames, and mark the frames of the strip."""
     figure, (axes,) = panel_grid(1, 1, 12, 1.6)
     lines = [
         axes.plot(values, linewidth=1.3, label=tracker.name, zorder=-number, **style(tracker))[0]

@@ -28,9 +28,9 @@ JPEG_QUALITY = 82
 
 
 def write_report(comparison: Comparison, output, worst: int = 3) -> Path:
-    """Write the report of a comparison into a folder, which is made if it is missing, with film
-    strips of the ``worst`` sequences of each tracker; files of an earlier report are replaced.
-    Returns the path of report.html."""
+    """Write the report of a comparison into a folder, with film strips of the ``worst`` sequences
+    of each tracker. The folder is made if it is missing, and files of an earlier report are
+    replaced. Returns the path of report.html."""
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
     figures = all_plots(comparison)
@@ -46,7 +46,7 @@ def write_report(comparison: Comparison, output, worst: int = 3) -> Path:
 
 
 def _tables(comparison: Comparison) -> Dict:
-    """The tables of the page by their names in the template."""
+    """The tables of the page, by their names in the template."""
     measures, primary = comparison.protocol.measures, comparison.primary
     others = dict.fromkeys(k for t in comparison.trackers for k in scalars(t.summary))
     others = [m for m in others if m not in measures and not m.endswith(("_scored", "_std"))]
@@ -61,7 +61,7 @@ def _tables(comparison: Comparison) -> Dict:
 
 
 def render(**content) -> str:
-    """The page, from report.html.j2 and what it shows."""
+    """Render the page from report.html.j2."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -74,13 +74,13 @@ def render(**content) -> str:
 
 
 def _png(figure) -> str:
-    """A matplotlib figure as an address that holds the picture itself."""
+    """A matplotlib figure as a data URL."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 def _jpeg(image: np.ndarray) -> str:
-    """As _png, of an image (H, W, 3) uint8 BGR."""
+    """An image (H, W, 3) uint8 BGR as a data URL."""
     _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode("ascii")

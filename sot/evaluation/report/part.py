@@ -1,4 +1,4 @@
-"""Trackers side by side on some sequences of a dataset: their measures, and who is better."""
+"""Trackers on some sequences of a dataset: their measures and their order."""
 
 import math
 from dataclasses import dataclass, field
@@ -18,12 +18,12 @@ class TrackerScores:
     """One tracker on the dataset.
 
     Attributes:
-        number: its place in the order of the command line, from 0; colors go by it.
-        results: {sequence: result}, of those that can be used.
-        scores: {sequence: what the protocol says of it}.
-        summary: what the protocol says of them together; {} if there is none.
-        fps: {sequence: frames per second}, where known.
-        problems: what was wrong with its files.
+        number: its place in the order of the command line, from 0 on. It decides the color.
+        results: {sequence: result} of the usable results.
+        scores: {sequence: scores by the protocol}.
+        summary: the measures of all sequences together; {} if there are none.
+        fps: {sequence: frames per second}, as far as known.
+        problems: the faults of its files.
     """
 
     name: str
@@ -37,12 +37,12 @@ class TrackerScores:
 
     @property
     def speed(self) -> Optional[float]:
-        """Median of the frames per second over the sequences, None if not known."""
+        """The median of the frames per second over the sequences, or None if unknown."""
         return float(np.median(list(self.fps.values()))) if self.fps else None
 
     @property
     def problem_lines(self) -> List[str]:
-        """The problems, a line each."""
+        """The problems, one in each line."""
         return [
             (f"{p.sequence}: {'left out: ' if p.left_out else ''}" if p.sequence else "") + p.detail
             for p in self.problems
@@ -51,8 +51,8 @@ class TrackerScores:
 
 @dataclass(eq=False)
 class Part:
-    """Trackers on some of the sequences, or on all, and {number of a tracker: what the protocol
-    says of its results on them}, {} of one that has none."""
+    """Trackers on some or all of the sequences, and {number of a tracker: its measures on these
+    sequences}. The measures are {} if the tracker has no result on them."""
 
     protocol: Protocol
     names: List[str]
@@ -64,7 +64,7 @@ class Part:
         return all(name in tracker.scores for name in self.names)
 
     def value(self, tracker: TrackerScores, measure: str) -> Optional[float]:
-        """A measure of a tracker, None if there is none."""
+        """A measure of a tracker, or None if it does not have it."""
         return finite(self.summaries[tracker.number].get(measure))
 
     def curve(self, tracker: TrackerScores, kind: str) -> Optional[Sequence[float]]:
@@ -81,18 +81,18 @@ class Part:
 
         def key(tracker):
             value = self.value(tracker, measure)
-            # rounded, so that equal ones stay in the order of the trackers
+            # rounded, so that trackers with equal values keep their order
             return value is None, not self.complete(tracker), -round(value or 0, 6)
 
         return sorted(self.trackers, key=key)
 
     def marked(self, tracker: TrackerScores) -> str:
-        """The name, with a star if its numbers are not of all sequences."""
+        """The name of a tracker, with a star if its numbers are not of all sequences."""
         return tracker.name + ("" if self.complete(tracker) else "*")
 
     def shown(self, tracker: TrackerScores, measure: str) -> Optional[str]:
-        """A measure as people read it, with its standard deviation over repeated runs, and a
-        dagger if it is an EAO over a part of its interval; None if there is none."""
+        """A measure as text, with its standard deviation over repeated runs, and with a dagger if
+        it is an EAO over a part of its interval. None if the tracker does not have it."""
         value, spread = (self.value(tracker, name) for name in (measure, f"{measure}_std"))
         if value is None:
             return None
@@ -101,16 +101,16 @@ class Part:
         return text + ("\N{DAGGER}" if cut_short else "")
 
     def end_of_eao(self, tracker: TrackerScores) -> Optional[int]:
-        """The largest length that the EAO is the mean over, None if its interval ends there, or
-        if there is no EAO."""
+        """The largest length in the mean that is the EAO, if the curve ends before the interval
+        does. None otherwise, and if there is no EAO."""
         curve = self.curve(tracker, "expected_overlap")
         if self.value(tracker, "eao") is None or len(curve) > self.protocol.interval[1]:
             return None
         return len(curve) - 1
 
     def notes(self) -> List[str]:
-        """What has to be known of the marks beside names and numbers, and intervals of the measure
-        that ranks."""
+        """Explanations of the marks beside names and numbers, and the intervals of the measure that
+        ranks."""
         notes = []
         intervals = [(t.name, self.protocol.confidence_interval(t.scores)) for t in self.trackers]
         shown = [f"{name} {i[0]:.3f} to {i[1]:.3f}" for name, i in intervals if i]
@@ -136,5 +136,5 @@ class Part:
 
 
 def finite(value) -> Optional[float]:
-    """A number that JSON can hold, or None."""
+    """The number, or None if JSON cannot hold it."""
     return None if value is None or not math.isfinite(value) else float(value)

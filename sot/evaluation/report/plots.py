@@ -1,6 +1,6 @@
-"""Plots of a comparison: curves with ranked legends as in papers, attributes, speed.
+"""Plots of a comparison: curves with ranked legends as in papers, attributes and speed.
 
-Each function returns a matplotlib figure, or None where there is nothing to plot.
+Each function returns a matplotlib figure, or None if there is nothing to plot.
 """
 
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
@@ -20,8 +20,8 @@ SIZE = (8.4, 5)  # of a plot and its legend, in inches
 
 
 class Curve(NamedTuple):
-    """A plot: one of the measures is in its legend, that which the protocol reports, or the first;
-    thresholds are evenly spaced from 0 to the largest value on the x axis."""
+    """A plot of curves. Its legend shows the measure that the protocol reports, or the first one.
+    Thresholds are evenly spaced from 0 to the largest value of the x axis."""
 
     title: str
     measures: Sequence[str]
@@ -58,7 +58,7 @@ def style(tracker: TrackerScores) -> Dict:
 
 
 def all_plots(comparison: Comparison) -> Dict[str, Figure]:
-    """Every plot that the results have numbers for, by the name of its file."""
+    """Every plot for which the results have numbers, by the name of its file."""
     figures = {kind: curve_plot(comparison, kind) for kind in CURVES}
     figures["expected_overlap"] = expected_overlap_plot(comparison)
     figures["precision_recall"] = long_term_plot(comparison)
@@ -80,8 +80,8 @@ def curve_plot(comparison: Comparison, kind: str) -> Optional[Figure]:
 
 
 def expected_overlap_plot(comparison: Comparison) -> Optional[Figure]:
-    """VOT with restarts: expected average overlap over the length of sequence, the interval of the
-    challenge shaded."""
+    """VOT with restarts: the expected average overlap over the length of a sequence. The interval
+    of the challenge is shaded."""
     known = _with_curve(comparison, "expected_overlap")
     if not known:
         return None
@@ -95,7 +95,8 @@ def expected_overlap_plot(comparison: Comparison) -> Optional[Figure]:
 
 
 def long_term_plot(comparison: Comparison) -> Optional[Figure]:
-    """VOT long-term: precision over recall, the largest F-score marked, F-scores as contours."""
+    """VOT long-term: precision over recall, with the largest F-score marked and F-scores as
+    contours."""
     known = _with_curve(comparison, "recall")
     if not known:
         return None
@@ -116,7 +117,7 @@ def long_term_plot(comparison: Comparison) -> Optional[Figure]:
 
 
 def speed_plot(comparison: Comparison) -> Optional[Figure]:
-    """Primary measure over frames per second, of the trackers whose times are known."""
+    """The primary measure over frames per second, of the trackers whose times are known."""
     primary = comparison.primary
     points = [(t, t.speed, comparison.whole.value(t, primary)) for t in comparison.scored]
     points = [(t, speed, value) for t, speed, value in points if speed and value is not None]
@@ -155,7 +156,7 @@ def attribute_overview(comparison: Comparison) -> Optional[Figure]:
         return None
     figure, (axes,) = panel_grid(1, columns=1, width=10, height=max(1 + 0.5 * len(parts), 4))
     dots, rows = {}, np.arange(len(parts))
-    # the best tracker above in each row, so that equal ones do not cover each other
+    # in each row the best tracker is above the others, so that equal ones do not cover each other
     shifts = np.linspace(-0.3, 0.3, len(comparison.scored) + 2)[1:-1]
     for tracker, shift in zip(comparison.scored, shifts):
         values = [part.summaries[tracker.number].get(primary, np.nan) for part in parts.values()]
@@ -168,13 +169,14 @@ def attribute_overview(comparison: Comparison) -> Optional[Figure]:
 
 
 def _with_curve(comparison: Comparison, kind: str) -> List[Tuple[TrackerScores, Sequence]]:
-    """The trackers that have a curve, and it."""
+    """The trackers that have a curve, each with the curve."""
     curves = ((t, comparison.whole.curve(t, kind)) for t in comparison.scored)
     return [(tracker, curve) for tracker, curve in curves if curve is not None]
 
 
 def _has_curve(comparison: Comparison, kind: str) -> bool:
-    """Whether the protocol has a curve of CURVES; "precision" of long-term tracking is another."""
+    """Whether the protocol has this curve of CURVES. "precision" of long-term tracking is another
+    curve."""
     return bool(_with_curve(comparison, kind)) and not _with_curve(comparison, "recall")
 
 
@@ -187,13 +189,13 @@ def _axes(comparison: Comparison, title: str):
 
 
 def _dot(tracker: TrackerScores) -> Dict:
-    """Looks of a single point of a tracker."""
+    """The style of a single point of a tracker."""
     marker = MARKERS[tracker.number // len(COLORS) % len(MARKERS)]
     return {"color": style(tracker)["color"], "marker": marker, "linestyle": ""}
 
 
 def _draw_curves(axes, part: Part, kind: str, legend_size: float = 9) -> None:
-    """Curves of the trackers, the legend ranked by the measure of the plot."""
+    """Plot the curves of the trackers, with a legend that the measure of the plot ranks."""
     curve, lines = CURVES[kind], {}
     reported = [m for m in part.protocol.measures if m in curve.measures]
     for tracker in part.trackers:
@@ -206,8 +208,8 @@ def _draw_curves(axes, part: Part, kind: str, legend_size: float = 9) -> None:
 
 
 def _ranked_legend(axes, part: Part, measure: str, lines: Dict[int, List[Line2D]], size=9) -> None:
-    """Legend of the one line of each tracker (by number) in the order of the measure, and the first
-    line on top."""
+    """Add a legend with the line of each tracker (by number), in the order of the measure. The
+    first line is drawn on top."""
     handles = []
     for tracker in part.order(measure):
         for line in lines.get(tracker.number, ()):

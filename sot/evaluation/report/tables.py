@@ -1,4 +1,4 @@
-"""The tables of a report, as data: what is in each cell and how it looks."""
+"""The tables of a report as data: the content and the style of each cell."""
 
 from typing import List, NamedTuple, Optional, Sequence
 
@@ -12,9 +12,9 @@ MISSING = "\N{EN DASH}"
 
 
 class Cell(NamedTuple):
-    """A number or text to sort by (None where there is none); what is shown, by default the value;
-    the color of a patch before it; whether it is bold; and its background, 0 (red) to 1 (blue),
-    None for no color."""
+    """A cell of a table: the number or text by which it is sorted (None if there is none); the text
+    that is shown, which is by default that value; the color of a patch before the text; whether the
+    text is bold; and the background, from 0 (red) to 1 (blue), or None for no color."""
 
     value: object = None
     text: Optional[str] = None
@@ -32,8 +32,8 @@ class Cell(NamedTuple):
 
     @property
     def background(self) -> str:
-        """Pale red for a shade of 0, white in the middle, pale blue for 1; also told apart by the
-        color-blind."""
+        """The background: pale red for a shade of 0, white in the middle, pale blue for 1. People
+        with color blindness can tell these apart."""
         low, middle, high = (247, 190, 178), (255, 255, 255), (180, 208, 240)
         share = min(max(self.shade, 0.0), 1.0)
         a, b, t = (low, middle, 2 * share) if share < 0.5 else (middle, high, 2 * share - 1)
@@ -41,7 +41,7 @@ class Cell(NamedTuple):
 
 
 class Table(NamedTuple):
-    """What is above each column, and cells; a column with text anywhere in it sorts as text."""
+    """Titles of the columns, and rows of cells. A column with any text is sorted as text."""
 
     header: List[Cell]
     rows: List[List[Cell]]
@@ -53,9 +53,10 @@ class Table(NamedTuple):
 def measures_table(
     part: Part, measures: Sequence[str], ranked_by: str, speed: bool = False
 ) -> Table:
-    """One line for each tracker, best first by the measure ``ranked_by``, the best of each column
-    in bold; measures that no tracker has are left out. Trackers that lack sequences have no rank
-    and are never bold. With ``speed``, frames per second and the number of sequences are shown."""
+    """A table with one line for each tracker, best first by the measure ``ranked_by``. The best
+    value of each column is bold. Measures that no tracker has are left out. Trackers that lack
+    sequences have no rank and are never bold. With ``speed``, frames per second and the number of
+    sequences are shown."""
     measures = [m for m in measures if part.has(m)]
     trackers = part.order(ranked_by)
     ranked = [t for t in trackers if part.complete(t)]
@@ -77,8 +78,9 @@ def measures_table(
 
 
 def sequences_table(comparison: Comparison) -> Optional[Table]:
-    """One measure: sequences down, trackers across; None if no tracker has a score. The mean is
-    over the trackers that have all sequences, so that it is over the same ones in each line."""
+    """A table of one measure, with a line for each sequence and a column for each tracker; None if
+    no tracker has a score. The mean is over the trackers that have all sequences, so that it is
+    over the same trackers in each line."""
     trackers, measure = comparison.scored, comparison.sequence_measure
     if not trackers:
         return None

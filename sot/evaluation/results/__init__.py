@@ -1,4 +1,4 @@
-"""Files of results: where they are (layouts), one reader and one writer."""
+"""Files of results: their layouts, a reader and a writer."""
 
 from .layouts import file_name
 from .reader import ResultProblem, SequenceResult, read_results, read_sequence

@@ -1,8 +1,8 @@
-"""Where the results of a tracker on a data set are: the layouts of this project, and those of the
-public toolkits.
+"""The files in which the results of a tracker on a dataset are: the layouts of this project and
+those of the public toolkits.
 
-What is written (`writer`). NAME is that of a sequence, with `_` for what is not safe in a file
-name; boxes are x,y,w,h in pixels that count from where the data set counts:
+The `writer` writes these files. NAME is the name of a sequence, with `_` for letters that are not
+safe in a file name. Boxes are x,y,w,h in pixels that count from 0 or 1, as in the dataset:
 
 =================  ==========================================  ===============================
 data sets          boxes                                       beside them
@@ -19,17 +19,17 @@ VOT                EXPERIMENT/NAME/NAME_001.txt, as in a       NAME_001_time.val
                    without; the first line is 1 (a start)
 =================  ==========================================  ===============================
 
-Times are seconds; confidences and status are those of the tracker; one line for each frame. Where
-there is no confidence, as in the frame of a start, the line is empty.
+Each file has one line for each frame. Times are in seconds. Confidences and status are those of the
+tracker. A frame without a confidence, such as that of a start, has an empty line.
 
-What is read (`reader`), beside these:
+The `reader` also reads these files:
 
 * OTB, UAV123, LaSOT, TrackingNet, PySOT, PyTracking: NAME.txt with ``x,y,w,h`` for each frame;
   comma, tab, semicolon or space. Times in NAME_time.txt or times/NAME_time.txt, scores in
   NAME_scores.txt.
 * GOT-10k: further runs in NAME_002.txt ...; times in one column for each run.
-* VOT: a box or a polygon for each frame, or one number instead: 1 the tracker was started, 2 it
-  failed, 0 the frame was passed over. Further runs as in GOT-10k.
+* VOT: a box or a polygon for each frame, or one number instead: 1 if the tracker was started, 2 if
+  it failed, 0 if the frame was passed over. Further runs as in GOT-10k.
 """
 
 import re
@@ -42,15 +42,15 @@ RUN = "_001"
 RESTARTS = ("baseline", "supervised")
 EXPERIMENTS = ("", *RESTARTS, "unsupervised", "longterm", "realtime")
 PREFIXES = ("", "uav_", "nfs_")
-# Those of this project first: NAME_time.txt may be the boxes of another sequence.
+# Those of this project come first, because NAME_time.txt may hold the boxes of another sequence.
 TIMES = ("{}_time.value", "{}_time.txt", "{}_times.txt", "times/{}_time.txt")
 SCORES = ("{}_confidence.value", "{}_scores.txt", "{}_score.txt", "{}_confidence.txt")
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Paths in the folder of results, with {0} for the sequence; whether the first line of the
-    boxes says that the tracker was started."""
+    """Paths in the folder of results, with {0} for the sequence; and whether the first line of the
+    boxes is the mark of a start."""
 
     boxes: str
     times: str
@@ -59,7 +59,8 @@ class Layout:
     started: bool = False
 
     def paths(self, name: str) -> List[str]:
-        """The boxes last: once they are there, so are the others."""
+        """The paths of all files. The boxes come last: if they exist, the other files exist,
+        too."""
         patterns = (self.times, self.scores, self.status, self.boxes)
         return [pattern.format(file_name(name)) for pattern in patterns]
 
@@ -71,7 +72,7 @@ def _vot(experiment: str) -> Layout:
 
 
 FLAT = Layout("{0}.txt", "{0}_time.value", "{0}_confidence.value", "{0}.status")
-# By the name of the protocol; FLAT for the others.
+# By the name of the protocol. All others have FLAT.
 LAYOUTS = {
     "got10k": Layout(
         "{0}/{0}_001.txt", "{0}/{0}_time.txt", "{0}/{0}_001_confidence.value", "{0}/{0}_001.status"
@@ -83,13 +84,13 @@ LAYOUTS = {
 
 
 def file_name(text: str) -> str:
-    """``text`` with `_` for what is not safe in a file name, and for names that are none (`..`)."""
+    """``text`` as a file name: letters that are not safe, and names such as `..`, become `_`."""
     safe = re.sub(r"[^\w.#+-]+", "_", text)
     return safe if safe.strip(".") else safe.replace(".", "_")
 
 
 def find_result(folder: Path, name: str) -> Optional[Path]:
-    """The file with the boxes of a sequence, of its first run; None if there is none."""
+    """The file with the boxes of the first run of a sequence, or None."""
     spellings = (
         name,
         file_name(name),

@@ -1,6 +1,6 @@
 """Results of any tracker, read from its files (see `layouts`).
 
-Boxes come back as everywhere in this project: XYXY in continuous frame pixels that count from 0.
+It returns boxes as they are everywhere in this project: XYXY in continuous frame pixels from 0 on.
 """
 
 import re
@@ -18,14 +18,21 @@ from ..measures.metrics import iou_xyxy
 from ..measures.vot import BOX, FAILED, PASSED_OVER, STARTED
 from .layouts import RESTARTS, SCORES, TIMES, find_beside, find_result, further_runs
 
-FIRST_BOX_IOU = 0.5  # a first box that agrees less with the given one is of another data set
+FIRST_BOX_IOU = (
+    0.5  # if the first box overlaps the given one by less, the result is of another dataset
+)
 
 
 class Run(NamedTuple):
-    """regions: (T, 4) XYXY in frame pixels from 0, or (T, 8) corners, a box XYXY among them
-    followed by NaN; NaN where there is none. The first one is the truth's where the file only says
-    that the tracker was started. marks: (T,) as in measures.vot: BOX where there is a region.
-    scores: (T,) confidences, or None."""
+    """One run over a sequence.
+
+    Attributes:
+        regions: (T, 4) XYXY in frame pixels from 0 on; or corners (T, 8), where a box XYXY is
+            followed by NaN. A frame without a region has NaN. If the file only says that the
+            tracker was started, the first region is the true one.
+        marks: (T,) as in measures.vot: BOX for a frame with a region.
+        scores: (T,) confidences, or None.
+    """
 
     regions: np.ndarray
     marks: np.ndarray
@@ -33,7 +40,7 @@ class Run(NamedTuple):
 
     @property
     def boxes(self) -> np.ndarray:
-        """(T, 4) the regions, or the boxes around their corners."""
+        """The regions as boxes (T, 4): polygons become the boxes around their corners."""
         boxes = self.regions[:, :4]
         if self.regions.shape[1] == 4:
             return boxes
@@ -43,14 +50,15 @@ class Run(NamedTuple):
 
 @dataclass(frozen=True)
 class SequenceResult:
-    """What a tracker said about one sequence.
+    """The result of a tracker for one sequence.
 
     Attributes:
-        runs: all of them; one, but for repeated experiments of GOT-10k and VOT.
+        runs: all runs. Only repeated experiments of GOT-10k and VOT have several.
         times: (T,) seconds of the first run, or None.
-        restarted: they are of an experiment in which a tracker that fails is started again.
-        status: T words of the tracker's status, of this project's results alone; else ().
-        doubts: what is odd, but no reason to leave the result out.
+        restarted: whether the runs are of an experiment with restarts.
+        status: the tracker's status in each of the T frames. Only results of this project have it;
+            others have ().
+        doubts: messages about odd things that are no reason to leave the result out.
     """
 
     runs: Tuple[Run, ...]
@@ -66,8 +74,8 @@ class SequenceResult:
 
 
 class ResultProblem(NamedTuple):
-    """What is wrong, for people, with a sequence or (sequence "") the folder as a whole; left_out:
-    the sequence has no usable result, else it is used as it is."""
+    """A message about a sequence or, if ``sequence`` is "", about the whole folder. ``left_out``:
+    the sequence has no usable result; otherwise its result is used."""
 
     sequence: str
     detail: str
@@ -77,9 +85,20 @@ class ResultProblem(NamedTuple):
 def read_results(
     folder, dataset: Union[str, Iterable[Dict]], problems: List[ResultProblem]
 ) -> Dict[str, SequenceResult]:
-    """{name of a sequence: result}, in the order of the data set, of those with a usable result;
-    what is wrong is appended to ``problems``. ``dataset``: a name that `sot.data.get_tracks` knows,
-    or track dicts (counted from 0). FileNotFoundError: there is no such folder."""
+    """Read the results of a tracker on a dataset.
+
+    Args:
+        dataset: a name that `sot.data.get_tracks` takes, or track dicts (whose pixels count from
+        0).
+        problems: messages about the files are appended to it.
+
+    Returns:
+        {name of a sequence: result}, in the order of the dataset, for sequences with a usable
+        result.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+    """
     folder, origin = Path(folder), 0
     if not folder.is_dir():
         raise FileNotFoundError(f"folder of results {folder} does not exist")
@@ -104,16 +123,17 @@ def read_results(
 
 
 def read_sequence(folder: Path, track: Dict, origin: float) -> SequenceResult:
-    """The result of one sequence, from files in which the first pixel has the number ``origin``.
-    FileNotFoundError: no file of boxes. ValueError: one that cannot be read or does not fit the
-    track."""
+    """Read the result of one sequence, from files in which the first pixel has the number
+    ``origin``.
+    FileNotFoundError: there is no file of boxes. ValueError: a file cannot be read or does not fit
+    the track."""
     path = find_result(folder, track["name"])
     if path is None:
         raise FileNotFoundError(f"no result file for sequence {track['name']} in {folder}")
     doubts = []
     runs = [_read_run(p, track, origin, doubts) for p in (path, *further_runs(path))]
     doubts += _doubts(runs[0], track["boxes"])
-    above = set(path.parts[-3:-1])  # and not those of the whole path, which may be called so too
+    above = set(path.parts[-3:-1])  # and not the names of its parent folders, which may be the same
     restarted = bool(above.intersection(RESTARTS)) and runs[0].marks[0] == STARTED
     restarted |= any((run.marks == FAILED).any() for run in runs)
     times = _read_beside(path, TIMES, len(track["boxes"]), doubts)
@@ -130,7 +150,7 @@ def _read_run(path: Path, track: Dict, origin: float, doubts: List[str]) -> Run:
             f"{path} has {len(regions)} boxes, but {track['name']} has {length} frames: "
             + ("the run broke off" if len(regions) < length else "of another data set or version?")
         )
-    if marks[0] == STARTED:  # the box that was given
+    if marks[0] == STARTED:  # the box that was given to the tracker
         regions[0, :4] = track["boxes"][0]
     return Run(regions, marks, _read_beside(path, SCORES, length, doubts))
 
@@ -138,7 +158,7 @@ def _read_run(path: Path, track: Dict, origin: float, doubts: List[str]) -> Run:
 def _read_beside(
     path: Path, patterns: Sequence[str], length: int, doubts: List[str]
 ) -> Optional[np.ndarray]:
-    """The numbers of a file beside a result file; None where there is none that can be used."""
+    """The numbers of a file beside a result file, or None if there is no usable one."""
     beside = find_beside(path, patterns)
     try:
         return None if beside is None else _read_column(beside, length)
@@ -150,7 +170,8 @@ def _read_beside(
 def _doubts(run: Run, truth: np.ndarray) -> List[str]:
     boxes, marks = run.boxes, run.marks
     found = []
-    # where the target is absent, no box is right in long-term tracking, and nowhere wrong
+    # In long-term tracking it is right to give no box while the target is absent, and no error
+    # otherwise.
     none = ~is_present(boxes) & (marks == BOX) & is_present(truth)
     if none.any():
         found.append(
@@ -185,8 +206,8 @@ def _of_the_whole(folder: Path, missing: int, count: int, shifts) -> List[Result
 
 
 def _read_column(path: Path, length: int) -> np.ndarray:
-    """The first column of a file, or its one row; NaN for blank lines, which the VOT toolkit
-    writes where there is no value, and for a first frame that is not there."""
+    """The first column of a file, or its only row. A blank line, which the VOT toolkit writes for a
+    missing value, gives NaN, and so does a missing first frame."""
     lines = read_text(path).rstrip(" \t").splitlines()
     if len(lines) == 1:
         values = read_table(path).ravel()
@@ -204,12 +225,16 @@ def _read_column(path: Path, length: int) -> np.ndarray:
 
 
 def read_result_table(path, origin: float = 0) -> Tuple[np.ndarray, np.ndarray]:
-    """Text file with a box x, y, w, h, a polygon x1, y1, ..., x4, y4, or one of the numbers
-    STARTED, FAILED, PASSED_OVER in each line; comma, tab, semicolon or space between numbers.
-    Pixels in it count from ``origin``.
+    """Read a text file whose lines hold a box x, y, w, h, a polygon x1, y1, ..., x4, y4, or one of
+    the numbers STARTED, FAILED, PASSED_OVER. Commas, tabs, semicolons or spaces separate the
+    numbers. Pixels count from ``origin``.
 
-    (T, 4) boxes XYXY, or (T, 8) corners if there is a polygon, see Run; (T,) marks. ValueError:
-    another line; the message gives file and line."""
+    Returns:
+        boxes (T, 4) XYXY, or corners (T, 8) if there is a polygon, see Run; and marks (T,).
+
+    Raises:
+        ValueError: a line holds anything else; the message names file and line.
+    """
     rows, marks = [], []
     for number, line in enumerate(read_text(path).splitlines(), start=1):
         # beside semicolons a comma is a decimal point

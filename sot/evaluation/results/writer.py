@@ -1,5 +1,5 @@
-"""Result files of an evaluation in the text format of the benchmark (see `layouts`), and archives
-for servers."""
+"""Writes the results of an evaluation in the text format of the benchmark (see `layouts`), and the
+archives for servers."""
 
 import json
 import zipfile
@@ -17,15 +17,15 @@ from .layouts import FLAT, LAYOUTS, file_name
 
 RUN_FILE = "run.json"
 
-# What servers want to find in the archive. GOT-10k: boxes and times, in a folder for each sequence,
-# as its toolkit packs them (experiments/got10k.py, report); one run is enough of a tracker that
-# always gives the same. TrackingNet: a file of boxes for each sequence (metrics.py, evaluate).
+# The files that servers expect in the archive. GOT-10k: boxes and times, in a folder for each
+# sequence, as its toolkit packs them (experiments/got10k.py, report). One run is enough for a
+# deterministic tracker. TrackingNet: a file of boxes for each sequence (metrics.py, evaluate).
 SUBMISSIONS = {"got10k": ("boxes", "times"), "trackingnet": ("boxes",)}
 
 
 class ResultWriter:
-    """The result files of one tracker on one data set, in ``folder``, in the layout of the protocol
-    of that name; pixels in them count from ``pixel_origin``."""
+    """The result files of one tracker on one dataset, in ``folder``, in the layout of the protocol
+    with this name. Pixels count from ``pixel_origin``."""
 
     def __init__(self, folder, protocol: str, pixel_origin: float):
         self.folder = Path(folder)
@@ -34,10 +34,10 @@ class ResultWriter:
         self.pixel_origin = pixel_origin
 
     def begin(self, tracker: str, tracks: Iterable[Dict], resume: bool) -> Set[str]:
-        """Take the folder for a run of a tracker, named so that those with other weights or
-        settings differ: what is there of another run is removed. With ``resume`` stays what the
-        same tracker has finished on the same data, as far as first frames, first boxes, names and
-        lengths tell.
+        """Prepare the folder for a run of a tracker, whose fingerprint changes with its weights and
+        settings. The results of other runs are removed. With ``resume`` the results of the same
+        tracker on the same data stay. Data are the same if the first frames, first boxes, names and
+        lengths are.
 
         Returns the names of the sequences that are finished."""
         tracks = list(tracks)
@@ -54,8 +54,8 @@ class ResultWriter:
         return finished
 
     def write(self, output: Dict) -> None:
-        """Write the files of one sequence, each whole or not at all, from the output of an
-        experiment; see Experiment.run."""
+        """Write the files of one sequence from the output of an experiment (see Experiment.run).
+        Each file is written completely or not at all."""
         boxes = np.asarray(output["boxes"], dtype=np.float64)
         marks, scores = np.array(output["marks"]), np.array(output["scores"], dtype=np.float64)
         if self.layout.started:
@@ -72,7 +72,8 @@ class ResultWriter:
             write_text(self.folder / path, "\n".join(column) + "\n")
 
     def is_finished(self, track: Dict) -> bool:
-        """Whether all that `write` writes of a sequence is there, with a line for each frame."""
+        """Whether all files that `write` writes for a sequence exist, with a line for each
+        frame."""
         paths = [self.folder / path for path in self.layout.paths(track["name"])]
         counts = {
             len(p.read_text(errors="replace").splitlines()) if p.is_file() else 0 for p in paths
@@ -80,8 +81,8 @@ class ResultWriter:
         return counts == {len(track["boxes"])}
 
     def write_submission(self, names: Iterable[str]) -> Optional[Path]:
-        """The zip file of all sequences that the server of GOT-10k or TrackingNet takes; None if
-        the data set has no such server."""
+        """Write the zip file of all sequences for the server of GOT-10k or TrackingNet. None if the
+        dataset has no such server."""
         if self.protocol not in SUBMISSIONS:
             return None
         with zipfile.ZipFile(self._archive, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -103,8 +104,8 @@ class ResultWriter:
 
 
 def _number(value: float) -> str:
-    """At least four decimals, and all that it takes to read back the same number: a centre that is
-    off by 1e-7 px is not right at the threshold 0 any more."""
+    """A number with at least four decimals, and with enough of them to read back the same number: a
+    centre that is off by 1e-7 px would not be right at the threshold 0."""
     return np.format_float_positional(value, min_digits=4)
 
 
