@@ -32,7 +32,7 @@ from tqdm import tqdm
 from sot.data import resolve
 from sot.data.datasets import Source, TrackList
 from sot.data.datasets.cache import read_each
-from sot.utils.command_line import make_parser, one_line_errors
+from sot.utils.command_line import first_few, make_parser, one_line_errors
 from sot.utils.files import write_text
 
 CLEAN, PROBLEMS, USAGE = 0, 1, 2  # exit codes
@@ -92,8 +92,7 @@ def missing_numbers(source: Source) -> str:
         numbers = {int(re.search(r"\d+$", stem)[0]) for stem in stems}
         gaps = sorted(set(range(min(numbers, default=0), max(numbers, default=0))) - numbers)
         if 0 < len(gaps) < len(numbers) / 2:  # otherwise they do not count by ones
-            shown = ", ".join(map(str, gaps[:SHOWN])) + (", ..." if len(gaps) > SHOWN else "")
-            return f"; numbers missing in {folder}: {shown}"
+            return f"; numbers missing in {folder}: {first_few(gaps, SHOWN)}"
     return ""
 
 
@@ -151,10 +150,9 @@ def summarize(problems: List[Problem], absent: Dict[str, List[Tuple[int, int]]])
     if absent:
         counts = {name: sum(b - a + 1 for a, b in parts) for name, parts in absent.items()}
         names = [f"{name} ({count})" for name, count in counts.items()]
-        names[SHOWN:] = ["..."] if len(names) > SHOWN else []
         lines.append(
             f"Note: {sum(counts.values())} frames of {len(counts)} tracks have no box or are "
-            f"marked as invisible, and are not trained on: {', '.join(names)}"
+            f"marked as invisible, and are not trained on: {first_few(names, SHOWN)}"
         )
     return "\n".join(lines)
 

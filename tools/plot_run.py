@@ -20,7 +20,7 @@ import sot  # noqa: F401  isort: skip  (first, since it silences a warning of de
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from sot.utils.command_line import make_parser, one_line_errors
+from sot.utils.command_line import first_few, make_parser, one_line_errors
 from sot.utils.figures import line_style, panel_grid
 
 FILE = "metrics.json"
@@ -71,8 +71,7 @@ def read_run(path: Path) -> Scalars:
             except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
                 broken.append(number)
     if broken:
-        numbers = ", ".join(map(str, broken[:5])) + (", ..." if len(broken) > 5 else "")
-        print(f"warning: {path}: no scalars in line {numbers}; left out", file=sys.stderr)
+        print(f"warning: {path}: no scalars in line {first_few(broken)}; left out", file=sys.stderr)
     if not scalars:
         raise ValueError(f"{path}: no scalars in it")
     return dict(scalars)

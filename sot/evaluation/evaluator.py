@@ -13,6 +13,7 @@ from tabulate import tabulate
 
 from ..boxes import is_present
 from ..data import resolve
+from ..utils.command_line import first_few
 from ..utils.files import write_text
 from .experiments import Restarts
 from .measures.metrics import frames_per_second
@@ -195,7 +196,7 @@ class SOTEvaluator(DatasetEvaluator):
         if missing:
             raise ValueError(
                 f"dataset {self._dataset_name!r}: {len(missing)} of {len(self._tracks)} sequences "
-                f"have no result: {', '.join(missing[:5])}{', ...' if len(missing) > 5 else ''}"
+                f"have no result: {first_few(missing)}"
             )
         return {name: results[name] for name in self._tracks}
 

@@ -6,7 +6,7 @@ import functools
 import io
 import os
 import sys
-from typing import Callable
+from typing import Callable, Sequence
 
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
 
@@ -25,6 +25,11 @@ def add_config_options(parser: argparse.ArgumentParser, **config_file) -> None:
     options = {"metavar": "FILE", "help": "config: a yaml file, or a name in configs/"}
     parser.add_argument("--config-file", **{**options, **config_file})
     parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="overrides of the config")
+
+
+def first_few(items: Sequence, count: int = 5) -> str:
+    """The first items for a message in one line: "a, b, c", or "a, b, ..." if there are more."""
+    return ", ".join(map(str, items[:count])) + (", ..." if len(items) > count else "")
 
 
 class _PipeEnd(io.FileIO):

@@ -5,6 +5,7 @@ import pytest
 
 from sot.utils.command_line import (
     add_config_options,
+    first_few,
     keep_streams,
     make_parser,
     one_line_errors,
@@ -19,6 +20,11 @@ def run(error, code=1):
         return 0
 
     return main()
+
+
+def test_first_few():
+    assert first_few([1, 2, 3, 4, 5]) == "1, 2, 3, 4, 5"
+    assert first_few("abc", 2) == "a, b, ..." and first_few([]) == ""
 
 
 def test_the_exit_code_of_main_is_kept(capsys):

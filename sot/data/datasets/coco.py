@@ -13,13 +13,13 @@ import numpy as np
 from detectron2.structures import BoxMode
 
 from ...boxes import bounding_box, to_xywh
+from ...utils.command_line import first_few
 from ..frames import ImageFrames, Photograph
 from .box_files import read_text
 from .builtin import where_to_put
 from .cache import Source, cached_tracks, warn_once
 from .tracks import TrackList, make_track
 
-SHOWN = 5  # of a kind, in messages
 MAX_SIDE = 2**31  # of images, in pixels
 # what an entry that is not what it should be may raise; NotImplementedError is BoxMode's
 BAD_ENTRY = (
@@ -38,13 +38,9 @@ LeftOut = Dict[str, List[str]]  # a defaultdict: reason -> names of entries that
 
 
 def _log_left_out(source: str, left_out: LeftOut) -> None:
-    kinds = [f"{len(names)} {reason} ({_list(names)})" for reason, names in left_out.items()]
+    kinds = [f"{len(names)} {reason} ({first_few(names)})" for reason, names in left_out.items()]
     if kinds:
         warn_once(f"{source}: left out are {'; '.join(kinds)}", __name__)
-
-
-def _list(names: List[str]) -> str:
-    return ", ".join(map(str, names[:SHOWN])) + (", ..." if len(names) > SHOWN else "")
 
 
 def load_coco(images_dir, annotations_json) -> TrackList:
@@ -168,7 +164,8 @@ def _find_images(images: Iterable[Dict], root: str, source: str) -> None:
             else:
                 missing.append(image["path"])
     if missing:
-        message = f"{source}: {len(missing)} of {len(images)} images are missing: {_list(missing)}"
+        shown = first_few(missing)
+        message = f"{source}: {len(missing)} of {len(images)} images are missing: {shown}"
         if len(missing) == len(images):
             raise FileNotFoundError(f"{message}; they were looked for in {os.path.abspath(root)}")
         warn_once(message, __name__)

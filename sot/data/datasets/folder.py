@@ -7,6 +7,7 @@ from typing import Dict, List, Optional
 
 import numpy as np
 
+from ...utils.command_line import first_few
 from ..frames import FrameError, ImageFrames, VideoFrames, find_frames, frame_size
 from .box_files import read_boxes
 from .cache import Source, cached_tracks, warn_once
@@ -28,7 +29,7 @@ def load_folder(path) -> TrackList:
     absent = tracks.num_frames() - tracks.num_visible()
     if absent.any():
         names = [f"{tracks[i]['name']} ({absent[i]})" for i in np.flatnonzero(absent)[:6]]
-        shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+        shown = first_few(names)
         message = f"{absent.sum()} boxes are absent or not positive and left out, in {shown}"
         warn_once(f"{root}: {message}", __name__)
     return tracks
