@@ -277,7 +277,8 @@ def _open_video(path: str) -> Video:
 
 def _content(picture: av.VideoFrame) -> int:
     """Checksum of the pixels of a picture."""
-    return zlib.crc32(picture.to_ndarray(format="gray"))
+    # in some widths the rows of the array do not follow each other in memory
+    return zlib.crc32(np.ascontiguousarray(picture.to_ndarray(format="gray")))
 
 
 class Photograph(ImageFrames):

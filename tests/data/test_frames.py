@@ -215,6 +215,18 @@ def test_several_videos_in_turn_and_in_workers(tmp_path):
         a[12]
 
 
+@pytest.mark.parametrize("width", [64, 90])  # rows of 90 pixels are padded in memory
+def test_video_that_is_known_by_its_content(tmp_path, width):
+    path = tmp_path / "a.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 25, (width, 48))
+    for i in range(12):
+        writer.write(np.full((48, width, 3), 20 * i, np.uint8))
+    writer.release()
+    frames = VideoFrames(path)
+    assert len(frames) == 12 and frames[8].shape == (48, width, 3)
+    assert abs(float(frames[3].mean()) - 60) < 5
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks are of Unix")
 def test_a_fork_reads_on_while_its_parent_has_a_video_open(tmp_path):
     for name in ("a.mp4", "b.mp4"):
