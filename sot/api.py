@@ -168,7 +168,8 @@ def track(
         if isinstance(video, (str, int, os.PathLike)):
             frames = stack.enter_context(contextlib.closing(open_source(str(video))))
         else:
-            frames = (Frame(i, f"frame {i}", image) for i, image in enumerate(video))
+            images = enumerate(video)
+            frames = (Frame(i, f"frame {i}", image, "there is no image") for i, image in images)
         frames = iter(frames)
         first = next(frames, None)
         if first is None:

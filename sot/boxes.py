@@ -78,9 +78,10 @@ def check_box(
         ValueError: it is not four finite numbers, has a side that is not positive or is above
             MAX_SIDE, or lies outside an image of the size (H, W), if that is given.
     """
+    box = box.numpy(force=True) if isinstance(box, torch.Tensor) else box
     try:
         values = np.array(box, dtype=np.float64).reshape(-1)
-    except (TypeError, ValueError, RuntimeError):  # a text, None, a tensor on a GPU, ...
+    except (TypeError, ValueError):  # a text, None, ...
         values = np.zeros(0)
     if values.shape != (4,) or not np.isfinite(values).all():
         raise ValueError(f"a box must be four finite numbers, got {box}")

@@ -79,6 +79,8 @@ class TestValidity:
         given[:] = 0
         assert box.tolist() == XYXY[0]
         assert check_box(XYWH[0], mode=BoxMode.XYWH_ABS).tolist() == XYXY[0]
+        tensor = torch.tensor(XYXY[0], requires_grad=True)
+        assert check_box(tensor).tolist() == XYXY[0]
 
     @pytest.mark.parametrize(
         "box, message",

@@ -10,17 +10,17 @@ from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, 
 
 import numpy as np
 
-from ...boxes import bounding_box, is_present, to_xyxy
+from ...boxes import bounding_box, is_present, to_xywh, to_xyxy
 from ...data import resolve
-from ...data.datasets import read_table
+from ...data.datasets import read_boxes, read_table
 from ...data.datasets.box_files import read_text, split_line
 from ..measures.metrics import iou_xyxy
 from ..measures.vot import BOX, FAILED, PASSED_OVER, STARTED
 from .layouts import RESTARTS, SCORES, TIMES, find_beside, find_result, further_runs
 
-FIRST_BOX_IOU = (
-    0.5  # if the first box overlaps the given one by less, the result is of another dataset
-)
+# if the first box overlaps the given one by less, the result is of another dataset
+FIRST_BOX_IOU = 0.5
+SAME_BOX_IOU = 0.9
 
 
 class Run(NamedTuple):
@@ -184,6 +184,12 @@ def _doubts(run: Run, truth: np.ndarray) -> List[str]:
             f"the first box overlaps with the one given by {iou:.2f} only: is the result of "
             "another data set, or started elsewhere?"
         )
+    # the numbers of the file, as corners
+    as_corners = float(iou_xyxy(to_xywh(boxes[:1]), truth[:1])[0])
+    if as_corners > max(iou, SAME_BOX_IOU):
+        found.append(
+            "the first line is the given box as two corners; if all are, write x0,y0,x1,y1 above it"
+        )
     return found
 
 
@@ -227,7 +233,8 @@ def _read_column(path: Path, length: int) -> np.ndarray:
 def read_result_table(path, origin: float = 0) -> Tuple[np.ndarray, np.ndarray]:
     """Read a text file whose lines hold a box x, y, w, h, a polygon x1, y1, ..., x4, y4, or one of
     the numbers STARTED, FAILED, PASSED_OVER. Commas, tabs, semicolons or spaces separate the
-    numbers. Pixels count from ``origin``.
+    numbers. Pixels count from ``origin``. If the first line names the columns, or the first column
+    counts the frames, read_boxes reads the file.
 
     Returns:
         boxes (T, 4) XYXY, or corners (T, 8) if there is a polygon, see Run; and marks (T,).
@@ -244,11 +251,14 @@ def read_result_table(path, origin: float = 0) -> Tuple[np.ndarray, np.ndarray]:
         try:
             row = [float(word) for word in words]
         except ValueError:
-            raise ValueError(f"{path} line {number}: no number in {line.strip()[:60]!r}") from None
+            row = []
         if len(row) == 1 and row[0] in (STARTED, FAILED, PASSED_OVER):
             marks.append(int(row[0]))
         elif len(row) in (4, 8):
             marks.append(BOX)
+        elif not rows:  # a first line of names, or a column that counts the frames
+            table = read_boxes(path) - [origin, origin, 0, 0]
+            return to_xyxy(table), np.full(len(table), BOX, dtype=np.int8)
         else:
             raise ValueError(
                 f"{path} line {number}: expected x,y,w,h, four corners, or 0, 1 or 2 as in VOT, "

@@ -153,6 +153,25 @@ class TestTable:
         np.testing.assert_array_equal(table, [[1, 2, 4, 6], [np.nan] * 4, [-1, 2.5, 9, 6.5]])
         assert marks.tolist() == [BOX] * 3
 
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "x,y,w,h\n1,2,3,4\n2,2,3,4\n",
+            "# x0 y0 x1 y1\n1 2 4 6\n2 2 5 6\n",
+            "frame,target,x,y,w,h,score\n0,0,1,2,3,4,0.5\n1,0,2,2,3,4,0.5\n",
+            "1;1;2;3;4\n2;2;2;3;4\n",
+        ],
+    )
+    def test_columns_with_names_or_counted(self, tmp_path, text):
+        (tmp_path / "a.txt").write_text(text)
+        table, marks = read_result_table(tmp_path / "a.txt", origin=1)
+        assert table.tolist() == [[0, 1, 3, 5], [1, 1, 4, 5]] and marks.tolist() == [BOX] * 2
+
+    def test_corners_are_noticed(self, tmp_path):
+        write(tmp_path / "a.txt", XYXY)
+        (doubt,) = read_results(tmp_path, [track()], problems := [])["a"].doubts[-1:]
+        assert "write x0,y0,x1,y1 above it" in doubt and problems[-1].detail == doubt
+
     def test_decimal_commas(self, tmp_path):
         (tmp_path / "a.txt").write_text("1,5;2,5;3;4,25\n\n0\n")
         table, marks = read_result_table(tmp_path / "a.txt")
@@ -163,9 +182,10 @@ class TestTable:
         "text, message",
         [
             ("1,2,3,4\n1,2,3\n", "line 2: expected x,y,w,h"),
-            ("1,2,3,4\n\nx,2,3,4\n", "line 3: no number in 'x,2,3,4'"),
+            ("1,2,3,4\n\nx,2,3,4\n", "line 3: expected x,y,w,h.* found 'x,2,3,4'"),
             ("3\n", "line 1: expected x,y,w,h"),
-            ("\x89PNG\x00", "line 1: no number"),
+            ("\x89PNG\x00", "line 1: .* names no box"),
+            ("1,2,3,4,0.5\n1,2,3,4,0.5\n", "line 1: expected x,y,w,h.* name the columns"),
         ],
     )
     def test_bad(self, tmp_path, text, message):
@@ -203,7 +223,7 @@ class TestBadInput:
         )
         assert "another data set or version?" in found["long", True]
         assert "empty.txt has 0 boxes" in found["empty", True]
-        assert "words.txt line 1: no number" in found["words", True]
+        assert "words.txt line 1: 'tracking,failed' names no box" in found["words", True]
         assert "no result file for sequence missing" in found["missing", True]
 
     def test_no_folder(self, tmp_path):
