@@ -159,13 +159,14 @@ def plan_passes(tracker, source, targets, direction, counted):
     return None if one_pass else BothWays(tracker, frames, targets, direction, counted)
 
 
-def run(args, stop):
-    """The whole job; returns the exit code."""
+def run(args, stop, window=None):
+    """The whole job; returns the exit code. ``window`` is shown each drawn frame, as a
+    sot.visualization.Window is."""
     set_threads(args.threads)
     check_output(args.output)
     if args.gt is not None and not os.path.isfile(args.gt):
         raise FileNotFoundError(f"--gt: no such file: {args.gt}")
-    window = Window("track_video") if args.show else None
+    window = Window("track_video") if args.show else window
     cfg = load_config(args.config_file, args.opts)
     with contextlib.closing(open_source(args.input, stop, args.frames)) as source:
         inputs = ["/dev/stdin"] if args.input == "-" else source.files

@@ -1,0 +1,166 @@
+"""What the browser app knows of one video: the boxes that were drawn, and what was tracked."""
+
+import os
+import shutil
+import tempfile
+import threading
+from typing import Dict, List, Optional, Tuple
+
+import cv2
+import numpy as np
+from matplotlib.figure import Figure
+from track_arguments import parse_args
+from track_video import run
+
+from sot.boxes import check_box, to_xyxy
+from sot.data.labels import FORMATS, Label, read_labels
+from sot.data.video import open_source
+from sot.visualization import draw_box, target_color
+
+Box = Tuple[float, float, float, float]  # x, y, w, h in pixels of the frame
+DOUBTFUL = ("uncertain", "lost", "skipped")
+
+
+class Session:
+    """A video, its boxes by target and frame, and the results of the last run. Everything that is
+    written lies in a temporary folder; :meth:`close` removes it."""
+
+    def __init__(self, video: str):
+        """ValueError or OSError if ``video`` is not a video file that can be read."""
+        source = open_source(video)
+        try:
+            self.frames = None if source.live else source.indexed()
+        finally:
+            source.close()
+        if self.frames is None or not len(self.frames):
+            raise ValueError(f"{os.path.basename(video)} is not a video that can be read")
+        self.video = video
+        self.folder = tempfile.mkdtemp(prefix="sot-app-")
+        self.boxes: List[Dict[int, Box]] = [{}]
+        self.corner: Optional[Tuple[int, float, float]] = None  # frame, x, y of a first click
+        self.labels: Dict[int, Dict[int, Label]] = {}  # of the last run, by frame and target
+        self.stop = threading.Event()
+
+    def close(self) -> None:
+        self.stop.set()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    # ------------------------------------------------------------------ boxes
+    def click(self, target: int, frame: int, x: float, y: float) -> str:
+        """Take a click on a frame: the first of two sets a corner, the second the opposite one.
+        Returns what to tell the user.
+
+        Raises:
+            ValueError: the box has no area or lies outside the frame.
+        """
+        if self.corner is None or self.corner[0] != frame:
+            self.corner = (frame, x, y)
+            return "Now click the opposite corner."
+        (_, x0, y0), self.corner = self.corner, None
+        box = (min(x0, x), min(y0, y), abs(x - x0), abs(y - y0))
+        check_box(to_xyxy(box), self.frames[frame].shape[:2])
+        self.boxes[target][frame] = box
+        return f"Target {target} has a box in frame {frame}."
+
+    def add_target(self) -> int:
+        """The number of a further target; the last one's, if that has no box yet."""
+        if self.boxes[-1]:
+            self.boxes.append({})
+        return len(self.boxes) - 1
+
+    def remove(self, target: int, frame: int) -> None:
+        """Forget the box of a target in a frame, and a corner that was clicked."""
+        self.boxes[target].pop(frame, None)
+        self.corner = None
+
+    # --------------------------------------------------------------- tracking
+    def arguments(self) -> List[str]:
+        """The command line of track_video.py for the boxes. ValueError if there are none."""
+        drawn = [boxes for boxes in self.boxes if boxes]
+        if not drawn:
+            raise ValueError("draw a box first: click two opposite corners of the target")
+        words = ["--input", self.video, "--output", self.folder]
+        for number, boxes in enumerate(drawn):
+            first, *others = sorted(boxes)
+            words += ["--init-box", _text(boxes[first]) + f"@{first}"]
+            for frame in others:
+                words += ["--reinit", f"{number}:{frame}:" + _text(boxes[frame])]
+        start = min(min(boxes) for boxes in drawn)
+        return [*words, "--start", str(start), *(w for f in FORMATS for w in ("--save", f))]
+
+    def track(self, preview=None) -> int:
+        """Run track_video.py on the boxes and read its results.
+
+        Args:
+            preview: its ``show(picture)`` is called with each drawn frame (H, W, 3) uint8 BGR, and
+                returns False to end the run.
+
+        Returns:
+            the exit code of track_video.py.
+
+        Raises:
+            ValueError, OSError: what track_video.py says of wrong boxes or files.
+        """
+        self.boxes = [boxes for boxes in self.boxes if boxes] or self.boxes[:1]
+        self.stop.clear()
+        code = run(parse_args(self.arguments()), self.stop, preview)
+        self.labels = {}
+        for label in read_labels(os.path.join(self.folder, "boxes.json")).labels:
+            self.labels.setdefault(label.frame, {})[label.target] = label
+        return code
+
+    # ---------------------------------------------------------------- results
+    def files(self) -> List[str]:
+        """Paths of the results; the labels in one archive."""
+        names = ("tracked.mp4", "boxes.csv", "boxes.json")
+        paths = [os.path.join(self.folder, name) for name in names]
+        labels = os.path.join(self.folder, "labels")
+        if os.path.isdir(labels):
+            paths.append(shutil.make_archive(labels, "zip", labels))
+        return [path for path in paths if os.path.exists(path)]
+
+    def next_doubt(self, frame: int) -> Optional[int]:
+        """The first frame of the next stretch after ``frame`` in which a target is not surely
+        tracked; from the end of the video the search goes on at its beginning."""
+        doubts = [f for f, labels in self.labels.items() if _in_doubt(labels)]
+        begins = sorted(f for f in doubts if not _in_doubt(self.labels.get(f - 1, {})))
+        return next((f for f in begins if f > frame), begins[0] if begins else None)
+
+    def draw(self, frame: int) -> np.ndarray:
+        """A frame, (H, W, 3) uint8 RGB: results in the colours of their targets, boxes that were
+        drawn in white, and the corner that was clicked as a cross."""
+        picture = self.frames[frame].copy()
+        for target, label in self.labels.get(frame, {}).items():
+            doubt = "?" if label.status in DOUBTFUL else ""
+            box = to_xyxy((label.x, label.y, label.w, label.h))
+            draw_box(picture, box, target_color(target), f"{target}: {label.score:.2f}{doubt}")
+        for target, boxes in enumerate(self.boxes):
+            if frame in boxes:
+                draw_box(picture, to_xyxy(boxes[frame]), (255, 255, 255), f"{target}: given")
+        if self.corner is not None and self.corner[0] == frame:
+            center = tuple(int(round(v)) for v in self.corner[1:])
+            cv2.drawMarker(picture, center, (255, 255, 255), cv2.MARKER_CROSS, 15, 2)
+        return picture[..., ::-1]
+
+    def plot(self, frame: int) -> Figure:
+        """The targets' scores over the frames, and where ``frame`` is."""
+        figure = Figure(figsize=(9, 2.2), layout="constrained")
+        axes = figure.subplots()
+        for target in range(len(self.boxes)):
+            points = [(f, row[target].score) for f, row in self.labels.items() if target in row]
+            color = np.array(target_color(target)[::-1]) / 255
+            axes.plot(*zip(*sorted(points)) if points else ((), ()), color=color, label=str(target))
+        axes.axvline(frame, color="0.6", linewidth=1)
+        axes.set(xlim=(0, max(len(self.frames) - 1, 1)), ylim=(0, 1.02), xlabel="frame")
+        axes.set_ylabel("score")
+        if len(self.boxes) > 1:
+            axes.legend(title="target", loc="lower left")
+        return figure
+
+
+def _text(box: Box) -> str:
+    return ",".join(f"{v:.3f}" for v in box)
+
+
+def _in_doubt(labels: Dict[int, Label]) -> bool:
+    return any(label.status in DOUBTFUL for label in labels.values())
