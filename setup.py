@@ -68,6 +68,8 @@ setup(
     extras_require={
         # for the export of networks, and TEST.TRACKER.ENGINE onnxruntime
         "onnx": ["onnx", "onnxscript", "onnxruntime"],
+        # for demo/app.py
+        "app": ["gradio>=5"],
         # for `make docs`
         "docs": ["mkdocs>=1.6", "mkdocs-material>=9.5", "mkdocstrings[python]>=0.26"],
     },

@@ -100,10 +100,13 @@ def tracked(session, frame):
     """Yields the picture, the plot, the files, the list of targets and a text while a run goes on,
     and after it."""
     preview, outcome = Preview(checked(session)), {}
+    yield gr.skip(), gr.skip(), gr.skip(), gr.skip(), "Tracking ..."
 
     def work():
         try:
-            outcome["code"] = session.track(preview)
+            session.track(preview)
+        except KeyboardInterrupt:
+            outcome["error"] = "stopped before there were results"
         except (ValueError, OSError) as error:
             outcome["error"] = str(error)
 
@@ -116,13 +119,10 @@ def tracked(session, frame):
             continue
         text = f"{preview.count} of {len(session.frames)} frames"
         yield picture, gr.skip(), gr.skip(), gr.skip(), text
-    thread.join()
     if "error" in outcome:
         raise gr.Error(outcome["error"])
-    doubts = sum(any(b.status != "tracked" and b.status != "init" for b in row.values())
-                 for row in session.labels.values())  # fmt: skip
     ended = "Stopped" if session.stop.is_set() else "Done"
-    text = f"{ended}: {len(session.labels)} frames, {doubts} of them in doubt."
+    text = f"{ended}: {len(session.labels)} frames, {len(session.doubts())} of them in doubt."
     frame = int(frame)
     yield session.draw(frame), session.plot(frame), session.files(), targets(session), text
 

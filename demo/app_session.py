@@ -23,7 +23,7 @@ DOUBTFUL = ("uncertain", "lost", "skipped")
 
 class Session:
     """A video, its boxes by target and frame, and the results of the last run. Everything that is
-    written lies in a temporary folder; :meth:`close` removes it."""
+    written lies in a temporary folder, which :meth:`close` or the end of the program removes."""
 
     def __init__(self, video: str):
         """ValueError or OSError if ``video`` is not a video file that can be read."""
@@ -35,7 +35,8 @@ class Session:
         if self.frames is None or not len(self.frames):
             raise ValueError(f"{os.path.basename(video)} is not a video that can be read")
         self.video = video
-        self.folder = tempfile.mkdtemp(prefix="sot-app-")
+        self._temporary = tempfile.TemporaryDirectory(prefix="sot-app-")
+        self.folder = self._temporary.name
         self.boxes: List[Dict[int, Box]] = [{}]
         self.corner: Optional[Tuple[int, float, float]] = None  # frame, x, y of a first click
         self.labels: Dict[int, Dict[int, Label]] = {}  # of the last run, by frame and target
@@ -43,7 +44,7 @@ class Session:
 
     def close(self) -> None:
         self.stop.set()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._temporary.cleanup()
 
     # ------------------------------------------------------------------ boxes
     def click(self, target: int, frame: int, x: float, y: float) -> str:
@@ -119,11 +120,19 @@ class Session:
             paths.append(shutil.make_archive(labels, "zip", labels))
         return [path for path in paths if os.path.exists(path)]
 
+    def doubts(self) -> List[int]:
+        """The frames in which a target is not surely tracked."""
+        return sorted(
+            frame
+            for frame, labels in self.labels.items()
+            if any(label.status in DOUBTFUL for label in labels.values())
+        )
+
     def next_doubt(self, frame: int) -> Optional[int]:
-        """The first frame of the next stretch after ``frame`` in which a target is not surely
-        tracked; from the end of the video the search goes on at its beginning."""
-        doubts = [f for f, labels in self.labels.items() if _in_doubt(labels)]
-        begins = sorted(f for f in doubts if not _in_doubt(self.labels.get(f - 1, {})))
+        """The first frame of the next stretch of doubts after ``frame``. From the end of the video
+        the search goes on at its beginning. None without doubts."""
+        doubts = self.doubts()
+        begins = [f for f in doubts if f - 1 not in doubts]
         return next((f for f in begins if f > frame), begins[0] if begins else None)
 
     def draw(self, frame: int) -> np.ndarray:
@@ -160,7 +169,3 @@ class Session:
 
 def _text(box: Box) -> str:
     return ",".join(f"{v:.3f}" for v in box)
-
-
-def _in_doubt(labels: Dict[int, Label]) -> bool:
-    return any(label.status in DOUBTFUL for label in labels.values())

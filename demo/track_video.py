@@ -78,6 +78,8 @@ def track_both_ways(passes, frames, results, stop, total=None, window=None):
     begin, in_tracker = time.perf_counter(), 0.0
     with progress(passes.total, "tracking") as bar, logging_redirect_tqdm():
         for step in passes:
+            if stop.is_set():  # by a program that called this one
+                raise KeyboardInterrupt
             in_tracker += step.seconds
             bar.update()
     found = passes.estimates()
