@@ -7,6 +7,8 @@
 It opens at http://127.0.0.1:7860, for this machine alone.
 """
 
+from __future__ import annotations  # gr.SelectData without gradio
+
 import argparse
 import os
 import queue
@@ -18,8 +20,8 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 try:
     import gradio as gr
-except ImportError:
-    sys.exit("error: the app needs gradio: pip install 'gradio>=5'")
+except ImportError:  # said in main, so that --help works
+    gr = None
 from app_session import Session
 
 CLIP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "clip.mp4")
@@ -186,6 +188,8 @@ def main(argv=None) -> None:
     parser.add_argument("--port", type=int, default=7860)
     parser.add_argument("--max-size", default="2gb", help="of an uploaded video (%(default)s)")
     args = parser.parse_args(argv)
+    if gr is None:
+        sys.exit("error: the app needs gradio: pip install 'gradio>=5'")
     build().queue(default_concurrency_limit=1).launch(
         server_name=args.host, server_port=args.port, max_file_size=args.max_size
     )
