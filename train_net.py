@@ -65,7 +65,9 @@ def load_config(args):
 
 def check_test_sets(cfg, args):
     for name in cfg.DATASETS.TEST:
-        build_siamese_test_loader(cfg, name)  # what is wrong there shows now and not in the end
+        build_siamese_test_loader(
+            cfg, name
+        )  # so that errors in the test sets show now and not at the end
     prefixes = zip(task_prefixes(cfg.DATASETS.TEST), cfg.DATASETS.TEST)
     tasks = {prefix + get_protocol(name, cfg.TEST.PROTOCOL).task for prefix, name in prefixes}
     unknown = {task for task, *_ in cfg.TEST.EXPECTED_RESULTS} - tasks
@@ -82,8 +84,8 @@ def check_test_sets(cfg, args):
 
 
 def set_up(cfg, args):
-    """As default_setup, but the config.yaml of an earlier run in OUTPUT_DIR stays: this one may yet
-    be refused, and config.yaml is what --resume compares with."""
+    """Like default_setup, but the config.yaml of an earlier run in OUTPUT_DIR stays: this run may
+    still be refused, and --resume compares with config.yaml."""
     file = os.path.join(cfg.OUTPUT_DIR, "config.yaml")
     earlier = file + ".earlier"
     if comm.is_main_process():
@@ -98,7 +100,7 @@ def set_up(cfg, args):
 
 
 def save_config(cfg):
-    """To be called once the run has started well."""
+    """Write config.yaml. Call this when the run has started without an error."""
     if comm.is_main_process():
         with atomic_write(os.path.join(cfg.OUTPUT_DIR, "config.yaml"), "w") as f:
             f.write(cfg.dump())
@@ -131,8 +133,8 @@ def run(cfg, args):
 
 @contextlib.contextmanager
 def full_disk_names(folder):
-    """For a ``with`` block: an error of a full disk that names no file, as of logs and metrics,
-    says where to make room."""
+    """For a ``with`` block: adds a hint where to make room to the error of a full disk that names
+    no file, such as an error of logs and metrics."""
     try:
         yield
     except OSError as e:
@@ -146,7 +148,7 @@ def full_disk_names(folder):
 
 @contextlib.contextmanager
 def alone_in(folder):
-    """For a ``with`` block: refuses a folder in which another run is. Names its process."""
+    """For a ``with`` block: refuses a folder that another run uses, and names its process."""
     with contextlib.ExitStack() as stack:
         with same_on_all_ranks():
             if comm.is_main_process():
@@ -156,9 +158,11 @@ def alone_in(folder):
 
 
 def main(cfg, args):
-    """In each process."""
+    """Run the training or the evaluation; each process calls this."""
     keep_freed_memory()
-    logging.raiseExceptions = False  # else a full disk makes each line of the log a traceback
+    logging.raiseExceptions = (
+        False  # otherwise a full disk would turn each line of the log into a traceback
+    )
     folder = cfg.OUTPUT_DIR
     with one_line_errors(), full_disk_names(folder), alone_in(folder):
         run(cfg, args)

@@ -15,12 +15,12 @@ from sot.data.labels import FORMATS
 from sot.tracking import DIRECTIONS, Target
 
 DEFAULT_CONFIG = "SiamRPN/siamrpn_lite.yaml"
-FAILED, USAGE, INCOMPLETE, DIED = 1, 2, 3, 4  # exit codes; see README.md
+FAILED, USAGE, INCOMPLETE, DIED = 1, 2, 3, 4  # exit codes; see docs/exit_codes.md
 BOX_OPTIONS = ("--init-box", "--reinit")
 
 
 class UsageError(ValueError):
-    """The command line asks for what cannot be done."""
+    """The command line asks for something impossible."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -29,7 +29,8 @@ class Parser(argparse.ArgumentParser):
 
 
 class InitBox(NamedTuple):
-    """--init-box: x, y, w, h; first (None: the first that is tracked) and last frame."""
+    """A value of --init-box: x, y, w, h, the first frame (None: the first one that is tracked), and
+    the last frame."""
 
     box: Tuple[float, ...]
     first: Optional[int] = None
@@ -37,7 +38,8 @@ class InitBox(NamedTuple):
 
 
 class Correction(NamedTuple):
-    """--reinit: number of the target (None: the only one), frame, and x, y, w, h."""
+    """A value of --reinit: the number of the target (None: the only one), the frame, and x, y, w,
+    h."""
 
     target: Optional[int]
     frame: int
@@ -109,7 +111,7 @@ def device_argument(text):
 
 
 def parse_args(argv=None, description=""):
-    """The arguments, with ``frames``, the range of those to be tracked."""
+    """The arguments. ``frames`` is the range of the frames that are tracked."""
     parser = Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
 
     def add(name, help_text, **kwargs):
@@ -169,7 +171,7 @@ def parse_args(argv=None, description=""):
     add("--max-frames", "stop after so many frames", type=count_argument)
     add("--show", "open a window; q ends, a missing box is drawn there", action="store_true")
     add("opts", "KEY VALUE ...: overrides of the config", nargs="*")
-    # argparse would take the value in "--init-box -5,3,20,20" for an option
+    # argparse would treat the value in "--init-box -5,3,20,20" as an option
     words = iter(sys.argv[1:] if argv is None else argv)
     argv = [f"{w}={next(words, '')}" if w in BOX_OPTIONS else w for w in words]
     args = parser.parse_intermixed_args(argv)
@@ -188,11 +190,11 @@ def targets_of(
     """The targets of a command line.
 
     Args:
-        frames: those to be tracked.
-        first: the first of them that is there, where boxes without a frame belong.
+        frames: the frames that are tracked.
+        first: the first of them that the video has. Boxes without a frame belong to it.
 
     Raises:
-        UsageError: they contradict each other, or their frames are not tracked.
+        UsageError: boxes contradict each other, or their frames are not tracked.
     """
     known: List[Dict] = [{first if b.first is None else b.first: b.box} for b in init_boxes]
     for correction in corrections:
@@ -220,8 +222,8 @@ def targets_of(
 
 
 def check_targets(targets: Sequence[Target], frames) -> None:
-    """UsageError if a box is outside of the video, whose ``frames`` can be had by number, or of its
-    frame; or the frame does not decode."""
+    """Check the boxes against a video whose ``frames`` can be read by number. UsageError: a box is
+    outside the video or outside its frame, or the frame does not decode."""
     for number, target in enumerate(targets):
         for index, box in target.boxes.items():
             where = f"target {number}, frame {index}: "

@@ -1,13 +1,12 @@
 #!/usr/bin/env python
-"""Follow one object through a video with an exported tracker, by NumPy, OpenCV and onnxruntime:
+"""Follow one object through a video with an exported tracker. Needs NumPy, OpenCV and onnxruntime:
 
     python tools/export_model.py --config-file SiamRPN/siamrpn_lite.yaml --output exported
     python demo/track_onnx.py --model exported --input clip.mp4 --init-box 120,80,60,90 --output out
 
-It runs without the online target model and without long-term search: boxes are, but for rounding,
-those of track_video.py with TEST.TRACKER.ONLINE.ENABLED False TEST.TRACKER.LOST_SEARCH_SIZE 0 and
-TEST.TRACKER.ENGINE onnxruntime. The rows of out/boxes.csv are frames, with boxes in pixels.
-"""
+It has no online model and no long-term search. Its boxes are, but for rounding, those of
+track_video.py with TEST.TRACKER.ONLINE.ENABLED False, TEST.TRACKER.LOST_SEARCH_SIZE 0 and
+TEST.TRACKER.ENGINE onnxruntime. out/boxes.csv has a row for each frame, with the box in pixels."""
 
 import argparse
 import json
@@ -20,7 +19,7 @@ import onnxruntime
 
 
 class Tracker:
-    """One target: its centre (x, y) and its size (w, h), two arrays, in frame pixels."""
+    """The target: its centre (x, y) and its size (w, h), arrays in frame pixels."""
 
     def __init__(self, folder: Path):
         self.s = s = json.loads((folder / "tracker.json").read_text(encoding="utf-8"))
@@ -45,7 +44,7 @@ class Tracker:
         return np.sqrt(np.prod(self.size + context)) / self.s["template_size"]
 
     def crop(self, image, size, scale=1.0):
-        """(3, size, size), resampled as by SubwindowTransform in sot/data/transforms.py."""
+        """Cut the crop (3, size, size) as SubwindowTransform in sot/data/transforms.py does."""
         side = self.per_pixel() * size * scale
         if self.s.get("crop") == "pysot":
             return self.crop_whole_pixels(image, size, side)
@@ -66,7 +65,7 @@ class Tracker:
         return np.ascontiguousarray(crop.transpose(2, 0, 1))
 
     def crop_whole_pixels(self, image, size, side):
-        """The same, as by WholePixelTransform there."""
+        """Cut the crop as WholePixelTransform there does."""
         side, height, width = max(round(side), 1), *image.shape[:2]
         left, top = np.floor(self.center - (side + 1) / 2 + 1e-6).astype(int)
         right, bottom = left + side, top + side
@@ -90,7 +89,9 @@ class Tracker:
         self.size = np.clip(self.size, np.minimum(self.s.get("min_side", 4.0), limit), limit)
 
     def match_boxes(self, boxes, scores, previous):
-        """SiamRPN: shift from the crop's middle, size, score, and rate of the size's change."""
+        """SiamRPN: the shift from the centre of the crop, the size, the score, and the rate at
+            which the
+        size changes."""
         s, boxes, scores, influence = self.s, boxes[0], scores[0], self.s["window_influence"]
         side = round((len(boxes) / s["num_anchors"]) ** 0.5)
         sizes = np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-3)
@@ -109,7 +110,7 @@ class Tracker:
         return shift, box[2:] - box[:2], float(scores[best]), float(rate)
 
     def match_response(self, responses, previous):
-        """SiamFC: the same, of the peak of the response over the scales."""
+        """SiamFC: the same values, for the peak of the response over the scales."""
         s, up, influence = self.s, self.s["response_up"], self.s["window_influence"]
         fine = [cv2.resize(r, None, fx=up, fy=up, interpolation=cv2.INTER_CUBIC) for r in responses]
         peaks, factor = np.max(fine, axis=(1, 2)), np.where(self.scales == 1, 1, s["scale_penalty"])

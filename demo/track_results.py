@@ -1,4 +1,4 @@
-"""What demo/track_video.py leaves behind: boxes.csv, boxes.json, tracked.mp4, and a score."""
+"""The results of demo/track_video.py: boxes.csv, boxes.json, tracked.mp4, and a score."""
 
 import contextlib
 import csv
@@ -42,11 +42,11 @@ VERSIONS = {
 
 
 class Results(contextlib.ExitStack):
-    """The files of one run in a folder; those of an earlier run are replaced.
+    """Writes the files of one run into a folder. They replace those of an earlier run.
 
-    After each frame they are whole up to there (tracked.mp4 but for the last frames, which the
-    encoder holds back), whatever ends the process or fills the disk. Nothing is written before the
-    first frame is added.
+    After each frame the files are complete up to that frame, whatever ends the process or fills the
+    disk. (tracked.mp4 lacks the last frames, which the encoder still holds.) Nothing is written
+    before the first frame is added.
     """
 
     def __init__(
@@ -55,13 +55,13 @@ class Results(contextlib.ExitStack):
         """
         Args:
             folder: made if it is missing.
-            source: where the frames are from, see sot.data.video.
-            wanted: numbers of those that are to be tracked.
-            info: entries of boxes.json beside those found out here.
-            truth: (N, 4) XYXY, true boxes of target 0 by frame, NaN where it is absent; drawn and
-                scored. None if not known.
-            video: write tracked.mp4.
-            shown: :meth:`add` returns the drawn images, also without a video.
+            source: the source of the frames, see sot.data.video.
+            wanted: numbers of the frames that are tracked.
+            info: further entries of boxes.json.
+            truth: (N, 4) XYXY, the true boxes of target 0 by frame, NaN if it is absent, which are
+                drawn and scored; or None.
+            video: whether to write tracked.mp4.
+            shown: whether :meth:`add` returns the drawn images even without a video.
         """
         super().__init__()
         self.folder, self.wanted, self.truth = folder, wanted, truth
@@ -82,10 +82,10 @@ class Results(contextlib.ExitStack):
 
         Args:
             frame: sot.data.frame_source.Frame; one without an image is shown as the last image.
-            states: what is known of each target there, by its number; see sot.tracking.
+            states: the states of the targets in the frame, by number; see sot.tracking.
 
         Returns:
-            the drawn image; None if it is neither written nor shown.
+            the drawn image, or None if it is neither written nor shown.
 
         Raises:
             OSError: a file cannot be written.
@@ -116,7 +116,7 @@ class Results(contextlib.ExitStack):
     def _open(self, image):
         os.makedirs(self.folder, exist_ok=True)
         self.enter_context(FolderLock(self.folder))
-        for name in FILES:  # as new ones, since a link would lead to a file elsewhere
+        for name in FILES:  # as new files, because a link would lead to a file elsewhere
             with contextlib.suppress(FileNotFoundError):
                 os.remove(self.path(name))
         size = image.shape[1::-1]
@@ -134,7 +134,7 @@ class Results(contextlib.ExitStack):
             )
 
     def _tail(self) -> str:
-        """The end of boxes.json."""
+        """The text at the end of boxes.json."""
         last = {"frames": self.frames, "skipped": self.skipped, **self.outcome}
         return "\n  ],\n" + json.dumps(last, indent=2)[len("{\n") :] + "\n"
 
@@ -209,23 +209,23 @@ class Results(contextlib.ExitStack):
             super().__exit__(kind, error, trace)
 
     def save(self, formats) -> None:
-        """Write what is in boxes.json in formats of sot.data.labels, too; those of an earlier run
-        are removed."""
+        """Also write the boxes in formats of sot.data.labels. Labels of an earlier run are
+        removed."""
         save_labels(read_labels(self.path("boxes.json")), formats, self.path(LABELS))
 
     @property
     def files(self) -> List[str]:
-        """Paths of what was written."""
+        """The paths of the files that were written."""
         names = (*FILES, LABELS)
         return [path for path in map(self.path, names) if os.path.exists(path)]
 
     @property
     def dropped(self) -> int:
-        """Frames of a live source that came too fast to be tracked."""
+        """The number of frames of a live source that came too fast to be tracked."""
         return self.wanted.index(self.last_index) + 1 - self.frames
 
     def score_line(self) -> str:
-        """Success AUC and precision of target 0, in words."""
+        """Success AUC and precision of target 0, as text."""
         frames, scores = list(self.tracked), {"frames_scored": 0}
         if frames:
             truth = self.truth[frames]

@@ -49,14 +49,14 @@ logger = logging.getLogger("demo")
 
 
 def progress(total, text=""):
-    """A bar on stderr; a line every 10 s where that is a file."""
+    """A progress bar on stderr. If stderr is a file, it is a line every 10 s."""
     interval = 0.1 if sys.stderr.isatty() else 10
     return tqdm(total=total, desc=text, unit=" frames", mininterval=interval, bar_format=BAR_FORMAT)
 
 
 def track(tracker, targets, frames, results, stop, total=None, window=None):
-    """Follow all targets to the end of the frames, or until ``stop`` (an Event) is set or the
-    user ends it in the window.
+    """Follow all targets until the frames end, ``stop`` (an Event) is set, or the user closes the
+    window.
 
     Returns:
         dict: frames per second, of the tracker alone and with reading, drawing and writing.
@@ -72,9 +72,8 @@ def track(tracker, targets, frames, results, stop, total=None, window=None):
 
 
 def track_both_ways(passes, frames, results, stop, total=None, window=None):
-    """The same, when the frames are gone through before any is written: ``passes`` is a BothWays.
-    It is of no use before its end, so a signal ends the run at once, and what is in the output
-    folder stays."""
+    """Follow all targets forward and backward with a BothWays, ``passes``. There are no results
+    before its end, so a signal ends the run at once, and the files in the output folder stay."""
     begin, in_tracker = time.perf_counter(), 0.0
     with progress(passes.total, "tracking") as bar, logging_redirect_tqdm():
         for step in passes:
@@ -89,7 +88,8 @@ def track_both_ways(passes, frames, results, stop, total=None, window=None):
 
 
 def write(steps, results, stop, bar, window):
-    """Add steps to the results until the end, ``stop`` or the user; the seconds in the tracker."""
+    """Add the steps to the results until they end, ``stop`` is set, or the user ends the run.
+    Returns the seconds in the tracker."""
     in_tracker = 0.0
     with bar, logging_redirect_tqdm():
         for frame, states, seconds in steps:
@@ -110,8 +110,8 @@ def speed(frames, in_tracker, elapsed):
 
 
 def read_truth(path, size):
-    """(N, 4) XYXY in a frame of ``size`` (W, H), NaN where the target is absent; None without a
-    path."""
+    """The true boxes (N, 4) XYXY in frames of ``size`` (W, H), NaN if the target is absent. None if
+    there is no path."""
     if path is None:
         return None
     boxes = read_boxes(path, size)
@@ -119,7 +119,7 @@ def read_truth(path, size):
 
 
 def check_output(path):
-    """ValueError now, rather than after the start, if no results can be written there."""
+    """Check the output folder before the start. ValueError: no results can be written there."""
     if not path:
         raise ValueError("--output: name a folder")
     if os.path.exists(path) and not os.path.isdir(path):
@@ -132,7 +132,7 @@ def check_output(path):
 
 
 def check_inputs_stay(folder, inputs):
-    """UsageError if a result would take the place of one of the inputs (paths), also by a link."""
+    """UsageError: a result would replace one of the inputs (paths), directly or by a link."""
     results = [os.path.join(folder, name) for name in FILES]
     for place, _, names in os.walk(os.path.join(folder, LABELS)):
         results += [os.path.join(place, name) for name in names]
@@ -146,8 +146,8 @@ def check_inputs_stay(folder, inputs):
 
 
 def plan_passes(tracker, source, targets, direction, counted):
-    """The BothWays of a run that needs more than one pass forward; None if it does not. UsageError:
-    a box is not in the video, or the source cannot be read again for a pass backward."""
+    """The BothWays of a run, or None if one pass forward is enough. UsageError: a box is not in the
+    video, or the source cannot be read again for a pass backward."""
     corrected = any(len(target.boxes) > 1 for target in targets)
     one_pass = direction == "forward" or (direction == "between" and not corrected)
     frames = None
@@ -162,8 +162,8 @@ def plan_passes(tracker, source, targets, direction, counted):
 
 
 def run(args, stop, window=None):
-    """The whole job; returns the exit code. ``window`` is shown each drawn frame, as a
-    sot.visualization.Window is."""
+    """Run the whole job, and return the exit code. ``window`` gets each drawn frame, as a
+    sot.visualization.Window does."""
     set_threads(args.threads)
     check_output(args.output)
     if args.gt is not None and not os.path.isfile(args.gt):
@@ -173,7 +173,7 @@ def run(args, stop, window=None):
     with contextlib.closing(open_source(args.input, stop, args.frames)) as source:
         inputs = ["/dev/stdin"] if args.input == "-" else source.files
         check_inputs_stay(args.output, [*inputs, args.gt or "", args.config_file])
-        # random weights only for those who ask for them: MODEL.WEIGHTS ""
+        # MODEL.WEIGHTS "" asks for random weights
         weights = cfg.MODEL.WEIGHTS if "MODEL.WEIGHTS" in args.opts else None
         tracker = build_tracker(cfg, weights, device=args.device)
         frames = itertools.islice(source, args.max_frames)
@@ -223,8 +223,8 @@ def run(args, stop, window=None):
 
 
 def report(results, problem):
-    """Say what was done, what was not (``problem``: how the source ended, if not in order), and
-    where the results are."""
+    """Print what was done, what was not, and where the results are. ``problem`` says what was wrong
+    with the end of the source, or is ""."""
     n, truth, outcome = results.frames, results.truth, results.outcome
     if problem:
         logger.warning(f"{problem}, after frame {results.last_index}")
@@ -266,7 +266,7 @@ class Stop(threading.Event):
 
 
 def main(argv=None, stop=None):
-    """Returns the exit code; ``stop`` is an Event that ends the run early."""
+    """Run the program. ``stop`` is an Event that ends the run early. Returns the exit code."""
     keep_streams()
     args = parse_args(argv, __doc__)
     logging.basicConfig(format="%(levelname)s: %(message)s")

@@ -6,17 +6,17 @@ Size, cost and geometry of the networks, as a markdown table and as JSON:
     python tools/analyze_model.py --all --json models.json INPUT.SEARCH_SIZE_TEST 255
     python tools/analyze_model.py --all --guidelines
 
-Parameters are in millions, of backbone, neck and head. The template pass runs once for each target,
-the search pass once for each frame and target (for each frame and scale where the tracker searches
-several). Their cost is in 10^9 multiply-adds of convolutions, correlations included; element-wise
-work is not counted. Crops have the sizes of the config, INPUT.TEMPLATE_SIZE and
-INPUT.SEARCH_SIZE_TEST.
+Parameters of backbone, neck and head are in millions. The template pass runs once for each target,
+the search pass once for each frame and target (for each frame, target and scale with SiamFC). Their
+cost is in 10^9 multiply-adds of convolutions, correlations included; element-wise work is not
+counted. Crops have the sizes of the config, INPUT.TEMPLATE_SIZE and INPUT.SEARCH_SIZE_TEST.
 
-Receptive field and stride are followed through the operations of a forward pass: see Span.
+Receptive field and stride are computed from the operations of a forward pass: see Span.
 
---guidelines prints what SiamDW (Zhang and Peng, CVPR 2019) advises for the features of a Siamese
-tracker, and what of it a network departs from: a stride of 4 or 8, a receptive field of 60 to 80 %
-of the template crop, no padding. Two receptive fields side by side overlap by 1 - stride / field.
+--guidelines compares the features of a network with the advice of SiamDW (Zhang and Peng, CVPR
+2019)
+for Siamese trackers: a stride of 4 or 8, a receptive field of 60 to 80 % of the template crop, no
+padding. Two neighbouring receptive fields overlap by 1 - stride / field.
 """
 
 import copy
@@ -42,15 +42,14 @@ from sot.utils.files import write_text
 
 @dataclass(frozen=True)
 class Span:
-    """Which input columns a column of a feature map depends on.
+    """The input columns on which a column of a feature map depends.
 
-    Column i sees the columns ``start + i * stride`` to ``end + i * stride`` of the crop, both
-    included; less where that is outside of the crop. A convolution or pooling with kernel k,
-    dilation d and padding p moves ``start`` back by p strides, ``end`` on by d (k - 1) - p.
-    Where branches are added or concatenated the spans are united. ``least`` is the width of the
-    narrowest path through concatenated branches, as SiamDW gives it for Inception; an addition,
-    such as a shortcut's, counts as one path with its wider side.
-    """
+    Column i depends on the columns ``start + i * stride`` to ``end + i * stride`` of the crop, both
+    included, as far as they are inside the crop. A convolution or pooling with kernel k, dilation d
+    and padding p moves ``start`` back by p strides and ``end`` forward by d (k - 1) - p strides.
+    The spans of branches that are added or concatenated are united. ``least`` is the width of the
+    narrowest path through concatenated branches, as in SiamDW's table for Inception. An addition,
+    such as that of a shortcut, counts as one path with the wider of its two widths."""
 
     start: int = 0
     end: int = 0
@@ -71,7 +70,7 @@ class Span:
         )
 
     def shift(self, columns: int) -> "Span":
-        """Of a map that begins ``columns`` columns further to the right."""
+        """The span of a map that begins ``columns`` columns further to the right."""
         offset = columns * self.stride
         return replace(self, start=self.start + offset, end=self.end + offset)
 
@@ -84,7 +83,7 @@ class Span:
 
 
 class SpanMode(TorchDispatchMode):
-    """Follows the Span of every tensor that is computed from ``image``, while it is active."""
+    """Computes the Span of every tensor that depends on ``image``, while it is active."""
 
     def __init__(self, image: torch.Tensor):
         super().__init__()
@@ -134,8 +133,8 @@ def _last(args, index: int, default):
 
 @torch.no_grad()
 def receptive_fields(backbone: nn.Module, size: int) -> Dict[str, Span]:
-    """Span of each output of a backbone, for crops of side ``size``. ValueError: the backbone has
-    an operation that moves values about in another way than convolution, pooling, padding,
+    """The Span of each output of a backbone, for crops of side ``size``. ValueError: the backbone
+    has an operation that moves values in another way than convolution, pooling, padding and
     cropping."""
     image = torch.zeros(1, 3, size, size, device="meta")
     backbone = copy.deepcopy(backbone).eval().to("meta")
@@ -160,8 +159,8 @@ def response_of(model: nn.Module, kernels, search: torch.Tensor) -> torch.Tensor
 
 @torch.no_grad()
 def analyze(cfg) -> Dict:
-    """Numbers of the network of a config, in the unit one, not millions; see the head of this file.
-    ``features`` has an entry for each output of the backbone."""
+    """The numbers of a config's network, see the docstring of this file; here they are not in
+    millions. ``features`` has an entry for each output of the backbone."""
     # "meta": shapes without values, for which nothing is computed
     model = build_network(merge_opts(cfg.clone(), ["MODEL.DEVICE", "cpu"])).eval().to("meta")
     sizes = {"template": cfg.INPUT.TEMPLATE_SIZE, "search": cfg.INPUT.SEARCH_SIZE_TEST}
@@ -205,7 +204,7 @@ HEADER = (
 
 
 def table_row(result: Dict) -> List[str]:
-    """Cells under HEADER. What differs between the features stands in their order, with a slash."""
+    """The cells under HEADER. Numbers that differ between the features are separated by slashes."""
     parameters, flops, features = (result[k] for k in ("parameters", "flops", "features"))
 
     def of_features(text) -> str:
@@ -235,7 +234,7 @@ GUIDELINES = (
 
 
 def guideline_rows(result: Dict) -> List[List[str]]:
-    """Cells under GUIDELINES, a row for each feature."""
+    """The cells under GUIDELINES, a row for each feature."""
     rows = []
     for name, f in result["features"].items():
         share = f["receptive_field"] / result["template_size"]

@@ -1,25 +1,24 @@
 #!/usr/bin/env python3
 r"""
-What the response of a trained network depends on: the analyses of SiamRPN++ (Li et al., CVPR 2019).
+Analyse the response of a trained network as in SiamRPN++ (Li et al., CVPR 2019).
 
     python tools/analyze_response.py equivariance --config-file SiamRPN/siamrpn_lite.yaml
     python tools/analyze_response.py center --shifts 0 16 32 64 --config-file ...
     python tools/analyze_response.py channels --dataset lasot_test --config-file ...
 
-equivariance  how far the features of a shifted crop are from the shifted features (Sec. 3.1), for
-              each layer of the backbone and for the response: the norm of the difference over that
-              of the features, where both have values. 0 without padding.
-center        the mean response over pairs whose targets are shifted by up to so many pixels,
-              beside where they are (Fig. 1): a network with a bias to the centre has its response
-              there wherever the targets are.
+equivariance  the difference between the features of a shifted crop and the shifted features (Sec.
+              3.1), for each layer of the backbone and for the response: the norm of the difference
+              divided by the norm of the features, where both have values. It is 0 without padding.
+center        the mean response over pairs whose targets are shifted by up to --shifts pixels,
+              beside the positions of the targets (Fig. 1). A network with a bias to the centre has
+              its response in the centre, wherever the targets are.
 channels      the channels of a depthwise response by category (Fig. 5): the selectivity of a
               channel is (a - b) / (a + b) of its mean peak a for the category that has the
               largest, and b for the others. A category is a sequence's name up to its last "-".
 
-Pairs are of the first frame of a sequence and a later one, spread over the sequences of --dataset.
-OUTPUT gets NAME.png and NAME.json. KEY VALUE pairs follow as for train_net.py: MODEL.WEIGHTS for
-weights of your own.
-"""
+A pair is the first frame and a later frame of a sequence. The pairs are spread over the sequences
+of --dataset. The results are NAME.png and NAME.json in OUTPUT. KEY VALUE pairs may follow as for
+train_net.py, such as MODEL.WEIGHTS for your own weights."""
 
 import json
 import os

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """
-Measure speed; one JSON object a line says what was measured and on what.
+Measure speed. Each line of the output is a JSON object with a result and its conditions.
 
     python tools/benchmark.py --task track --config-file SiamRPN/siamrpn_lite.yaml --threads 2
     python tools/benchmark.py --task track --targets 1 10 --opencv MIL CSRT --threads 2 \\
@@ -13,26 +13,26 @@ Measure speed; one JSON object a line says what was measured and on what.
     python tools/benchmark.py --compare before.json after.json
 
 track  Whole tracking steps (crop, network, decoding) on a clip in memory: milliseconds and frames
-       per second of the median step, percentiles, and the parts' shares of the time; for any
-       engines and numbers of targets, and in turns with them trackers of OpenCV and NanoTrack V3.
-       On a CPU also the bound of the network (its multiply-adds over what a product of large
-       matrices reaches) and the share of it. `ours_times_its_fps` is of the first row's tracker,
-       `spread` the lowest and highest of the passes. Without DATASETS.TEST the clip is made.
+       per second of the median step, percentiles, and the share of each part in the time. It can
+       compare engines and numbers of targets, and in turns with them trackers of OpenCV and
+       NanoTrack V3. On a CPU there is also the bound of the network (the time of its multiply-adds
+       at the rate of a product of large matrices) and the share of it. `ours_times_its_fps`
+       compares with the tracker of the first row; `spread` is the lowest and the highest pass.
+       Without DATASETS.TEST the clip is rendered.
 train  Whole iterations of training (data, forward and backward pass, optimizer): pairs per second
-       of the median iteration, the share of the time in which it waited for data, peak memory.
-       Without DATASETS.TRAIN the first set of `data` is made.
-data   Training pairs that one core draws, reads and crops in a second, and where the time goes.
-       Without DATASETS.TRAIN data sets are made of JPEG files with the detail and grain of real
+       of the median iteration, the share of the time spent waiting for data, peak memory. Without
+       DATASETS.TRAIN it makes the first dataset of `data`.
+data   Training pairs that one core draws, reads and crops in a second, and the time of each part.
+       Without DATASETS.TRAIN it makes datasets of JPEG files with the detail and grain of real
        ones: video_720p_80kb and video_720p_170kb (two frames a pair) and photo_640x480 (both crops
        from one photograph; no negative pairs).
 
---compare takes what two runs printed and says for each result how many times as fast the second
-is, and which conditions, such as the machine, were not the same.
+--compare reads the output of two runs. For each result it says how many times as fast the second
+run is, and which conditions, such as the machine, differ.
 
-Times of `track` and `train` are those that pass: leave the machine alone. Those of `data` are
-those that the processor works for this process, so that waiting for the disk is not in them, and
-other programs on the machine disturb less.
-"""
+`track` and `train` measure elapsed time, so let nothing else run on the machine. `data` measures
+the processor time of this process, which does not include waiting for the disk, and which other
+programs disturb less. """
 
 import argparse
 import json
@@ -63,7 +63,7 @@ TASKS = {"data": benchmark_data, "track": benchmark_track, "train": benchmark_tr
 
 
 def describe_machine() -> dict:
-    """What the numbers were measured on."""
+    """The machine and the versions of the measurement."""
     cpu = platform.processor() or platform.machine()
     if os.path.isfile("/proc/cpuinfo"):
         lines = Path("/proc/cpuinfo").read_text().splitlines()

@@ -1,24 +1,24 @@
 #!/usr/bin/env python3
 """
-Fit the score of a tracker to mean the chance that its box overlaps the true one by more than 0.5,
-and show how far it can be believed:
+Calibrate the score of a tracker, so that it is the probability that the box overlaps the true box
+by more than 0.5, and measure how well it is calibrated:
 
     python tools/calibrate_score.py --config-file SiamRPN/siamrpn_lite.yaml \\
         --fit folder:kept_out --check folder:sequences --plot reliability.png \\
         TEST.TRACKER.ENGINE onnxruntime
 
-The tracker of the config follows each target of --fit in one pass, started on its first box. From
-its confidences in each frame (the network's, and that of the target model learned online) a
-logistic regression is fitted, and written beside the weights, WEIGHTS.score.json for WEIGHTS.pth,
-where sot.build_tracker finds it. The videos must be unseen in training: on others trackers are
-right too often. Do it again for other weights, or where the settings of the tracker are changed.
+The tracker of the config follows each target of --fit in one pass from its first box. A logistic
+regression is fitted to its confidences in each frame (the network's, and the online model's), and
+written beside the weights, as WEIGHTS.score.json for WEIGHTS.pth, where sot.build_tracker finds it.
+The videos must not be those of the training, on which trackers are right too often. Run this again
+for other weights, and after you have changed settings of the tracker.
 
-The table tells of the scores: `ece`, the expected calibration error over ten bins; `auroc`, how
-well they tell right boxes from wrong ones; `auroc_on_target`, the same for an overlap above 0.2;
-`failed_sure`, the fraction of wrong boxes with a score above 0.9. For --fit each video is scored
-by a fit to the others. `raw` is the score of before. Frames whose target is absent are wrong, and
-those whose status is "lost" are compared with them: `absence_precision` and `absence_recall`.
-"""
+The table describes the scores. `ece` is the expected calibration error over ten bins. `auroc` says
+how well they tell right boxes from wrong ones, and `auroc_on_target` does so for an overlap above
+0.2. `failed_sure` is the fraction of wrong boxes with a score above 0.9. Each video of --fit is
+scored by a fit to the other videos. `raw` is the raw score. A frame whose target is absent counts
+as wrong. `absence_precision` and `absence_recall` compare these frames with those whose status is
+"lost". """
 
 import json
 import os
@@ -46,8 +46,8 @@ from sot.utils.files import write_text
 
 
 class Frames(NamedTuple):
-    """Of N frames: the confidences (N, K); raw scores, overlaps with the true box (0 where there is
-    none), whether the target is absent, and the number of the video, each (N,)."""
+    """N frames: the confidences (N, K); and, each (N,), the raw scores, the overlaps with the true
+    box (0 if there is none), whether the target is absent, and the number of the video."""
 
     confidences: np.ndarray
     raw_scores: np.ndarray
@@ -61,8 +61,8 @@ class Frames(NamedTuple):
 
 
 def run(tracker, dataset: str) -> Frames:
-    """One pass over each track of a dataset; frames of starts and those that cannot be read are
-    left out."""
+    """Run one pass over each track of a dataset. Frames of starts and frames that cannot be read
+    are left out."""
     columns: List[List] = [[] for _ in Frames._fields]
     for video, track in enumerate(tqdm(get_tracks(dataset), desc=dataset)):
         boxes = np.asarray(track["boxes"], dtype=np.float64)
@@ -86,7 +86,7 @@ def chances(calibration: Calibration, frames: Frames) -> np.ndarray:
 
 
 def leave_one_out(frames: Frames) -> np.ndarray:
-    """(N,) chances, those of each video by a fit to the others."""
+    """The calibrated scores (N,). Those of each video are from a fit to the other videos."""
     found = np.empty(len(frames.videos))
     for video in np.unique(frames.videos):
         inside = frames.videos == video
@@ -97,7 +97,7 @@ def leave_one_out(frames: Frames) -> np.ndarray:
 
 
 def absence(scores: np.ndarray, frames: Frames) -> Dict[str, float]:
-    """How well the status "lost" tells frames without the target; {} where it never leaves."""
+    """How well the status "lost" detects frames without the target; {} if there are none."""
     lost, status = [], "init"
     for i, score in enumerate(scores):
         begins = i == 0 or frames.videos[i] != frames.videos[i - 1]

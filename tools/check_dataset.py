@@ -6,10 +6,10 @@ Walk a dataset and report what is wrong with it:
     python tools/check_dataset.py folder:videos --output report.json
     python tools/check_dataset.py coco:photos:photos.json --workers 4
 
-Every frame is read. What is looked for: sequences that cannot be read, numbers of frames and boxes
-that differ, frames that are missing or do not decode, pictures of another size or rotation than
-their annotations tell, boxes without a size, smaller than a pixel, outside the picture or far
-larger than it, and tracks in which the target is never visible. Frames are counted from 0.
+It reads every frame and reports: sequences that cannot be read; numbers of frames and boxes that
+differ; frames that are missing or do not decode; pictures whose size or rotation is not that of
+their annotations; boxes that have no size, are smaller than a pixel, lie outside the picture or are
+far larger than it; and tracks in which the target is never visible. Frames count from 0.
 
 Exit code: 0 nothing found, 1 problems found, 2 the dataset cannot be found, 130 interrupted.
 """
@@ -40,7 +40,7 @@ SHOWN = 5  # of each kind on the screen; the report has all
 
 
 def read_dataset(name: str) -> Tuple[TrackList, List[Problem]]:
-    """Tracks of a dataset, and what is wrong with the sequences that cannot be read; raises as
+    """The tracks of a dataset, and the problems of sequences that cannot be read. For errors see
     sot.data.get_tracks."""
     entry = resolve(name)
     if entry.sources is None:
@@ -51,7 +51,7 @@ def read_dataset(name: str) -> Tuple[TrackList, List[Problem]]:
 
 
 def folders_left_out(root: Path, sources: List[Source]) -> List[Problem]:
-    """Folders of a ``folder:`` dataset that are passed over, as they hold no boxes."""
+    """The problems of folders in a ``folder:`` dataset that have no boxes and are left out."""
     known = {source.name for source in sources}
     folders = [] if known == {root.name} else sorted(root.glob("[!.]*/"))
     return [
@@ -62,7 +62,7 @@ def folders_left_out(root: Path, sources: List[Source]) -> List[Problem]:
 
 
 def read_sources(sources: List[Source], problems: List[Problem]) -> TrackList:
-    """Tracks of the sources that can be read; what is wrong with the others is appended."""
+    """The tracks of the sources that can be read. The problems of the others are appended."""
 
     def tracks(results) -> Iterator[Dict]:
         bar = tqdm(results, "reading", len(sources), unit=" sequences", mininterval=_interval())
@@ -76,7 +76,7 @@ def read_sources(sources: List[Source], problems: List[Problem]) -> TrackList:
 
 
 def describe_error(source: Source, error: Exception) -> Problem:
-    """Of a source that cannot be read."""
+    """The problem of a source that cannot be read."""
     detail = str(error)
     if isinstance(error, OSError) and error.filename:
         detail = f"{error.filename}: {error.strerror}"
@@ -97,7 +97,7 @@ def missing_numbers(source: Source) -> str:
 
 
 def walk(tracks: TrackList, problems: List[Problem], decode: bool, workers: int) -> None:
-    """Check all units; what is wrong is appended."""
+    """Check all units, and append their problems."""
     loader = DataLoader(
         Checker(tracks, decode),
         sampler=make_units(tracks),
@@ -118,12 +118,12 @@ def _as_is(item):
 
 
 def _interval() -> float:
-    """Seconds between two states of a progress bar; each is a line of its own in a log file."""
+    """Seconds between two updates of the progress bar. In a log file each update is a line."""
     return 0.1 if sys.stderr.isatty() else 10
 
 
 def absent_frames(tracks: TrackList) -> Dict[str, List[Tuple[int, int]]]:
-    """First and last frame of each stretch in which the target is invisible, by track."""
+    """The first and the last frame of each part in which the target is invisible, by track."""
     absent = {}
     for i in np.flatnonzero(tracks.num_frames() - tracks.num_visible()).tolist():
         track = tracks[i]
@@ -185,7 +185,7 @@ def parse_args(argv=None):
     parser.add_argument(
         "--no-decode",
         action="store_true",
-        help="only see that images are there and read their size; quicker, finds less",
+        help="read only the sizes of images, which is quicker and finds less",
     )
     args = parser.parse_args(argv)
     if args.workers is None:

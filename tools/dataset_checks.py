@@ -1,4 +1,4 @@
-"""What can be wrong with the frames and boxes of tracks, for tools/check_dataset.py."""
+"""Checks of the frames and boxes of tracks, for tools/check_dataset.py."""
 
 import gc
 import os
@@ -33,7 +33,7 @@ KINDS = {
 
 
 class Problem(NamedTuple):
-    """Something wrong with a sequence, or with one of its frames (counted from 0)."""
+    """A problem of a sequence, or of one of its frames (which count from 0)."""
 
     kind: str
     sequence: str

@@ -5,14 +5,15 @@ Export the tracker of a config as ONNX files, for onnxruntime and other programs
     python tools/export_model.py --config-file SiamRPN/siamrpn_lite.yaml --output exported
     python demo/track_onnx.py --model exported --input clip.mp4 --init-box 120,80,60,90 --output out
 
-The folder gets template.onnx, search.onnx and tracker.json: the graphs with their weights, and the
-settings of the tracker. sot/deploy/export.py describes them. Needs onnx and onnxscript.
+This writes template.onnx, search.onnx and tracker.json into the folder: the graphs with their
+weights, and the settings of the tracker. sot/deploy/export.py describes them. It needs onnx and
+onnxscript.
 
     python tools/export_model.py --config-file SiamRPN/siamrpn_lite.yaml --without-weights \\
         --output sot/deploy/graphs/siamrpn_lite
 
-writes the graphs that come with the package, for TEST.TRACKER.ENGINE auto. They are those of the
-architecture, not of the weights: they stay as they are when other weights are published.
+writes the graphs that come with the package, for TEST.TRACKER.ENGINE auto. They depend on the
+architecture and not on the weights, so they stay when other weights are published.
 """
 
 import os

@@ -1,4 +1,5 @@
-"""Pictures of training pairs: a contact sheet, and where the targets lie in the search crops.
+"""Pictures of training pairs: a contact sheet, and plots of the positions of targets in search
+crops.
 
 R: anchors of a search crop, or positions of the response of a network without anchors; these are
 anchors of no size here. Boxes are XYXY in pixels of the search crop. Nothing opens a window.

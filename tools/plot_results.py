@@ -5,13 +5,13 @@ Compare trackers by their result files: plots, tables, and a report for the brow
     python tools/plot_results.py --dataset otb2015 \\
         --results ours=output/inference/otb2015 KCF=results/KCF --output report
 
-A folder holds the results of one tracker on one data set: what `train_net.py --eval-only` writes
-below OUTPUT_DIR/inference/, or text files as in OTB (NAME.txt), GOT-10k (NAME/NAME_001.txt) or VOT.
-No network is run. Sequences are scored by the protocol of the data set, or by that of
---protocol: ope_matlab, ope_pysot and ope_got10k count absent and invalid truth as those toolkits
-do. Result files that are missing or bad are named in the report, and the others go on.
+A folder holds the results of one tracker on one dataset: the files that `train_net.py --eval-only`
+writes below OUTPUT_DIR/inference/, or text files as in OTB (NAME.txt), GOT-10k (NAME/NAME_001.txt)
+or VOT. No network is run. The protocol of the dataset scores the sequences, or that of --protocol:
+ope_matlab, ope_pysot and ope_got10k count absent and invalid boxes as those toolkits do. The report
+names result files that are missing or bad, and uses the others.
 
-Attributes of sequences are found beside the data set where there are any; or give a JSON file
+Attributes of sequences are found beside the dataset, if it has them. Otherwise give a JSON file
 {"NAME": ["OCC", ...]}, a CSV file with lines NAME,OCC,..., or a folder of NAME.txt.
 
 Exit code: 0 all results are used, 1 some are missing or bad, 2 nothing could be compared.

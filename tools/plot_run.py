@@ -5,9 +5,8 @@ evaluations over the iterations, several runs in one picture.
 
     python tools/plot_run.py output/mine [output/other ...] [--output picture.png]
 
-Reads the metrics.json that train_net.py writes into its OUTPUT_DIR; also while it is running. Where
-a run was resumed and did iterations again, the last ones count.
-"""
+It reads the metrics.json that train_net.py writes into its OUTPUT_DIR, also while a training runs.
+If a run was resumed and repeated iterations, the last values are used."""
 
 import json
 import math
@@ -56,9 +55,9 @@ class Panel(NamedTuple):
 
 
 def read_run(path: Path) -> Scalars:
-    """What a run has written into a metrics.json, each line of which is a JSON object. Lines that
-    are not (the last one of a run that was killed) are left out with a warning on the error stream.
-    ValueError: no line has a scalar."""
+    """Read a metrics.json, in which each line is a JSON object. Other lines (such as the last one
+    of a run that was killed) are left out with a warning on stderr. ValueError: no line has a
+    scalar."""
     scalars: Scalars = defaultdict(dict)
     broken = []
     with open(path, encoding="utf-8", errors="replace") as file:

@@ -6,8 +6,7 @@ half precision, named by their hash:
     python tools/publish_model.py output/model_final.pth weights/siamrpn_lite
 
 writes weights/siamrpn_lite_<first 8 digits of the file's SHA-256>.pth, for MODEL.WEIGHTS. A
-checkpoint of PySOT is converted (MODEL.WEIGHTS takes those as they are, too).
-"""
+checkpoint of PySOT is converted, too, although MODEL.WEIGHTS also takes it as it is."""
 
 import hashlib
 import io

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """
-One published number by its name: trained, evaluated, and set beside what its source says.
+Reproduce a published number by its name: train, evaluate, and compare with the source.
 
     python tools/reproduce.py --list
     python tools/reproduce.py michigan --budget small --output output/michigan
@@ -9,15 +9,14 @@ One published number by its name: trained, evaluated, and set beside what its so
     python tools/reproduce.py --docs            # write docs/reproduction.md anew
 
 The entries are in docs/reproduction.yaml, with config, data and values. Each seed is a run of
-train_net.py in OUTPUT/NAME/seedN; a run that is there goes on where it stopped. `--budget full` is
-the recipe of the config. `--budget small` is 12,800 pairs, as for the small trainings of
-MODEL_ZOO.md, and puts `synthetic_train` and `synthetic_val` in the place of data that is not there.
-KEY VALUE pairs at the end change both.
+train_net.py in OUTPUT/NAME/seedN. An existing run goes on where it stopped. `--budget full` is the
+recipe of the config. `--budget small` is 12,800 pairs, as in the small trainings of MODEL_ZOO.md,
+with `synthetic_train` and `synthetic_val` instead of data that is missing. KEY VALUE pairs at the
+end change both.
 
-What was measured is printed beside the published values and written to
-OUTPUT/NAME/reproduction.json, with the mean over the seeds and, of two or more, its 95 % interval
-(Student's t).
-"""
+The measured values are printed beside the published ones and written to
+OUTPUT/NAME/reproduction.json, with the mean over the seeds and, for two or more seeds, its 95 %
+interval (Student's t)."""
 
 import fnmatch
 import json

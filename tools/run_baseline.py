@@ -9,15 +9,15 @@ and compare them in a report.
     python tools/run_baseline.py --dataset folder:DIR --trackers ViT --output output \\
         --model ViT.net=object_tracking_vittrack_2023sep.onnx
 
-Each tracker is run as the protocol of the data set says: in one pass, started on the first box of
-a sequence and never helped, or for VOT2015 to 2019 with restarts. `--protocol` chooses
-another one. The result files in OUTPUT/TRACKER/DATASET are those that `train_net.py --eval-only`
-writes; `--report`, or `tools/plot_results.py` later, compares them. Sequences that have a result
-are not run again. If a tracker fails in a sequence, even if its process ends, that sequence has no
-result and the others go on. Where a tracker says that it lost the target, its last box is kept;
-MOSSE and KCF take almost no time for such frames, which count in the frames per second.
+The protocol of the dataset says how each tracker is run: in one pass from the first box of a
+sequence, or with restarts (VOT2015 to VOT2019). `--protocol` chooses another protocol. The result
+files in OUTPUT/TRACKER/DATASET have the form of those of `train_net.py --eval-only`. `--report`, or
+`tools/plot_results.py` later, compares them. Sequences that have a result are not run again. If a
+tracker fails in a sequence, even if its process ends, that sequence has no result and the others go
+on. If a tracker reports that it lost the target, its last box stays. MOSSE and KCF need almost no
+time for such frames, and these count in their frames per second.
 
-MIL is in every OpenCV, KCF, CSRT and MOSSE in the package opencv-contrib-python-headless. Model
+MIL is in every OpenCV. KCF, CSRT and MOSSE are in the package opencv-contrib-python-headless. Model
 files (--model TRACKER.FIELD=FILE): Nano.backbone, Nano.neckhead, ViT.net, DaSiamRPN.model,
 DaSiamRPN.kernel_cls1 and DaSiamRPN.kernel_r1; NanoTrackV3.backbone and NanoTrackV3.head, ONNX files
 from github.com/HonglinChu/SiamTrackers, need onnxruntime.
@@ -62,11 +62,11 @@ DONE, FAILED, NOTHING = 0, 1, 2  # exit codes
 
 
 def make_tracker(name: str, models: dict):
-    """The tracker of a name, and what tells it from those with other files or of another version.
+    """The tracker of a name, and its fingerprint, which changes with its files and the version.
     ValueError, FileNotFoundError: it cannot be made; see make_opencv_tracker and NanoTrack."""
     if name != NANOTRACK:
         make = functools.partial(make_opencv_tracker, name, models)
-        make()  # what is wrong there shows now and not after hours
+        make()  # so that errors show now and not after hours
         tracker, version = OpenCVTracker(make), cv2.__version__
     elif set(models) == {"backbone", "head"}:
         tracker, version = build_nanotrack(**models), importlib.metadata.version("onnxruntime")

@@ -5,13 +5,13 @@ Let the VOT toolkit (github.com/votchallenge/toolkit) drive a tracker.
     python tools/vot_tracker.py --config-file C --write-ini WORKSPACE/trackers.ini [KEY VALUE ...]
     vot evaluate --workspace WORKSPACE sot
 
-The first command adds a tracker to the list of those that a workspace of the toolkit knows; from
-then on the toolkit starts this file by itself. The package vot-trax (4 or later) has to be in the
-Python environment of this project; the toolkit may be in another one. With VOT_RESULTS_BINARY=false
-in the environment of the second command its results are text files, which tools/plot_results.py
-reads too: WORKSPACE/results/sot.
+The first command adds a tracker to the list of trackers of a workspace of the toolkit. From then on
+the toolkit starts this file by itself. The package vot-trax (4 or later) must be in the Python
+environment of this project; the toolkit may be in another environment. With
+VOT_RESULTS_BINARY=false in the environment of the second command, its results are text files in
+WORKSPACE/results/sot, which tools/plot_results.py reads, too.
 
-The tracker is given bounding boxes, and answers with boxes and their confidence.
+The toolkit gives bounding boxes to the tracker, which answers with boxes and confidences.
 """
 
 import configparser

@@ -85,7 +85,7 @@ def test_bad_input_is_one_line(tmp_path):
     assert done.returncode == 1
     assert done.stderr.startswith("error: ") and "tracker.json" in done.stderr
     help_text = run("--help").stdout
-    assert "runs without the online target model" in help_text
+    assert "has no online model" in help_text
 
 
 def test_export_needs_weights(tmp_path, capsys):

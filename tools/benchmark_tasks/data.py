@@ -1,4 +1,4 @@
-"""Training pairs of one core."""
+"""Measures how many training pairs one core makes."""
 
 import functools
 import os
@@ -31,13 +31,15 @@ PICTURES = {
     "photo_640x480": (480, 640, 95, 5.0),
 }
 NUM_PICTURES, NUM_TRACKS, NUM_FRAMES = 24, 200, 101
-NUM_PASSES = 10  # over the same pairs; of each the fastest counts, that was disturbed least
+NUM_PASSES = (
+    10  # all passes are over the same pairs; the fastest one counts, because it was disturbed least
+)
 # Side of the target, sqrt(w h), log-uniform as a fraction of the picture's; ratio h / w likewise
 TARGET_SIDE, TARGET_RATIO = (0.04, 0.6), (0.5, 2.0)
 
 
 def benchmark_data(cfg, args):
-    """Yield one result for each made set, or one for DATASETS.TRAIN if that was given."""
+    """Yield one result for each dataset that is made, or one for DATASETS.TRAIN if it was given."""
     if "DATASETS.TRAIN" in args.opts:
         yield {"data": list(cfg.DATASETS.TRAIN), **time_pairs(cfg, args.num_pairs)}
         return

@@ -1,4 +1,4 @@
-"""Whole tracking steps."""
+"""Measures whole tracking steps."""
 
 import functools
 import os
@@ -63,7 +63,7 @@ def benchmark_track(cfg, args):
     for kind, tracker in others.items():
         runs[kind] = tracker.step, functools.partial(tracker.start, images[0], box)
 
-    # in turns, so that a disturbance meets all of them; of each the fastest pass counts
+    # in turns, so that a disturbance affects all of them; the fastest pass of each counts
     passes = [
         {key: follow(step, start(), images[1:]) for key, (step, start) in runs.items()}
         for _ in range(args.passes)
@@ -107,8 +107,9 @@ def start_all(tracker, image, box, n: int) -> list:
 
 
 def find_bound(cfg, model) -> dict:
-    """The least time of a search pass: its multiply-adds in 10^9 (convolutions and products of
-    matrices), over the most that this machine makes in a second, in a product of large matrices."""
+    """The least possible time of a search pass: its 10^9 multiply-adds (convolutions and matrix
+    products), divided by those that this machine makes in a second in a product of large
+    matrices."""
     a, b = torch.rand(2, 1024, 1024)
     with torch.inference_mode():
         peak = len(a) ** 3 / min(seconds_of(torch.mm, a, b)[0] for _ in range(40)) / 1e9
@@ -127,8 +128,8 @@ def find_bound(cfg, model) -> dict:
 
 
 def load_clip(cfg, args):
-    """Name, images and first box of the first sequence of DATASETS.TEST, if that was given, else of
-    a made one. The images are in memory: reading them does not count."""
+    """The name, the images and the first box of the first sequence of DATASETS.TEST, or of a
+    rendered one if that was not given. The images are in memory, so reading them does not count."""
     if "DATASETS.TEST" in args.opts:
         track = get_tracks(cfg.DATASETS.TEST[0])[0]
         name, frames, box = track["name"], track["frames"], track["boxes"][0]

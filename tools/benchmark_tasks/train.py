@@ -1,4 +1,4 @@
-"""Whole iterations of training."""
+"""Measures whole iterations of training."""
 
 import logging
 import tempfile
@@ -31,8 +31,8 @@ class Watch(HookBase):
 
 
 def benchmark_train(cfg, args):
-    """Yield one result: the config's training on DATASETS.TRAIN, if that was given, else on a made
-    set. Pictures, evaluation and checkpoints on the way are left out."""
+    """Yield one result: the training of the config on DATASETS.TRAIN, or on a dataset that is made
+    if that was not given. There are no pictures, evaluations and checkpoints during it."""
     cfg = cfg.clone()
     cfg.MODEL.DEVICE = resolve_device(cfg.MODEL.DEVICE)
     iterations = args.warmup + args.num_iters
