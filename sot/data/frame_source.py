@@ -1,9 +1,8 @@
-"""Frames one after the other.
+"""Sources that give the frames of a video one after the other.
 
-A frame that does not decode is passed on without an image but with the reason, so that frame
-numbers stay those of the source and the caller decides what to do. Images are (H, W, 3) uint8 BGR,
-turned upright where the file says how (EXIF, videos of phones).
-"""
+A frame that does not decode has no image but the reason, so that frame numbers stay those of the
+source and the caller decides what to do. Images are (H, W, 3) uint8 BGR. They are turned upright if
+the file says how (EXIF, videos of phones)."""
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +19,7 @@ HELD_BYTES = 2**28  # of frames that are kept while a video is read backwards
 
 
 class Frame(NamedTuple):
-    """One frame of a source. ``image`` is None when it did not decode; ``error`` then says why."""
+    """One frame of a source. If it did not decode, ``image`` is None and ``error`` says why."""
 
     index: int  # place in the source, from 0
     name: str  # file name, or "frame INDEX"
@@ -31,10 +30,10 @@ class Frame(NamedTuple):
 
 
 def frames_of(frames, indices: Optional[range] = None, prefix: str = "") -> Iterator[Frame]:
-    """The frames of these indices, by default all, of what has frames by index (see
-    :mod:`.frames`); ``prefix`` goes before their names. Indices that go down are read in runs that
-    go up, of HELD_BYTES at most: to read a video backwards frame by frame would decode it from a
-    key frame each time."""
+    """Yield the frames at these indices, by default all frames, of ``frames`` (see :mod:`.frames`).
+    ``prefix`` is put before their names. Descending indices are read in ascending runs of at most
+    HELD_BYTES, because reading a video backwards frame by frame would decode it from a key frame
+    each time."""
     indices = range(len(frames)) if indices is None else indices
     if indices.step > 0:
         for i in indices:
@@ -59,7 +58,7 @@ def frame_of(frames, index: int, prefix: str = "") -> Frame:
 
 
 def read_ahead(frames: Iterable[Frame]) -> Iterator[Frame]:
-    """The same frames. A thread reads the next one while the present one is in use."""
+    """Yield the same frames. A thread reads the next frame while the current one is in use."""
     frames = iter(frames)
     with ThreadPoolExecutor(1) as thread:
         coming = thread.submit(next, frames, None)
@@ -69,16 +68,16 @@ def read_ahead(frames: Iterable[Frame]) -> Iterator[Frame]:
 
 
 class FrameSource:
-    """Frames one after the other, to be iterated over once. Subclasses add :meth:`_all`.
+    """A source of frames, which can be iterated only once. Subclasses add :meth:`_all`.
 
     Attributes:
-        name: for messages.
-        wanted: numbers of the frames to give, with a step above 0; others are passed over.
-        total: about how many frames it gives, None if unknown.
+        name: name for messages.
+        wanted: numbers of the frames to give, with a step above 0; other frames are passed over.
+        total: about how many frames it gives, or None if unknown.
         fps, aspect: Fractions, frames per second, and width / height of a pixel.
-        files: paths that it reads.
-        live: the frames come at their own pace.
-        problem: after the iteration, how it ended if not in order, else "".
+        files: paths of the files that it reads.
+        live: whether the frames come at their own pace.
+        problem: after the iteration, what was wrong with its end, or "".
     """
 
     name: str
@@ -96,7 +95,7 @@ class FrameSource:
                 yield make_frame()
 
     def _all(self) -> Iterator[Callable[[], Frame]]:
-        """Yield for each frame of the source, wanted or not, what makes it when it is called."""
+        """Yield a function for each frame of the source, wanted or not, that makes the frame."""
         raise NotImplementedError
 
     def num_wanted(self, length: int) -> int:
@@ -104,7 +103,7 @@ class FrameSource:
         return len(range(length)[self.wanted.start : self.wanted.stop : self.wanted.step])
 
     def indexed(self):
-        """All frames by number (see :mod:`.frames`); None if they can be read only once."""
+        """All frames by number (see :mod:`.frames`), or None if they can be read only once."""
         return None
 
     def close(self) -> None:

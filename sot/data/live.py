@@ -1,6 +1,6 @@
-"""Frames of sources that do not wait for those who use them: cameras, streams and pipes.
+"""Live sources, which do not wait for their user: cameras, streams and pipes.
 
-Cameras are read with OpenCV, which knows them by number on every platform.
+OpenCV reads cameras, because it finds them by number on every platform.
 """
 
 import collections
@@ -46,9 +46,10 @@ class CameraSource(FrameSource):
 class LiveSource(FrameSource):
     """The newest frames of a source that does not wait.
 
-    A thread fetches every frame and keeps the last one: a slow consumer loses frames instead of
-    falling behind. Frame numbers count the lost ones too. A pipe that is filled faster than its
-    frames are meant to be shown comes from a file: such a one waits, and nothing is lost.
+    A thread fetches every frame and keeps the last one, so a slow consumer loses frames instead of
+    falling behind. Frame numbers include the lost frames. If a pipe is filled faster than its
+    frames
+    are meant to be shown, it comes from a file: then the source waits, and no frame is lost.
     """
 
     live = True
@@ -60,8 +61,8 @@ class LiveSource(FrameSource):
         endless: bool = True,
         wanted: range = ALL,
     ):
-        """endless: the source has a pace of its own and no end but by a fault, or that of the
-        frames that are wanted; else a pipe."""
+        """``endless``: the source has its own pace, and ends only by a fault or after the last
+        wanted frame. Otherwise it is a pipe."""
         self.source, self.endless, self.wanted = source, endless, wanted
         self.name, self.fps, self.files = source.name, source.fps, source.files
         self._keeps_pace = endless or None  # None: not known yet
@@ -109,7 +110,9 @@ class LiveSource(FrameSource):
                     self._news.notify_all()
                 if self._closing:
                     break
-        except Exception as e:  # of any library below: it is said where the frames are used
+        except (
+            Exception
+        ) as e:  # any error of a library: it is raised again where the frames are used
             self.problem = f"broke off: {e}"
         finally:
             with self._news:
@@ -117,7 +120,7 @@ class LiveSource(FrameSource):
                 self._news.notify_all()
 
     def close(self):
-        """Leaves a read that still waits for data to the end of the process."""
+        """Close the source. A read that still waits for data is left to the end of the process."""
         with self._news:
             self._closing = True
             self._news.notify_all()

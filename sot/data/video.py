@@ -30,20 +30,22 @@ PAGED_FORMATS = ("WEBP", "PNG", "TIFF", "AVIF")  # of which one file may hold ma
 
 
 def open_source(src: str, stop: Optional[threading.Event] = None, wanted: range = ALL):
-    """Open a video file, an image file, a folder of images (or with ``img/``, or with one video),
-    a glob or printf pattern of images, a FIFO, "-" for standard input, a stream URL, or a camera
-    by its number or device.
+    """Open a source of frames.
 
     Args:
-        stop: ends the iteration over a live source that waits for its next frame.
-        wanted: numbers of the frames to give, with a step above 0; others are passed over.
+        src: a video file, an image file, a folder of images (or with ``img/``, or with one video),
+            a glob or printf pattern of images, a FIFO, "-" for standard input, a stream URL, or the
+            number or the device of a camera.
+        stop: an event that ends the iteration over a live source which waits for its next frame.
+        wanted: numbers of the frames to give, with a step above 0; other frames are passed over.
 
     Returns:
-        a FrameSource. Live ones (cameras, streams and pipes that come at their own pace) drop
-        frames that are not fetched in time; their frame numbers then have gaps.
+        FrameSource: live sources (cameras, streams and pipes with their own pace) drop frames that
+        are not fetched in time. Their frame numbers then have gaps.
 
     Raises:
-        OSError or ValueError with one line that names ``src``.
+        OSError, ValueError: the source cannot be opened; the message is one line that names
+        ``src``.
     """
     stop = stop or threading.Event()
     if src.startswith("file:"):
@@ -72,7 +74,7 @@ def open_source(src: str, stop: Optional[threading.Event] = None, wanted: range 
 
 def _open_path(src: str, stop: threading.Event, wanted: range):
     if src == "-" and stat.S_ISREG(os.fstat(0).st_mode):
-        src = "/dev/stdin"  # a file: unlike a pipe, it can be sought
+        src = "/dev/stdin"  # a file, in which, unlike in a pipe, one can seek
     if os.path.isdir(src):
         return _open_folder(src, wanted)
     if src == "-" or not os.path.isfile(src):
@@ -105,7 +107,7 @@ def _open_images(files: List[str], name: str, wanted: range):
 
 
 def public_name(src: str) -> str:
-    """An address without its password and keys."""
+    """The address without its password and keys."""
     src = re.sub(r"://(?:[^/?#]*|[^/@:]*:[^@]*)@", "://***@", src)
     return re.sub(
         r"(?i)([?&;][\w-]*(?:pass|pwd|token|key|secret|auth|sig)[\w-]*=)[^&;#]*", r"\1***", src
@@ -113,7 +115,7 @@ def public_name(src: str) -> str:
 
 
 class ImageSource(FrameSource):
-    """Image files as a video. Each may have a size of its own."""
+    """Image files as a video. The images may differ in size."""
 
     def __init__(self, files: List[str], name: str, wanted: range = ALL):
         self.files, self.name, self.wanted = files, name, wanted
@@ -143,7 +145,7 @@ class PageSource(ImageSource):
         self.image, self.wanted = Image.open(file), wanted
         try:
             self.length = getattr(self.image, "n_frames", 1)
-        except Exception:  # of PIL's readers, behind the last page that is there
+        except Exception:  # from the readers of PIL, after the last page of the file
             self.length = self.image.tell()
             self.problem = f"is cut off after {self.length} pages"
         self.total = self.num_wanted(len(self))

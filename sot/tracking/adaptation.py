@@ -1,5 +1,5 @@
-"""How a SiameseTracker with an online model adapts to its targets: to what their first frame shows,
-and to their looks when they change."""
+"""Adapts a SiameseTracker with an online model to its targets: to their first frame, and to changes
+of their appearance."""
 
 from dataclasses import replace
 from typing import List, Sequence
@@ -12,7 +12,7 @@ from .state import Match, TargetState
 
 
 def learn_target(tracker, image: np.ndarray, state: TargetState) -> TargetState:
-    """The state with the online model of the target, and the network's bias, from its first
+    """The state with the online model and the size bias of the network, both learned from the first
     frame."""
     side = tracker.search_size
     # larger than a search crop, so that the views can be shifted
@@ -30,7 +30,8 @@ def learn_target(tracker, image: np.ndarray, state: TargetState) -> TargetState:
 def follow_looks(
     tracker, images: Sequence[np.ndarray], states: List[TargetState], matches: Sequence[Match]
 ) -> List[TargetState]:
-    """The states, whose kernels follow the looks of targets that are surely themselves."""
+    """The states with updated kernels, for targets that are surely recognized and whose template is
+    due for an update."""
     pairs = enumerate(zip(states, matches))
     due = [i for i, (s, m) in pairs if tracker.online.is_template_due(s.online, m)]
     if not due:

@@ -1,4 +1,4 @@
-"""Following the targets of a video from all of their given boxes, forward and backward."""
+"""Follows the targets of a video from all of their given boxes, forward and backward."""
 
 from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence
 
@@ -15,11 +15,11 @@ AGREEMENT = 0.5  # overlap of the two passes below which a frame is uncertain
 
 
 class BothWays:
-    """Targets of a video whose frames can be had by number, each followed from every box of it to
-    the next one and to the one before, and what the two passes say put together.
+    """Follows the targets of a video from each of their boxes to the next one and to the one
+    before, and blends the two passes. The frames must be readable by number.
 
-    Iterate over it first, which tracks; then :meth:`estimates` says where the targets are. It keeps
-    boxes but no states, so that the memory hardly grows with the video.
+    Iterate over it first, which tracks the targets. Then :meth:`estimates` returns their places. It
+    keeps boxes but no states, so that the memory hardly grows with the video.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class BothWays:
             frames: see sot.data.frames.
             direction: "between": forward, and between two boxes of a target also backward;
                 "forward" or "backward": one way only; "both": everywhere.
-            indices: of the frames that count, with a step above 0; by default all.
+            indices: indices of the frames to use, with a step above 0; by default all.
         """
         if direction not in DIRECTIONS:
             raise ValueError(f"no direction {direction!r}; there are {', '.join(DIRECTIONS)}")
@@ -64,7 +64,7 @@ class BothWays:
         return parts
 
     def __iter__(self) -> Iterator[Step]:
-        """The Steps of the passes, ``total`` of them, the backward one last; errors as of
+        """Yield the Steps of the passes, ``total`` of them, the backward pass last. For errors see
         :func:`follow`."""
         for one in self._passes:
             starts = [self._start(part, one.sign) for part in one.parts]
@@ -82,7 +82,7 @@ class BothWays:
         return Target({given: self.targets[part.number].boxes[given]}, last)
 
     def estimates(self) -> Dict[int, Dict[int, Estimate]]:
-        """By frame and number of the target."""
+        """The estimates by frame and number of the target."""
         result: Dict[int, Dict[int, Estimate]] = {}
         for part in dict.fromkeys(part for one in self._passes for part in one.parts):
             ways = [one.found[part] for one in self._passes if part in one.found]
@@ -100,7 +100,7 @@ class BothWays:
 
 
 class _Part(NamedTuple):
-    """Of a target: the frames from one of its boxes to the next."""
+    """The frames of a target from one of its boxes to the next."""
 
     number: int
     begin: int
@@ -110,7 +110,7 @@ class _Part(NamedTuple):
 
 
 class _Pass:
-    """A pass over the parts that have a box to start from, forward (sign 1) or backward (-1)."""
+    """A pass over all parts that have a box to start from, forward (sign 1) or backward (-1)."""
 
     def __init__(self, sign: int, parts: Sequence[_Part], indices: range):
         self.sign = sign
@@ -124,20 +124,19 @@ class _Pass:
 
 
 def blend(frames: Sequence[int], forward: Sequence, backward: Sequence) -> List[Estimate]:
-    """One way of a target from one given box to the next, of two that were followed.
+    """Blend a forward and a backward pass between two given boxes of a target.
 
-    Where a pass ends the true box is known, and so is how far it is off there. That is taken back
-    in proportion to the time since its start, as a tracker drifts: most of all its idea of the
-    size does. Then centre and logarithm of the size go from the forward pass to the backward one,
-    linear in time, as does the score. The status is that of the surer one, but "uncertain" where
-    the boxes of the passes, as they were, overlap by less than AGREEMENT.
+    Each pass ends at a given box, so its error there is known. Trackers drift, above all in the
+    size, so this error is taken off the pass in proportion to the time since its start. Then the
+    centre, the logarithm of the size and the score move linearly in time from those of the forward
+    pass to those of the backward pass. The status is that of the pass with the higher score. It is
+    "uncertain" if the original boxes of the passes overlap by less than AGREEMENT.
 
     Args:
-        frames: numbers of the T frames in order, from that of the one given box to that of the
-            other one.
-        forward, backward: of the passes for each of these frames, what has box, score and status of
-            an Estimate. The forward one starts on the box in the first frame, the backward one on
-            the box in the last frame.
+        frames: numbers of the T frames in order, from that of one given box to that of the other.
+        forward, backward: the passes: for each of these frames an object with the box, score and
+            status of an Estimate. The forward pass starts on the box in the first frame, the
+            backward pass on the box in the last frame.
     """
     ways = [np.stack([e.box for e in way]).astype(np.float64) for way in (forward, backward)]
     overlaps = pairwise_iou(*(Boxes(torch.from_numpy(way).float()) for way in ways)).diagonal()

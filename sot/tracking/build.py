@@ -1,4 +1,4 @@
-"""The tracker of a config."""
+"""Builds the tracker of a config."""
 
 from fvcore.common.registry import Registry
 
@@ -6,17 +6,16 @@ from ..deploy import inference_network
 
 TRACKER_REGISTRY = Registry("TRACKER")
 TRACKER_REGISTRY.__doc__ = """
-Trackers by name: that of the meta-architecture they run, and "Tracker". Called with a config and
-the network; returns a SiameseTracker.
-"""
+Trackers by name, which is the name of their meta-architecture and "Tracker". An entry is called
+with a config and the network, and returns a SiameseTracker. """
 
 
 def build_siamese_tracker(cfg, model):
-    """The tracker of MODEL.META_ARCHITECTURE, with a copy of a network made for inference: what
-    becomes of the network later does not change the tracker.
+    """Build the tracker of MODEL.META_ARCHITECTURE. It has a copy of the network made for
+    inference, so later changes of the network do not affect it.
 
     Raises:
-        ValueError: there is none for it; or see inference_network.
+        ValueError: this meta-architecture has no tracker; see also inference_network.
     """
     name = cfg.MODEL.META_ARCHITECTURE + "Tracker"
     if name not in TRACKER_REGISTRY:

@@ -1,4 +1,4 @@
-"""Following the targets of a video, or those of several videos side by side."""
+"""Follows the targets of a video, or those of several videos side by side."""
 
 import logging
 import math
@@ -17,12 +17,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Target:
-    """One target of a video and what is known of it.
+    """A target of a video, and the boxes that are given for it.
 
     Attributes:
-        boxes: (x0, y0, x1, y1) by frame, in pixels of that frame; at least one.
-        last: the frame after which it is no longer followed, as seen in the direction of the
-            frames; None = it is followed to the last one.
+        boxes: at least one box (x0, y0, x1, y1) by frame, in pixels of that frame.
+        last: the last frame in which it is followed, in the direction of the frames; None follows
+            it to the end.
     """
 
     boxes: Mapping[int, Sequence[float]]
@@ -30,8 +30,8 @@ class Target:
 
 
 class Estimate(NamedTuple):
-    """Where a target is in a frame: box (4,) XYXY in frame pixels; score, status and raw score as
-    of a TargetState."""
+    """The place of a target in a frame: box (4,) XYXY in frame pixels; and score, status and raw
+    score as in a TargetState."""
 
     box: np.ndarray
     score: float
@@ -40,14 +40,15 @@ class Estimate(NamedTuple):
 
     @classmethod
     def of(cls, state) -> "Estimate":
-        """Of anything that has these attributes; other trackers have no raw score."""
+        """Make an estimate from any object with these attributes. Other trackers have no raw
+        score."""
         raw_score = getattr(state, "raw_score", state.score)
         return cls(state.box, state.score, state.status, raw_score)
 
 
 class Step(NamedTuple):
-    """A frame, the state after it of each target that is followed there, by the target's number,
-    and the seconds that the tracker took for it (0 for a frame without an image)."""
+    """A frame; the states after it of the targets that are followed there, by the number of the
+    target; and the seconds that the tracker took for it (0 for a frame without an image)."""
 
     frame: Frame
     states: Dict[int, TargetState]
@@ -57,14 +58,14 @@ class Step(NamedTuple):
 def follow(
     tracker, frames: Iterable[Frame], targets: Sequence[Target], reverse: bool = False
 ) -> Iterator[Step]:
-    """Start each target on its first box and find it in the frames after it; every further box
-    starts it anew.
+    """Start each target on its first box and find it in the later frames. Every further box starts
+    it anew.
 
     Args:
-        tracker: a SiameseTracker, or what has its ``start`` and ``step_all``.
-        frames: in order, or with ``reverse`` from the last to the first. Where one has no image,
-            which is logged, the states stay what they were. A box whose frame is not among them (a
-            live source leaves some out) belongs to the next one.
+        tracker: a SiameseTracker, or an object with its ``start`` and ``step_all``.
+        frames: the frames in order, or with ``reverse`` from the last to the first. In a frame
+            without an image, which is logged, the states stay. A box whose frame is missing (a live
+            source drops frames) belongs to the next frame.
 
     Raises:
         FrameError: the frame of a box has no image.
@@ -77,22 +78,22 @@ def follow(
 
 
 class Course:
-    """The targets of one video on their way through its frames.
+    """The targets of one video while they are followed through its frames.
 
     Attributes:
-        states: of the targets that are followed at the present frame, by number.
-        given: boxes on which targets are started in the present frame, by number.
+        states: states of the targets that are followed in the current frame, by number.
+        given: boxes on which targets are started in the current frame, by number.
     """
 
     def __init__(self, frames: Iterable[Frame], targets: Sequence[Target], reverse: bool = False):
-        """Arguments are those of :func:`follow`."""
+        """The arguments are those of :func:`follow`."""
         self.targets, self.states, self.given = targets, {}, {}
         self._frames, self._sign = iter(frames), -1 if reverse else 1
         # frames of each target's boxes, the next one last
         self._waiting = [sorted(target.boxes, key=lambda i: -self._sign * i) for target in targets]
 
     def take(self) -> Optional[Frame]:
-        """Go on to the next frame and return it; None after the last one."""
+        """Go on to the next frame, and return it. None after the last frame."""
         frame = next(self._frames, None)
         if frame is None:
             return None
@@ -106,7 +107,7 @@ class Course:
         return frame
 
     def start(self, tracker, frame: Frame) -> None:
-        """Start targets on the given boxes; errors as of :func:`follow`."""
+        """Start targets on the given boxes. For errors see :func:`follow`."""
         if self.given and frame.image is None:
             raise FrameError(frame.error)
         for number, box in self.given.items():
@@ -116,11 +117,12 @@ class Course:
 def follow_together(
     tracker, courses: Sequence[Course]
 ) -> Iterator[Tuple[int, Union[Step, Exception]]]:
-    """Follow the targets of several videos side by side: a step of the tracker is for a frame of
+    """Follow the targets of several videos side by side: a step of the tracker takes a frame of
     each video.
 
-    Yields the number of a course and the next Step of it. A course whose targets cannot be started
-    yields its error in place of a Step and ends; the others go on.
+    Yields:
+        the number of a course and its next Step. If the targets of a course cannot be started, its
+        error comes instead of a Step, and the course ends. The other courses go on.
     """
     going = dict(enumerate(courses))
     while going:
@@ -131,7 +133,7 @@ def follow_together(
             frame, begin = frames[k], time.perf_counter()
             try:
                 course.start(tracker, frame)
-            except Exception as error:  # whatever it is, the other videos can go on
+            except Exception as error:  # any error: the other videos go on
                 del going[k]
                 yield k, error
                 continue
@@ -146,7 +148,7 @@ def follow_together(
 def _step_all(
     tracker, courses: Mapping[int, Course], frames: Mapping[int, Frame]
 ) -> Dict[int, float]:
-    """Find the targets of all courses in their frames. Returns an even share of the seconds for
+    """Find the targets of all courses in their frames. Returns the seconds, in equal shares, of
     each course that has such a target."""
     wanted = [
         (k, number)

@@ -1,4 +1,4 @@
-"""Following targets through a video: a pure core (start, step) and a thin shell (init, update)."""
+"""Trackers: a pure core (start, step) that works on states, and a thin shell (init, update)."""
 
 from dataclasses import replace
 from typing import List, Optional, Sequence, Union
@@ -25,11 +25,13 @@ MAX_CROPS_IN_A_PASS = 32  # bounds the memory of a step
 
 
 class SiameseTracker:
-    """Base of the trackers: crops, several targets at once, smoothing, lost and found.
+    """Base of the trackers. It cuts crops, follows several targets at once, smooths sizes, and
+    handles lost targets. Subclasses add ``_match``, which interprets the predictions of the
+    network.
 
-    Targets are states, not objects: any number of them share the model, and ``step_all`` finds
-    them all. Subclasses add ``_match``, which reads the network's predictions.
-    """
+    For one target call ``init(image, box)`` and then ``update(image)`` for each frame. For several
+    targets use ``start`` and ``step_all``: the state of a target is a value, so any number of
+    targets share one tracker."""
 
     scales = (1.0,)  # of the search regions that are cut for each target
 
@@ -53,14 +55,14 @@ class SiameseTracker:
     ):
         """
         Args:
-            model: a SiameseNetwork in eval mode, or what has its ``template``, ``detect``,
-                ``device`` and ``engine``, and with ``online`` its ``detect_with_features``.
+            model: a SiameseNetwork in eval mode, or an object with its ``template``, ``detect``,
+                ``device`` and ``engine``, and with ``online`` also its ``detect_with_features``.
             template_size, search_size: sides of the crops.
             crop, context, min_side, window_influence, size_lr, confidence_threshold,
                 lost_search_size, lost_below, found_above: see sot/config/keys.py,
                 INPUT.CONTEXT_AMOUNT and TEST.TRACKER.
-            online: learns each target's model; None = no such models.
-            calibration: of the score; None = scores stay as they are.
+            online: learns a model of each target; None for no such models.
+            calibration: calibrates the score; None leaves scores as they are.
         """
         if lost_search_size and not (lost_search_size >= search_size and lost_below <= found_above):
             raise ValueError(
@@ -87,8 +89,8 @@ class SiameseTracker:
         self.found_above = found_above
         self.online = online
         self.calibration = calibration
-        # What is computed in one batch is rounded otherwise than alone, and a box may be lost or
-        # found by that. A GPU needs the batch; on a CPU, which gains little by it, a target does
+        # A batch is rounded differently from a single crop, and a target may be lost or found
+        # because of it. A GPU needs batches. A CPU gains little from them, so there a target does
         # not depend on the others.
         on_cpu = model.device.type == "cpu"
         self.targets_at_once = 1 if on_cpu else max(1, MAX_CROPS_IN_A_PASS // len(self.scales))
@@ -116,20 +118,21 @@ class SiameseTracker:
 
     @property
     def engine(self) -> str:
-        """What the network runs in, "torch" or "onnxruntime"."""
+        """The engine that runs the network: "torch" or "onnxruntime"."""
         return self.model.engine
 
     # ------------------------------------------------------------------ core
     @torch.inference_mode()
     def start(self, image: np.ndarray, box: Sequence[float]) -> TargetState:
-        """Learn a target.
+        """Start a target, and return its state.
 
         Args:
-            image: (H, W, 3) uint8 BGR; or gray (H, W), or with an alpha channel, (H, W, 4).
+            image: (H, W, 3) uint8 BGR; or a gray image (H, W), or one with an alpha channel (H, W,
+            4).
             box: XYXY in pixels of the image.
 
         Raises:
-            ValueError: not such an image; or a box that is not finite, has no positive size, or
+            ValueError: the image is another one; or the box is not finite, has no positive size, or
                 lies outside the image.
             RuntimeError: as in :meth:`step_all`.
         """
@@ -149,16 +152,19 @@ class SiameseTracker:
     def step_all(
         self, images: Union[np.ndarray, Sequence[np.ndarray]], states: Sequence[TargetState]
     ) -> List[TargetState]:
-        """Find every target in its next frame. On a GPU several go through the network at once
-        (lost targets, whose crops are larger, apart), which rounds otherwise than alone; on a CPU
-        each by itself, and the others make no difference to it.
+        """Find every target in its next frame, and return the new states.
+
+        On a GPU several targets go through the network in one batch, which changes the rounding;
+        lost targets, whose crops are larger, form a batch of their own. On a CPU each target goes
+        through the network by itself, and the other targets have no effect on it.
 
         Args:
-            images: the frame of all targets, as for :meth:`start`, or a list with one for each. If
-                it has another size than the one before, the box is scaled with it.
+            images: one frame for all targets, as for :meth:`start`, or a list with a frame for
+                each. If the size of the frames changes, the box is scaled with it.
+            states: the states of the targets after the frame before.
 
         Raises:
-            ValueError: not such images, or not one for each state.
+            ValueError: the images are other ones, or there is not one for each state.
             RuntimeError: the process was forked after the tracker was built, and has several
                 threads.
         """
@@ -183,7 +189,8 @@ class SiameseTracker:
         return self.lost_search_size > 0 and state.status == "lost"
 
     def region(self, box, crop_size: int, scale: float = 1.0) -> Region:
-        """Region about a box XYXY; the target's size in it is that in the template / ``scale``."""
+        """The region around a box XYXY. The target has its size in the template divided by
+        ``scale``."""
         rect = target_rect(box, scale * crop_size, self.template_size, self.context)
         return Region(rect, crop_size, self.crop_transform)
 
@@ -196,7 +203,7 @@ class SiameseTracker:
         kernels = [torch.cat(k) if len(k) > 1 else k[0] for k in kernels]
         middle = slice(len(self.scales) // 2, None, len(self.scales))  # crops of scale 1
         regions = regions[middle]
-        # as large as the network would say
+        # as large as the network would predict it
         sizes = [r.size_in_crop(s.box) * s.size_bias for r, s in zip(regions, states)]
         if online is None:
             outputs, maps = to_host(self.model.detect(kernels, crops)), None
@@ -219,9 +226,9 @@ class SiameseTracker:
         return follow_looks(self, images, new, matches)
 
     def size_bias(self, outputs, centers, sizes) -> np.ndarray:
-        """(w, h): how many times too large the network's boxes are to be taken for. This is judged
-        by what its ``detect`` gives for V views of the first frame, whose box is true; ``centers``
-        and ``sizes`` (V, 2) are the target's in the views, in crop pixels."""
+        """The factors (w, h) by which the network's boxes are too large. They are estimated from
+        the outputs of its ``detect`` for V views of the first frame, whose box is true. ``centers``
+        and ``sizes`` (V, 2) are those of the target in the views, in crop pixels."""
         return np.ones(2)
 
     def _match(
@@ -235,13 +242,13 @@ class SiameseTracker:
         """Find each target in its search crops.
 
         Args:
-            outputs: what the network's ``detect`` gives for N targets, the scales of a target next
-                to each other.
+            outputs: outputs of the network's ``detect`` for N targets, with the scales of a target
+                next to each other.
             maps: (N, n, n), the responses of the targets' online models to the crops of scale 1, or
-                None. Their middle lies on the network's response map.
-            sizes: (w, h) that the targets had in the last frame, in crop pixels.
+                None. They have the same centre as the network's response maps.
+            sizes: (w, h) of the targets in the last frame, in crop pixels.
             crop_size: side of the crops.
-            lost: the targets are lost; the crops are larger, and they may be anywhere.
+            lost: whether the targets are lost. Their crops are larger, and they may be anywhere.
 
         Returns:
             the best match of each target, in pixels of a crop of scale 1.
@@ -249,7 +256,7 @@ class SiameseTracker:
         raise NotImplementedError
 
     def _next_state(self, state: TargetState, region: Region, match: Match) -> TargetState:
-        """State after ``match`` in the crop of a region."""
+        """The state after ``match`` in the crop of a region."""
         score = None if self.calibration is None else self.calibration(match.confidences)
         new = replace(
             state,
@@ -270,17 +277,18 @@ class SiameseTracker:
         return replace(new, box=box, status=status)
 
     def load(self, crops: List[np.ndarray]) -> torch.Tensor:
-        """Crops (S, S, 3) as the network takes them, (N, 3, S, S) on its device."""
+        """Crops (S, S, 3) -> the input of the network, (N, 3, S, S) on its device."""
         batch = torch.from_numpy(np.stack(crops)).to(self.model.device)
         return batch.permute(0, 3, 1, 2)  # the memory stays in the order of the crops
 
     def _influence(self, lost: bool) -> float:
-        """Weight of the cosine window."""
+        """The weight of the cosine window."""
         return LOST_WINDOW_INFLUENCE if lost else self.window_influence
 
     # ----------------------------------------------------------------- shell
     def init(self, image: np.ndarray, box: Sequence[float]) -> None:
-        """Start following the target in ``box`` (x, y, w, h), pixels; errors as in start."""
+        """Start following the target in ``box`` (x, y, w, h), in pixels. For errors see
+        :meth:`start`."""
         self.state = self.start(image, check_box(box, mode=BoxMode.XYWH_ABS))
 
     def update(self, image: np.ndarray) -> TrackResult:
