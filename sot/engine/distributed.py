@@ -17,6 +17,8 @@ from torch import nn
 from ..utils.command_line import INTERRUPTED, print_error
 from ..utils.signals import FirstSignal
 
+MAX_TIMEOUT = 1e9  # seconds; clocks of torch.distributed overflow somewhere above
+
 
 def launch(
     main_func: Callable,
@@ -43,6 +45,17 @@ def launch(
         SystemExit: a process was killed, or ended with an error that it has reported.
         torch.multiprocessing.ProcessRaisedException: a process had any other error.
     """
+    if num_processes < 0 or num_machines < 1:
+        raise ValueError(
+            f"--num-gpus {num_processes} --num-machines {num_machines}: there is nothing to start"
+        )
+    if not 0 <= machine_rank < num_machines:
+        raise ValueError(
+            f"--machine-rank {machine_rank}: of {num_machines} machines the ranks are 0 to "
+            f"{num_machines - 1} (--num-machines)"
+        )
+    if not 0 < timeout < MAX_TIMEOUT:
+        raise ValueError(f"--timeout {timeout:g}: give seconds, above 0")
     use_gpus = torch.device(device).type == "cuda"
     world_size = num_processes * num_machines
     if {"RANK", "LOCAL_RANK", "WORLD_SIZE"} <= os.environ.keys():

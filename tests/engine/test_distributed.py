@@ -288,6 +288,20 @@ class TestLaunch:
         with pytest.raises(ValueError, match="--dist-url tcp://HOST:PORT"):
             launch(print, "cpu", 1, num_machines=2)
 
+    @pytest.mark.parametrize(
+        "arguments, message",
+        [
+            ({"num_processes": -1}, "--num-gpus -1 --num-machines 1: there is nothing to start"),
+            ({"num_machines": 0}, "--num-gpus 1 --num-machines 0"),
+            ({"num_machines": 2, "machine_rank": 2}, "--machine-rank 2: of 2 .* ranks are 0 to 1"),
+            ({"timeout": float("nan")}, "--timeout nan: give seconds"),
+            ({"timeout": -1.0}, "--timeout -1: give seconds"),
+        ],
+    )
+    def test_impossible_jobs_are_refused(self, arguments, message):
+        with pytest.raises(ValueError, match=message):
+            launch(print, "cpu", **arguments)
+
     def test_torchrun_and_num_gpus_exclude_each_other(self, monkeypatch):
         for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):
             monkeypatch.setenv(name, "1")
