@@ -68,11 +68,14 @@ class SOTCheckpointer(DetectionCheckpointer):
 
     def get_checkpoint_file(self) -> str:
         try:
-            return super().get_checkpoint_file()
+            path = super().get_checkpoint_file()
         except UnicodeDecodeError:
-            path = os.path.join(self.save_dir, "last_checkpoint")
+            path = ""
+        if not os.path.basename(path):  # fvcore's for what cannot be opened, or is empty
+            tag = os.path.join(self.save_dir, "last_checkpoint")
             self._weights_only = False
-            raise ValueError(f"{path} is damaged{self._instead_of('')}") from None
+            raise ValueError(f"{tag} is damaged{self._instead_of('')}")
+        return path
 
     def load(self, path: str, checkpointables: Optional[List[str]] = None) -> Dict[str, Any]:
         wanted = self.checkpointables if checkpointables is None else checkpointables

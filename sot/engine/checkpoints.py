@@ -98,7 +98,7 @@ def check_output_dir(cfg: CfgNode, resume: bool) -> None:
     before detectron2's default_setup, which replaces the config.yaml in that folder."""
     folder = cfg.OUTPUT_DIR
     logger = logging.getLogger(__name__)
-    checkpointed = os.path.isfile(os.path.join(folder, "last_checkpoint"))
+    checkpointed = os.path.exists(os.path.join(folder, "last_checkpoint"))
     if resume and not checkpointed:
         logger.warning(f"No checkpoint to resume from in {folder}: training starts from the start")
     elif resume:

@@ -300,8 +300,13 @@ class TestLastCheckpointIsUnusable:
         (folder / "last_checkpoint").write_text("model_0000001.pth\n")
         assert self.make(folder).resume_or_load("", resume=True)["iteration"] == 1
 
-    def test_of_bytes(self, folder):
-        (folder / "last_checkpoint").write_bytes(b"\xff\x00model")
+    @pytest.mark.parametrize("content", [b"\xff\x00model", b"", b"\n", None])
+    def test_that_names_no_file(self, folder, content):
+        if content is None:
+            (folder / "last_checkpoint").unlink()
+            (folder / "last_checkpoint").mkdir()
+        else:
+            (folder / "last_checkpoint").write_bytes(content)
         message = r"last_checkpoint is damaged; to resume from model_0000002\.pth instead, write"
         with pytest.raises(ValueError, match=message):
             self.make(folder).resume_or_load("", resume=True)
