@@ -27,7 +27,8 @@ MIN_VISIBLE = 0.25  # below this fraction of its area, the target counts as not 
 
 @dataclass
 class Layer:
-    """A cut-out, or a piece of the background in its shape, that moves over the background."""
+    """A moving layer over the background: a cut-out, or a piece of the background with its
+    shape."""
 
     outline: np.ndarray  # (N, 2), its bounds are -1 and 1
     pose: np.ndarray  # (T, 2, 3)
@@ -37,20 +38,21 @@ class Layer:
     piece: Optional[Tuple[float, float]] = None  # where in the frame a piece is from, 0 to 1
 
     def roots(self) -> np.ndarray:
-        """(T,) root of the area of its box before it turns, pixels."""
+        """The square root (T,) of the area of its box before it is rotated, in pixels."""
         return 2 * np.sqrt(np.abs(np.linalg.det(self.pose[:, :, :2])))
 
     def to_frame(self, points: np.ndarray) -> np.ndarray:
-        """Points (N, 2) in units of the outline -> (T, N, 2) frame pixels."""
+        """Points (N, 2) in units of the outline -> points (T, N, 2) in frame pixels."""
         return points @ self.pose[:, :, :2].transpose(0, 2, 1) + self.pose[:, None, :, 2]
 
     def inner_points(self) -> np.ndarray:
-        """(T, N, 2) frame pixels: a grid inside the outline."""
+        """A grid of points inside the outline, (T, N, 2) in frame pixels."""
         y, x = np.nonzero(fill_outline(self.outline, (16, 16)) > 127)
         return self.to_frame((np.stack([x, y], axis=1) + 0.5) / 8 - 1)
 
     def covers(self, points: np.ndarray) -> np.ndarray:
-        """Which of the points (T, N, 2) it covers: bool (T, N); of fewer frames, the first."""
+        """Which of the points (T, N, 2) the layer covers, (T, N) bool. T may be less than its
+        number of frames."""
         mask = np.pad(fill_outline(self.outline, (32, 32)) > 127, 1)
         pose = self.pose[: len(points)]
         points = (points - pose[:, None, :, 2]) @ np.linalg.inv(pose[:, :, :2]).transpose(0, 2, 1)
@@ -67,8 +69,8 @@ def _drift(rng, length: int, dims: int = 1) -> np.ndarray:
 
 
 def _roam(rng, length: int, size: Tuple[int, int]) -> np.ndarray:
-    """Centres (T, 2) of something that moves about, in some sequences beyond the border; in the
-    first frame it is inside."""
+    """Centres (T, 2) of a moving object. In some sequences it leaves the frame; in the first frame
+    it is inside."""
     margin = rng.choice([0.2, 0.1, -0.15], p=[0.5, 0.35, 0.15])
     drift = _drift(rng, length, 2) * rng.choice([0.3, 1.0, 2.0])
     angle = rng.uniform(-0.7, 0.7, 2) + drift - drift[0]
@@ -76,9 +78,9 @@ def _roam(rng, length: int, size: Tuple[int, int]) -> np.ndarray:
 
 
 def _pose(rng, center: np.ndarray, sides: np.ndarray, root: np.ndarray, turn: float) -> np.ndarray:
-    """(T, 2, 3) about the centres (T, 2), mirrored or not, with gradual changes of the shape: in
-    the ratio of the ``sides`` (2,), with a ``root`` (T,) of the area in pixels, turned by up to
-    ``turn`` radians."""
+    """Poses (T, 2, 3) around the centres (T, 2), mirrored or not. The shape changes gradually
+    around the ratio of the ``sides`` (2,). ``root`` (T,) is the square root of the area in pixels.
+    The rotation is at most ``turn`` radians."""
     stretch, angle = (_drift(rng, len(center), 2) * (0.15, turn)).T
     stretch = np.exp(np.stack([stretch, -stretch], axis=1))
     half = root[:, None] / 2 * stretch * sides / np.sqrt(sides.prod())
@@ -89,7 +91,8 @@ def _pose(rng, center: np.ndarray, sides: np.ndarray, root: np.ndarray, turn: fl
 
 
 def _mover(rng, cut_outs: CutOuts, number: int, center: np.ndarray, short: int, root=None) -> Layer:
-    """A cut-out on a path of centres (T, 2), of a size about ``root`` (of its area), or any."""
+    """A layer of a cut-out that moves along the centres (T, 2). Its size is around ``root``, the
+    square root of its area, or random."""
     sides, outline = cut_outs.shape(number)
     low, high = short * np.array(TARGET_SIZE)
     high = max(low, min(high, MAX_ENLARGEMENT * np.sqrt(sides.prod())))
@@ -101,7 +104,8 @@ def _mover(rng, cut_outs: CutOuts, number: int, center: np.ndarray, short: int, 
 
 
 def _distractor(rng, cut_outs: CutOuts, target: Layer, size: Tuple[int, int]) -> Layer:
-    """A copy of the target in other colours, one of its kind, or another; near it or anywhere."""
+    """A distractor: a copy of the target in other colours, an object of its category, or another
+    object; near the target or anywhere."""
     kind = rng.choice(["copy", "alike", "any"], p=[0.3, 0.3, 0.4])
     number = int(rng.integers(len(cut_outs)))
     if kind != "any":
@@ -114,14 +118,14 @@ def _distractor(rng, cut_outs: CutOuts, target: Layer, size: Tuple[int, int]) ->
         center = _roam(rng, length, size)
     root = None if kind == "any" else roots.mean() * np.exp(rng.normal(0, 0.2))
     layer = _mover(rng, cut_outs, number, center, min(size), root)
-    if kind == "copy":  # exchanged colours, and another brightness, which tells gray ones apart
+    if kind == "copy":  # other colours, and another brightness, which distinguishes gray objects
         order = [[1, 2, 0], [2, 0, 1], [2, 1, 0]][rng.integers(3)]
         layer.colors = target.colors[order] * rng.choice([0.5, 0.65, 1.4])
     return layer
 
 
 def _occluder(rng, cut_outs: CutOuts, target: Layer) -> Layer:
-    """Something that hardly moves, and that the target passes behind."""
+    """An occluder: it hardly moves, and the target passes behind it."""
     length = len(target.pose)
     when = rng.integers(length // 6, length)
     root = target.roots()[when]
@@ -140,9 +144,9 @@ def annotate(
 ) -> Tuple[np.ndarray, np.ndarray]:
     """
     Returns:
-        boxes: float32 (T, 4) XYXY, the bounds of the target's whole outline, also where something
-            covers it and beyond the border; NaN where all of it is outside of the frame.
-        visible: bool (T,), at least MIN_VISIBLE of its area is inside and not covered.
+        boxes: float32 (T, 4) XYXY, the bounds of the whole outline of the target, including covered
+            parts and parts beyond the border; NaN if all of it is outside the frame.
+        visible: bool (T,), whether at least MIN_VISIBLE of its area is inside and not covered.
     """
     limits, points = np.array(size[::-1]), target.to_frame(target.outline)
     low, high = points.min(axis=1), points.max(axis=1)
@@ -157,8 +161,8 @@ def annotate(
 
 @lru_cache(maxsize=64)
 def _arrange(frames: "CompositeFrames") -> Tuple[List[Layer], int]:
-    """All layers in the order in which they are drawn, and the target's place. Nothing hides the
-    target in the first frame, which gives it to a tracker."""
+    """All layers in the order of drawing, and the index of the target. In the first frame nothing
+    covers the target, because trackers start there."""
     rng, size, cut_outs = np.random.default_rng([frames.seed, 0]), frames.size, frames.cut_outs
     path = _roam(rng, len(frames), size)
     target = _mover(rng, cut_outs, frames.target, path, min(size))
@@ -181,8 +185,8 @@ class CompositeFrames:
 
     cut_outs: CutOuts
     target: int  # number of the cut-out that is tracked
-    # frames (see sot.data.frames): a video, to and fro where it is too short, or one photograph, of
-    # which a part is shown that moves slowly
+    # frames (see sot.data.frames): a video, which is played back and forth if it is too short; or
+    # one photograph, of which a slowly moving part is shown
     background: Sequence
     seed: int  # non-negative; each is another sequence
     length: int
@@ -196,7 +200,7 @@ class CompositeFrames:
         return f"composite_{self.seed}/{i:04d}"
 
     def annotation(self) -> Tuple[np.ndarray, np.ndarray]:
-        """Boxes and visibility of the target, see :func:`annotate`."""
+        """The boxes and the visibility of the target, see :func:`annotate`."""
         layers, place = _arrange(self)
         return annotate(layers[place], layers[place + 1 :], self.size)
 
@@ -222,7 +226,7 @@ class CompositeFrames:
         """Frame i without the layers."""
         count, rng = len(self.background), np.random.default_rng([self.seed, 1])
         if count > 1:
-            # from anywhere, and back from the end
+            # from a random frame on, and backward from the end
             first = rng.integers(max(1, count - self.length + 1))
             index = (first + i) % (2 * count - 2)
             index = min(index, 2 * count - 2 - index)
@@ -244,7 +248,8 @@ def _read_photograph(frames) -> np.ndarray:
 
 
 def _blur_of(image: np.ndarray) -> float:
-    """The sigma of a Gaussian, in pixels, that makes a sharp picture about as blurred as this."""
+    """The sigma of the Gaussian, in pixels, that blurs a sharp picture about as much as this one is
+    blurred."""
     gray = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
     edges, contrast = (cv2.meanStdDev(v)[1].item() for v in (cv2.Laplacian(gray, cv2.CV_16S), gray))
     # Measured on photographs that were reduced and blurred: edges are 0.45 of the contrast for
@@ -295,9 +300,9 @@ def _relight(sprite: np.ndarray, layer: Layer, light: np.ndarray, at: np.ndarray
 def composite_tracks(
     cut_outs: CutOuts, backgrounds: Sequence[Dict], count: int, length: int, name: str
 ) -> Iterator[Dict]:
-    """As many tracks of ``length`` frames, each with another target, and over the frames of another
-    of the tracks ``backgrounds``, until all had their turn. ValueError, with the ``name`` of the
-    dataset, if an object has no other background than its own photograph."""
+    """Make a number of tracks of ``length`` frames, each with another target and over another of
+    the tracks ``backgrounds``, until all have been used. ValueError, with the ``name`` of the
+    dataset: the only background of an object is its own photograph."""
     rng = np.random.default_rng(0)
     targets, places = rng.permutation(len(cut_outs)), rng.permutation(len(backgrounds))
     first_names = [track["frames"].name(0) for track in backgrounds]

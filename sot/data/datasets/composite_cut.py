@@ -1,4 +1,4 @@
-"""Objects of photographs, to be cut out along their outlines (see `composite`)."""
+"""Cuts objects out of photographs along their outlines (see `composite`)."""
 
 from functools import lru_cache
 from typing import Dict, Optional, Tuple
@@ -20,17 +20,17 @@ UNIT = 32767
 
 
 def cut_out_fields(annotation: Dict) -> Optional[Dict]:
-    """What it takes to cut an object out of its photograph, as fields of a track of one frame:
-    ``category`` (1,); ``outline`` (1, 128, 2) of the largest polygon of ``segmentation``; and
-    ``boxes`` (1, 4) XYXY, its bounds.
+    """The fields of a track of one frame that are needed to cut an object out of its photograph:
+    ``category`` (1,); ``outline`` (1, 128, 2), that of the largest polygon of ``segmentation``; and
+    ``boxes`` (1, 4) XYXY, the bounds of the outline.
 
-    None if that is less than half as wide or high as the ``bbox`` (XYWH), and so only a piece of
-    the object, or is too small or too thin."""
+    None: the outline is less than half as wide or high as the ``bbox`` (XYWH), and so only a piece
+    of the object; or it is too small or too thin."""
     polygons = annotation.get("segmentation")
     polygons = filter(_is_polygon, polygons) if isinstance(polygons, list) else ()
     parts = [np.asarray(p, dtype=np.float32).reshape(-1, 2) for p in polygons]
     largest = max(parts, key=cv2.contourArea, default=np.zeros((1, 2)))
-    # repeats some of few points, and leaves out some of many
+    # repeats points if there are few, and leaves out points if there are many
     points = largest[np.linspace(0, len(largest) - 1, OUTLINE_POINTS).round().astype(int)]
     low, high = points.min(axis=0), points.max(axis=0)
     sides = high - low
@@ -45,7 +45,7 @@ def cut_out_fields(annotation: Dict) -> Optional[Dict]:
 
 
 def _is_polygon(points) -> bool:
-    """Whether x, y, x, y, ... are three points at least, as detectron2 wants them."""
+    """Whether x, y, x, y, ... are at least three points, as detectron2 requires."""
     is_list = isinstance(points, (list, tuple, np.ndarray))
     return is_list and len(points) >= 6 and len(points) % 2 == 0
 
@@ -64,9 +64,8 @@ def premultiply(color: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 
 
 def load_cut_outs(objects: Source, limit: int, name: str) -> TrackList:
-    """At most ``limit`` tracks of a source, with :func:`cut_out_fields`, drawn at random and sorted
-    by category. ValueError, with the ``name`` of the dataset,
-    if there are none."""
+    """At most ``limit`` random tracks of a source, with :func:`cut_out_fields`, sorted by category.
+    ValueError, with the ``name`` of the dataset: there are none."""
 
     def choose():
         tracks = list(objects.read())
@@ -86,7 +85,8 @@ def load_cut_outs(objects: Source, limit: int, name: str) -> TrackList:
 
 
 class CutOuts:
-    """Objects that are cut out of photographs, by number in the tracks of load_cut_outs."""
+    """Objects that are cut out of photographs. Their numbers are indices of the tracks of
+    load_cut_outs."""
 
     def __init__(self, tracks: TrackList):
         self.tracks = tracks
@@ -103,7 +103,8 @@ class CutOuts:
 
     @lru_cache(maxsize=64)  # noqa: B019  the few sets of cut-outs live as long as the process
     def sprite(self, number: int) -> np.ndarray:
-        """uint8 (H, W, 4): what is in the box of a cut-out, colours premultiplied with alpha."""
+        """The pixels of a cut-out in its box, uint8 (H, W, 4), with colours premultiplied by
+        alpha."""
         track, (sides, outline) = self.tracks[number], self.shape(number)
         limit = max(1.0, min(sides) / SPRITE_SIDE)
         image, reduction = read_frame(track["frames"], 0, limit)
@@ -113,7 +114,7 @@ class CutOuts:
         return premultiply(crop.apply_image(image), fill_outline(outline, (height, width)))
 
     def draw_alike(self, rng, number: int) -> int:
-        """Number of a random one of the same category."""
+        """The number of a random object of the same category."""
         categories = self.tracks.rows("category")
         ends = [np.searchsorted(categories, categories[number], s) for s in ("left", "right")]
         return int(rng.integers(*ends))

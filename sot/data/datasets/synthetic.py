@@ -1,8 +1,7 @@
 """Sequences that need no data: painted objects that move over painted backgrounds.
 
-They move and are drawn as in `composite`, when a frame is asked for: a frame is a pure function of
-(seed, length, size) and its index. Images are BGR uint8.
-"""
+They move and are drawn as in `composite`. A frame is drawn when it is read, and is a pure function
+of (seed, length, size) and its index. Images are BGR uint8."""
 
 from functools import lru_cache, partial
 from typing import Dict, List, Tuple
@@ -20,8 +19,8 @@ LOOKS = 8  # colours in which an object comes
 
 
 class PaintedObjects:
-    """Objects by number, in the place of `CutOuts`: LOOKS in a row share outline and texture, and
-    differ in colour."""
+    """Painted objects by number, instead of `CutOuts`. LOOKS consecutive objects share outline and
+    texture, and differ in colour."""
 
     def __len__(self):
         return 1 << 30
@@ -49,7 +48,7 @@ class PaintedObjects:
         return premultiply(image, fill_outline(outline, (height, width)))
 
     def draw_alike(self, rng, number: int) -> int:
-        """Number of a random one of the same outline and texture."""
+        """The number of a random object with the same outline and texture."""
         return number - number % LOOKS + int(rng.integers(LOOKS))
 
 
@@ -71,8 +70,8 @@ class PaintedBackground:
 
 
 class SyntheticFrames(CompositeFrames):
-    """The frames of one sequence, and the annotation of its target. Each non-negative seed is
-    another sequence with another target; size: (height, width) in pixels."""
+    """The frames of one sequence, and the annotation of its target. Each non-negative seed gives
+    another sequence with another target. ``size`` is (height, width) in pixels."""
 
     def __init__(self, seed: int, length: int = 100, size: Tuple[int, int] = (240, 320)):
         background = PaintedBackground(seed, size)
@@ -148,7 +147,7 @@ def paint_background(rng, shape: Tuple[int, int]) -> np.ndarray:
 
 
 def load_synthetic(split: str) -> List[Dict]:
-    """Tracks of "train" or "val", which share no seed; their targets are visible in the first
+    """The tracks of "train" or "val", which share no seed. Their targets are visible in the first
     frame."""
     first, count, length = SPLITS[split]
     frames = [SyntheticFrames(first + k, length) for k in range(count)]

@@ -30,7 +30,8 @@ TEST/
 PIXEL_ORIGIN = 0
 
 NUM_CHUNKS = 12
-# "train" is all of it, "train_p4" the first four chunks (ATOM, DiMP and others train on these)
+# "train" is the whole training set, and "train_p4" its first four chunks, which ATOM, DiMP and
+# others use
 CHUNKS = {
     "train": [f"TRAIN_{i}" for i in range(NUM_CHUNKS)],
     "train_p4": [f"TRAIN_{i}" for i in range(4)],
@@ -40,7 +41,7 @@ CHUNKS = {
 
 
 def trackingnet_sources(root: Path, split: str) -> List[Source]:
-    """Of a key of CHUNKS."""
+    """The sources of a split, which is a key of CHUNKS."""
     sources = []
     for chunk in (root / name for name in CHUNKS[split]):
         annotations = chunk / "anno"

@@ -1,4 +1,4 @@
-"""Tracks: how one is made from annotations, and a compact list of many."""
+"""Makes tracks from annotations, and keeps many tracks in a compact list."""
 
 import os
 import re
@@ -14,15 +14,15 @@ from ..frames import ImageFrames, Photograph
 def make_track(name: str, frames, boxes_xywh, visible=None, **fields) -> Dict:
     """
     Args:
-        name: of the sequence and its object, for messages and result files.
+        name: name of the sequence and its object, for messages and result files.
         frames: see sot.data.frames.
-        boxes_xywh: (T, 4) pixels; those with a NaN or a side <= 0 become NaN and invisible.
-        visible: (T,), False for further frames that training leaves out; their boxes stay.
-        fields: more arrays with T rows, kept under their names.
+        boxes_xywh: (T, 4) in pixels. A box with a NaN or a side <= 0 becomes NaN and invisible.
+        visible: (T,), False for further frames that training leaves out. Their boxes stay.
+        fields: further arrays with T rows, which the track has under their names.
 
     Returns:
-        a track dict (see sot.data.datasets). ValueError if there are no frames, or another number
-        of frames, boxes or rows of a field.
+        a track dict (see sot.data.datasets). ValueError: there are no frames, or the numbers of
+        frames, boxes and rows of a field differ.
     """
     xywh = np.asarray(boxes_xywh, dtype=np.float64).reshape(-1, 4)
     if len(frames) != len(xywh):
@@ -47,7 +47,7 @@ def _check_rows(name: str, length: int, fields: Dict) -> None:
 
 
 class NumberedFiles(Sequence):
-    """File names that count up, ``prefix + 0001 + suffix``, ... made when asked for."""
+    """File names that count up, ``prefix + 0001 + suffix`` and so on. They are made when needed."""
 
     def __init__(self, prefix: str, digits: int, first: int, step: int, suffix: str, length: int):
         self.parts = (prefix, digits, first, step, suffix)
@@ -55,7 +55,7 @@ class NumberedFiles(Sequence):
 
     @classmethod
     def from_list(cls, files: Sequence) -> "NumberedFiles":
-        """The same names as ``files``, or None if they do not count up."""
+        """NumberedFiles with the names ``files``, or None if these do not count up."""
         match = [re.fullmatch(r"(.*?)(\d+)(\D*)", f, re.DOTALL) for f in files[:2]]
         if len(match) < 2 or None in match:
             return None
@@ -81,25 +81,24 @@ _LISTED, _NUMBERED, _PHOTOGRAPH, _OBJECT = range(4)
 
 
 class TrackList(Sequence):
-    """A read-only sequence of track dicts over a few large arrays; made by :meth:`pack`.
+    """A read-only sequence of track dicts over a few large arrays. :meth:`pack` makes it.
 
-    A list of a million dicts would be copied into every loader worker as soon as it is read;
-    arrays are shared between workers, and between processes when they are files (see `cache`).
-    """
+    A list of a million dicts would be copied into every worker of the loader when it is read.
+    Arrays are shared between workers, and, if they are files, between processes (see `cache`)."""
 
     def __init__(self, arrays: Dict[str, np.ndarray], objects: List, origin: Tuple = ()):
         """
         Args:
             arrays: the parts that are numbers or text, by name.
             objects: frames that cannot be written as text.
-            origin: function and arguments that make the same list in another process.
+            origin: a function and its arguments, which make the same list in another process.
         """
         self.arrays, self.objects, self._origin = arrays, objects, origin
 
     @classmethod
     def pack(cls, tracks: Iterable[Dict]) -> "TrackList":
-        """A list of the tracks; ValueError if their fields are not the same, or a field has another
-        length than the boxes."""
+        """Make a list of the tracks. ValueError: their fields are not the same, or a field has
+        another length than the boxes."""
         if isinstance(tracks, cls):
             return tracks
         names, frames, kinds, objects, lengths, rows = [], [], [], [], [], {}
@@ -145,18 +144,18 @@ class TrackList(Sequence):
         return {"name": self._text("names", index), "frames": frames, **rows}
 
     def rows(self, key: str) -> np.ndarray:
-        """A field of all tracks, one after the other; no rows where there are no tracks."""
+        """A field of all tracks, one track after the other."""
         return self.arrays[f"row.{key}"] if len(self) else np.zeros(0)
 
     def num_visible(self) -> np.ndarray:
-        """(N,) visible frames of each track."""
+        """The number (N,) of visible frames of each track."""
         if not len(self):
             return np.zeros(0, dtype=np.int64)
         starts = self.arrays["starts"][:-1]
         return np.add.reduceat(self.arrays["row.visible"], starts, dtype=np.int64)
 
     def num_frames(self) -> np.ndarray:
-        """(N,) frames of each track."""
+        """The number (N,) of frames of each track."""
         return np.diff(self.arrays["starts"])
 
     def _text(self, key: str, index: int) -> str:
@@ -178,7 +177,8 @@ class TrackList(Sequence):
 
 
 def _describe(frames) -> Tuple[int, str]:
-    """Kind, and the text to make the frames from; NUL cannot be in a file name."""
+    """The kind of the frames, and a text from which they can be made. It uses NUL, which no file
+    name contains."""
     if type(frames) is Photograph:
         return _PHOTOGRAPH, "\0".join(map(str, (frames.files[0], *frames.size)))
     if type(frames) is not ImageFrames:

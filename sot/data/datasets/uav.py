@@ -19,7 +19,8 @@ data_seq/UAV123/
   ...
 """
 
-# The benchmark's tools are OTB's, MATLAB: the first pixel of an image is (1, 1).
+# The tools of the benchmark are those of OTB, in MATLAB, where the first pixel of an image is (1,
+# 1).
 PIXEL_ORIGIN = 1
 
 # Frames by number. Sequences with a number after "_" are parts of one video.
@@ -27,7 +28,8 @@ SPLITS = {name: parse_ranges(official_list(name.lower())) for name in ("UAV123",
 
 
 def uav_sources(root: Path, split: str) -> List[Source]:
-    """Of "UAV123" (123 sequences) or "UAV20L" (20 long ones, of the same videos)."""
+    """The sources of "UAV123" (123 sequences) or "UAV20L" (20 long sequences of the same
+    videos)."""
     sources = []
     for name, (first, last) in SPLITS[split].items():
         truth = root / "anno" / split / f"{name}.txt"

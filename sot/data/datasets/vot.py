@@ -1,4 +1,4 @@
-"""VOT challenges whose truth is polygons or boxes: VOT2015 to VOT2019, VOT2018-LT."""
+"""The VOT challenges whose annotations are polygons or boxes: VOT2015 to VOT2019 and VOT2018-LT."""
 
 from functools import partial
 from pathlib import Path
@@ -28,11 +28,11 @@ PIXEL_ORIGIN = 0
 
 
 def vot_sources(root: Path, split: str) -> List[Source]:
-    """Of one challenge, "shortterm" or "longterm"; ``root`` may be ``sequences/`` in a workspace of
-    the VOT toolkit.
+    """The sources of one challenge, "shortterm" or "longterm". ``root`` may be ``sequences/`` in a
+    workspace of the VOT toolkit.
 
-    Short-term tracks have the field ``polygons``, (T, 8) float64: the corners x1, y1, ..., x4, y4
-    of the annotation, or a box XYXY and four NaN, in frame pixels; ``boxes`` are their bounds.
+    Short-term tracks have ``polygons``, (T, 8) float64: the corners x1, y1, ..., x4, y4 of the
+    annotation, or a box XYXY and four NaN, in frame pixels. ``boxes`` are their bounds.
     """
     sources = []
     for name in read_names(root / "list.txt"):
@@ -50,8 +50,9 @@ def _read(name: str, truth: Path, images: Path, polygons: bool) -> List[Dict]:
 
 
 def _corners(table: np.ndarray) -> np.ndarray:
-    """(T, 8) as it is. (T, 4) x, y, w, h, as in conduction1 of VOT2018, become XYXY followed by
-    NaN: a box stays one, as it has other pixels than the polygon of its corners."""
+    """Annotations (T, 8) stay. Boxes (T, 4) x, y, w, h, as in conduction1 of VOT2018, become XYXY
+    and four NaN. They stay boxes, because a box has other pixels than the polygon of its
+    corners."""
     if table.shape[1] != 4:
         return table.reshape(-1, 8)
     return np.concatenate([to_xyxy(table), np.full_like(table, np.nan)], axis=1)

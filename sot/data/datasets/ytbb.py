@@ -36,9 +36,9 @@ Segment = Tuple[Tuple[str, str, str], np.ndarray, np.ndarray, np.ndarray]
 
 
 def ytbb_sources(root: Path, split: str) -> List[Source]:
-    """Of "train" or "validation". Each segment of a video is a track of the frames, one a second,
-    that are on disk. Segments without any, as the video is gone from YouTube, are left out and
-    counted in the log."""
+    """The sources of "train" or "validation". Each segment of a video is a track of its frames on
+    the disk, one for each second. Segments without frames, whose videos are gone from YouTube, are
+    left out, and the log counts them."""
     folder = root / f"yt_bb_detection_{split}"
     table = folder.with_suffix(".csv")
     for path in (table, folder):
@@ -73,7 +73,7 @@ def _read_segments(table: str, folder: str) -> Iterator[Dict]:
 
 
 def _make_segment(segment: Segment, folder: str, on_disk: set):
-    """Track of the frames that are on disk; None if there are none."""
+    """The track of the frames that are on the disk, or None if there are none."""
     (video, label, target), times, boxes, present = segment
     suffix = f"_{label}_{target}.jpg"
     here = [f"{video}_{time}{suffix}" in on_disk for time in times]
@@ -90,7 +90,7 @@ def _make_segment(segment: Segment, folder: str, on_disk: set):
 
 
 def _number(prefix: str, times: List[int], suffix: str):
-    """File names, without storing them if they are equally spaced, as they are in most segments."""
+    """File names. They are not stored if they are equally spaced, as in most segments."""
     steps = {b - a for a, b in zip(times, times[1:])}
     if len(steps) == 1:
         return NumberedFiles(prefix, 1, times[0], steps.pop(), suffix, len(times))
@@ -98,7 +98,7 @@ def _number(prefix: str, times: List[int], suffix: str):
 
 
 def _segments(path: str) -> Iterator[Segment]:
-    """Rows of the table by class, then segment, then time: (youtube_id, class_id, object_id),
+    """The rows of the table, sorted by class, segment and time: (youtube_id, class_id, object_id),
     time in ms (T,), xmin, xmax, ymin, ymax (T, 4), present (T,) bool."""
     # arrays and not lists: there are 5 million rows
     numbers, times, corners, presence = array("i"), array("i"), array("d"), array("b")
