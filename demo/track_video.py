@@ -14,6 +14,7 @@ import os
 import sys
 import threading
 import time
+import warnings
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported; see utils/cpu.py
 os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")  # errors are said in one line, by the program
@@ -270,6 +271,7 @@ def main(argv=None, stop=None):
     keep_streams()
     args = parse_args(argv, __doc__)
     logging.basicConfig(format="%(levelname)s: %(message)s")
+    warnings.filterwarnings("ignore", module="PIL")  # its errors say enough
     try:
         return run(args, stop or threading.Event())
     except KeyboardInterrupt:

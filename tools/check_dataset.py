@@ -194,6 +194,8 @@ def parse_args(argv=None):
         parser.error(f"--workers {args.workers}: at least one is needed")
     slug = re.sub(r"[^\w.-]+", "_", args.name).replace(".json", "")[-100:]
     args.output = Path(args.output or f"output/check_dataset/{slug}.json")
+    if args.output.is_dir():
+        parser.error(f"--output {args.output} is a folder: name a file")
     return args
 
 

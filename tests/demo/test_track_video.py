@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from sot.data.frame_source import Frame
 from sot.data.live import LiveSource
@@ -513,6 +514,16 @@ def test_threads(fake, clip, tmp_path, monkeypatch, args, threads):
 
 
 class TestErrors:
+    def test_pages_that_are_cut_off(self, fake, tmp_path, caplog, recwarn):
+        page = Image.new("RGB", (64, 48))  # 9360 bytes in the file
+        page.save(tmp_path / "a.tif", save_all=True, append_images=[page] * 5)
+        content = (tmp_path / "a.tif").read_bytes()
+        (tmp_path / "a.tif").write_bytes(content[: 3 * 9360 + 1000])
+        assert run(tmp_path / "a.tif", tmp_path / "out") == 3
+        assert [r["status"] for r in rows(tmp_path / "out")][2:] == ["uncertain", "skipped"]
+        assert "a.tif is cut off after 4 pages, after frame 3" in caplog.text
+        assert not recwarn.list
+
     @pytest.mark.parametrize(
         "text, words",
         [

@@ -189,7 +189,7 @@ def test_no_such_data_set(check, name):
 
 
 def test_bad_call(tool):
-    for call in ([], ["a", "--workers", "0"], ["a", "--workers", "x"]):
+    for call in ([], ["a", "--workers", "0"], ["a", "--workers", "x"], ["a", "--output", "."]):
         with pytest.raises(SystemExit) as exit_info:
             tool.main(call)
         assert exit_info.value.code == 2
