@@ -94,7 +94,8 @@ class GrowingFile:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file (UTF-8) with atomic_write, and make its folder if it is missing."""
+    """Write a text file (UTF-8) with atomic_write, and make its folder if it is missing. Bytes of
+    file names that are no UTF-8 are written as codes."""
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    with atomic_write(path, "w", encoding="utf-8") as f:
+    with atomic_write(path, "w", encoding="utf-8", errors="backslashreplace") as f:
         f.write(text)

@@ -110,6 +110,12 @@ def test_earlier_files_go_and_others_stay(tmp_path):
     assert files == ["mot.txt", "yolo/labels/mine.txt"]
 
 
+def test_name_that_is_no_utf_8(tmp_path):
+    save_labels(VIDEO._replace(source="\udcff.mp4"), ["mot", "cvat", "coco"], tmp_path)
+    tree = ElementTree.parse(tmp_path / "cvat.xml")
+    assert any(e.text == "\\udcff.mp4" for e in tree.iter())
+
+
 def test_read_labels(tmp_path):
     path = tmp_path / "boxes.json"
     rows = [{**label._asdict(), "time": 0.0, "raw_score": 1.0} for label in VIDEO.labels]
