@@ -1,4 +1,4 @@
-"""What the browser app knows of one video: the boxes that were drawn, and what was tracked."""
+"""The state of the browser app for one video: the boxes that were drawn, and the tracked ones."""
 
 import os
 import shutil
@@ -76,7 +76,7 @@ class Session:
 
     # --------------------------------------------------------------- tracking
     def arguments(self) -> List[str]:
-        """The command line of track_video.py for the boxes. ValueError if there are none."""
+        """The command line of track_video.py for the boxes. ValueError: there are none."""
         drawn = [boxes for boxes in self.boxes if boxes]
         if not drawn:
             raise ValueError("draw a box first: click two opposite corners of the target")

@@ -73,9 +73,9 @@ def make_units(tracks: TrackList) -> Iterator[Unit]:
 
 @dataclass
 class Checker:
-    """``checker[unit]`` is the unit and what is wrong with it; for a loader whose workers begin
-    with :func:`start_worker`, as otherwise no frame is found to be damaged. Without ``decode`` it
-    reads the sizes of pictures alone, and the first frame of a video."""
+    """``checker[unit]`` gives a unit and its problems. The workers of the loader must begin with
+    :func:`start_worker`; otherwise damaged frames are not noticed. Without ``decode`` it reads only
+    the sizes of pictures, and the first frame of a video."""
 
     tracks: TrackList
     decode: bool
@@ -151,7 +151,7 @@ def start_worker(_worker_id) -> None:
 
 
 def take_complaints() -> str:
-    """What was printed to standard error since the last call, but for mere warnings."""
+    """The text that was printed to stderr since the last call, without warnings."""
     if _stderr_file is None:
         return ""
     _stderr_file.seek(0)

@@ -38,7 +38,7 @@ class PairView:
 
 
 def anchor_noun(anchors: np.ndarray) -> str:
-    """What anchors (R, 4) are called: "anchor", or "position" where they have no size."""
+    """The word for anchors (R, 4): "anchor", or "position" if they have no size."""
     return "anchor" if (anchors[:, 2:] > anchors[:, :2]).any() else "position"
 
 

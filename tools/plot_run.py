@@ -96,7 +96,7 @@ def read_runs(folders: Sequence[str]) -> List[Run]:
 
 
 def panels(runs: Sequence[Run]) -> List[Panel]:
-    """What there is to plot, of any of the runs."""
+    """The panels for which any of the runs has numbers."""
     names = sorted({name for run in runs for name in run.scalars})
     rates = [n for n in names if n.startswith("lr/")] or [n for n in names if n == "lr"]
     out = [Panel("total loss", ["total_loss"])] if "total_loss" in names else []

@@ -179,7 +179,7 @@ def run_seed(config: str, opts: Sequence, folder: Path, seed: int, eval_only: bo
 
 
 def network_numbers(config: str, opts: Sequence) -> Dict[str, float]:
-    """What the columns network/... have; see analyze_model.py."""
+    """The values of the columns network/...; see analyze_model.py."""
     result = analyze(load_config(config, [str(o) for o in opts]))
     features = list(result["features"].values())[-1]
     return {
@@ -202,8 +202,8 @@ def interval(values: Sequence[float]) -> Tuple[float, Optional[float]]:
 
 
 def compare(table: Dict, row: Dict, runs: List[Dict]) -> List[Dict]:
-    """A dict for each published value, with what was measured on its data, or on that which stood
-    in for it (``data``)."""
+    """A dict for each published value, with the value that was measured on its data or on the data
+    used instead (``data``)."""
     compared, stand_in = [], next(iter(runs[0]))
     for column, published in zip(table["columns"], row["values"]):
         dataset, _, measure = column.rpartition("/")

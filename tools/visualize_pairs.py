@@ -82,7 +82,7 @@ class PositionLabels:
         self.anchors = torch.stack([x, y, x, y], dim=1).numpy()
 
     def __call__(self, instances: Instances):
-        """As of AnchorLabels; all positions are used."""
+        """The same as in AnchorLabels. All positions are used."""
         same = Instances(instances.image_size, gt_boxes=instances.gt_boxes)
         same.gt_negative = torch.zeros_like(instances.gt_negative)
         matched, labels = (
@@ -104,7 +104,7 @@ def build_labels(cfg, item):
 
 
 def view(item, labels, with_crops: bool) -> PairView:
-    """What is drawn of a training item."""
+    """The parts of a training item that are drawn."""
     instances = item["instances"]
     return PairView(
         instances.gt_boxes.tensor[0].numpy(),
@@ -116,8 +116,8 @@ def view(item, labels, with_crops: bool) -> PairView:
 
 
 def visualize(cfg, output, num_pairs: int, num_positions: int) -> str:
-    """Write pairs.png and positions.png of so many pairs, the same ones first; returns what there
-    is to say about them."""
+    """Write pairs.png and positions.png with these numbers of pairs. Both begin with the same pairs.
+    Returns a summary."""
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(cfg.SEED)  # of the sampling of anchors
@@ -135,7 +135,7 @@ def visualize(cfg, output, num_pairs: int, num_positions: int) -> str:
 
 
 def summary(views, anchors) -> str:
-    """What the pairs are like in a few lines: their targets, and the anchors that match."""
+    """A summary of the pairs in a few lines: their targets, and the anchors that match."""
     boxes = np.stack([v.box for v in views])
     width, height = np.median(sides_of(boxes), axis=0)
     positive = [v for v in views if not v.negative]

@@ -32,8 +32,9 @@ DONE, FAILED = 0, 1  # exit codes
 
 
 def serve(tracker, name: str) -> None:
-    """Answer the toolkit, over the standard streams, until it is satisfied; ``name`` is what it is
-    told. ImportError: no vot-trax."""
+    """Answer the toolkit over the standard streams until it ends. ``name`` is the name for the
+    toolkit.
+    ImportError: vot-trax is not installed."""
     from trax import Image, Rectangle, Region, Server, TraxStatus
 
     formats = {"region_formats": [Region.RECTANGLE], "image_formats": [Image.PATH]}
@@ -53,10 +54,10 @@ def serve(tracker, name: str) -> None:
 
 
 def write_ini(path: Path, name: str, arguments: list) -> None:
-    """Add a tracker to a file of trackers, with arguments for this program (paths may be relative
-    to the folder we are in), or replace it there; what else the file holds stays, without its
-    comments. ValueError: the name is none that the toolkit takes, or the file is not of this
-    kind."""
+    """Add a tracker to a file of trackers, or replace it there, with arguments for this program
+    (whose paths may be relative to the current folder). The other entries of the file stay, without
+    its comments. ValueError: the toolkit does not take the name, or the file is no file of
+    trackers."""
     if not re.fullmatch(r"[a-zA-Z0-9_-]+", name):
         raise ValueError(f"{name!r} cannot be the name of a tracker: only letters, digits, - and _")
     ini = configparser.ConfigParser()

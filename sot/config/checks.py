@@ -122,7 +122,7 @@ def flat(node: dict, prefix: str = "") -> Iterator[Tuple[str, Any]]:
 
 
 def leaves(value) -> Iterator[Any]:
-    """What a value holds that is a list of lists of ..., or the value itself."""
+    """The entries of a nested list, at any depth. A value that is no list is its own entry."""
     if isinstance(value, (list, tuple)):
         for entry in value:
             yield from leaves(entry)

@@ -202,8 +202,8 @@ def _reason(error) -> str:
 
 
 def _orientation(frame: av.VideoFrame) -> Tuple[bool, bool, bool]:
-    """What the file says to do with a picture before it is shown (videos of phones): to transpose
-    it, then to mirror it left to right, and upside down."""
+    """How the file says to turn a picture before it is shown (videos of phones): whether to
+    transpose it, then to mirror it left to right, and then upside down."""
     data = frame.side_data.get(SideData.DISPLAYMATRIX)
     if data is None:
         return False, False, False

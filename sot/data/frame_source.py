@@ -99,7 +99,7 @@ class FrameSource:
         raise NotImplementedError
 
     def num_wanted(self, length: int) -> int:
-        """How many of so many frames are wanted."""
+        """The number of wanted frames in a source with this number of frames."""
         return len(range(length)[self.wanted.start : self.wanted.stop : self.wanted.step])
 
     def indexed(self):

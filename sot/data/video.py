@@ -154,7 +154,7 @@ class PageSource(ImageSource):
         return self.length
 
     def __getitem__(self, index: int) -> np.ndarray:
-        """As in :mod:`.frames`."""
+        """The image of a frame; see :mod:`.frames`."""
         try:
             self.image.seek(index)
             return self._read()

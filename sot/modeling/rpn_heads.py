@@ -129,14 +129,14 @@ class _JoinedDepthwiseHead(nn.Module):
         self.num_outputs = [b.head[-1].out_channels for b in branches]
 
     def template(self, features: List[torch.Tensor]) -> List[torch.Tensor]:
-        """As DepthwiseRPNHead's, with the kernels of both branches in one tensor."""
+        """The same as in DepthwiseRPNHead, with the kernels of both branches in one tensor."""
         (z,) = features
         return [self.conv_kernel(z)]
 
     def forward(
         self, kernels: List[torch.Tensor], features: List[torch.Tensor]
     ) -> Tuple[List[torch.Tensor], List[torch.Tensor]]:
-        """As DepthwiseRPNHead's."""
+        """The same as in DepthwiseRPNHead."""
         (kernel,), (x,) = kernels, features
         out = self.head(xcorr_depthwise(kernel, self.conv_search(x)))
         logits, deltas = out.split(self.num_outputs, dim=1)

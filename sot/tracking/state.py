@@ -61,7 +61,7 @@ class TrackResult(NamedTuple):
 
     @classmethod
     def of(cls, state) -> "TrackResult":
-        """Of a TargetState, or what has its box, score and status."""
+        """The result of a TargetState, or of an object with its box, score and status."""
         return cls(tuple(to_xywh(state.box).tolist()), state.score, state.status)
 
 

@@ -113,7 +113,9 @@ def time_pairs(cfg, num_pairs: int) -> dict:
     whole, parts = [], []
     for _ in range(NUM_PASSES):
         whole.append([seconds(pairs.__getitem__, i)[0] for i in range(num_pairs)])
-        with timed(PARTS, spent, time.process_time):  # apart: looking at the clock takes time
+        with timed(
+            PARTS, spent, time.process_time
+        ):  # in a pass of its own, because reading the clock takes time
             parts.append([seconds_of_parts(i) for i in range(num_pairs)])
     mean = np.min(whole, axis=0).mean()
     ms = dict(zip(names, (1000 * np.min(parts, axis=0).mean(axis=0)).tolist()))

@@ -9,7 +9,7 @@ from unittest import mock
 
 
 def seconds_of(function: Callable, *args, clock: Callable = time.perf_counter) -> Tuple[float, Any]:
-    """How long a call takes, and what it returns."""
+    """The seconds that a call takes, and its result."""
     begin = clock()
     result = function(*args)
     return clock() - begin, result

@@ -160,8 +160,8 @@ def describe(seconds: np.ndarray) -> dict:
 
 
 def shares(step, start, images) -> dict:
-    """Of the time of the steps, by part; in a pass of its own, as looking at the clock takes time,
-    and on a GPU waiting for it."""
+    """The shares of the parts in the time of the steps. They are measured in a pass of their own,
+    because reading the clock takes time, and so does waiting for a GPU."""
     spent, state = dict.fromkeys((part for part, *_ in PARTS), 0.0), start()
     with timed(PARTS, spent, _clock):
         total = follow(step, state, images).sum()

@@ -21,7 +21,7 @@ from .cache import Source, cached_tracks, warn_once
 from .tracks import TrackList, make_track
 
 MAX_SIDE = 2**31  # of images, in pixels
-# what an entry that is not what it should be may raise; NotImplementedError is BoxMode's
+# errors that a malformed entry may raise; NotImplementedError comes from BoxMode
 BAD_ENTRY = (
     TypeError,
     ValueError,
@@ -223,7 +223,8 @@ def _check_format(tracks: List[Dict], path: str) -> None:
 
 
 def _box(annotation: Dict) -> List[float]:
-    """x, y, w, h, that around the polygons where there is no other; NaN if there is none."""
+    """The box x, y, w, h of an annotation. Without a box it is that around the polygons; NaN if
+    there are none."""
     box = annotation.get("bbox")
     polygons = annotation.get("segmentation")
     if not box and polygons and isinstance(polygons, list):

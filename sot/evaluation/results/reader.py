@@ -69,7 +69,7 @@ class SequenceResult:
 
     @property
     def boxes(self) -> np.ndarray:
-        """Of the first run, see Run."""
+        """That of the first run, see Run."""
         return self.runs[0].boxes
 
 

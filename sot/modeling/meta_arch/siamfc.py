@@ -77,7 +77,8 @@ class SiamFC(SiameseNetwork):
     def predict(
         self, kernels: List[torch.Tensor], features: Dict[str, torch.Tensor], crop_size: int
     ) -> torch.Tensor:
-        """As :meth:`detect`, from the features of search crops of side ``crop_size``."""
+        """The outputs of :meth:`detect`, from the features of search crops of side
+        ``crop_size``."""
         (kernel,) = kernels
         response = xcorr(kernel, features[self.in_feature])
         return response[:, 0].float() * self.out_scale + self.bias

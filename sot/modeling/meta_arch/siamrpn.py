@@ -57,7 +57,8 @@ class SiamRPN(SiameseNetwork):
     def predict(
         self, kernels: List[torch.Tensor], features: Dict[str, torch.Tensor], crop_size: int
     ) -> Tuple[torch.Tensor, torch.Tensor]:
-        """As :meth:`detect`, from the features of search crops of side ``crop_size``."""
+        """The outputs of :meth:`detect`, from the features of search crops of side
+        ``crop_size``."""
         boxes, logits, _ = self.proposal_generator(kernels, features, crop_size)
         return boxes, logits.sigmoid()
 
