@@ -89,6 +89,8 @@ class OnlineLearner:
         sure_above: Sequence[float] = (0.8, 0.5),
         template_share: float = 0.4,
         size_share: float = 0.5,
+        lost_after: int = 5,
+        found_above: Sequence[float] = (0.6, 0.4),
     ):
         """
         Args:
@@ -103,11 +105,22 @@ class OnlineLearner:
         self.sure_above = sure_above
         self.template_share = template_share
         self.size_share = size_share
+        self.lost_after = lost_after
+        self.found_above = found_above
 
     @classmethod
     def from_config(cls, cfg, stride: int) -> "OnlineLearner":
         keys = {k.lower(): v for k, v in cfg.TEST.TRACKER.ONLINE.items() if k != "ENABLED"}
         return cls(stride=stride, **keys)
+
+    def is_lost(self, misses: int) -> bool:
+        """Whether a target is lost that was not believed to be found in the last ``misses``
+        frames."""
+        return 0 < self.lost_after <= misses
+
+    def believes(self, confidences: Sequence[float], misses: int) -> bool:
+        """Whether a match with these confidences is the target. A lost target needs higher ones."""
+        return _above(confidences, self.found_above if self.is_lost(misses) else self.accept_above)
 
     def start(self, features, centers, sizes, crop_size: int, kernels) -> TargetModel:
         """Learn a model from the first frame.

@@ -22,7 +22,8 @@ class TargetState:
         status: "init", "tracked", "uncertain" or "lost". With a calibration next_status decides.
             Without one, "uncertain" means that the raw score is below the threshold. With long-term
             tracking "lost" depends on the raw score: the next step searches the larger region, and
-            the box stays until the raw score is at least LOST_BELOW.
+            the box stays until the raw score is at least LOST_BELOW. With an online model the box
+            also stays, from TEST.TRACKER.ONLINE.LOST_AFTER misses on.
         pad_value: colour that fills crops outside the frame.
         frame_size: (H, W) of the frame that the box is in.
         online: the model learned in this video, with TEST.TRACKER.ONLINE.
@@ -30,6 +31,8 @@ class TargetState:
             The sizes of its boxes are divided by them.
         raw_score: score of the last Match. All thresholds of the config refer to it.
         confidences: those of the last Match.
+        misses: the number of frames up to this one in which no Match was believed to be the
+            target, with TEST.TRACKER.ONLINE.
     """
 
     kernels: Tuple[torch.Tensor, ...]
@@ -42,6 +45,7 @@ class TargetState:
     size_bias: Union[np.ndarray, float] = 1.0
     raw_score: float = 1.0
     confidences: Tuple[float, ...] = ()
+    misses: int = 0
 
     def in_frame(self, size: Tuple[int, int]) -> "TargetState":
         """The same target in frames of another size (H, W) that show the same scene."""

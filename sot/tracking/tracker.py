@@ -21,6 +21,7 @@ from .state import Match, TargetState, TrackResult
 # of the cosine window while a lost target is searched for, as in PySOT's long-term tracker: it may
 # come back anywhere
 LOST_WINDOW_INFLUENCE = 0.001
+LOST_SCALES = (1.0, 1.5, 2.0)  # of the search regions of a target that an online model has lost
 MAX_CROPS_IN_A_PASS = 32  # bounds the memory of a step
 
 
@@ -188,6 +189,17 @@ class SiameseTracker:
     def _is_lost(self, state: TargetState) -> bool:
         return self.lost_search_size > 0 and state.status == "lost"
 
+    def _lost_scale(self, state: TargetState) -> float:
+        """How much larger the search region of a target is that the online model has lost: 1 for
+        all others."""
+        if self._is_missed(state):
+            return LOST_SCALES[(state.misses - self.online.lost_after) % len(LOST_SCALES)]
+        return 1.0
+
+    def _is_missed(self, state: TargetState) -> bool:
+        online = self.online is not None and not self.lost_search_size
+        return online and self.online.is_lost(state.misses)
+
     def region(self, box, crop_size: int, scale: float = 1.0) -> Region:
         """The region around a box XYXY. The target has its size in the template divided by
         ``scale``."""
@@ -196,7 +208,12 @@ class SiameseTracker:
 
     def _search(self, images, states: List[TargetState], lost: bool) -> List[TargetState]:
         size, online = self.lost_search_size if lost else self.search_size, self.online
-        regions = [self.region(s.box, size, scale) for s in states for scale in self.scales]
+        wider = [self._lost_scale(s) for s in states]
+        regions = [
+            self.region(s.box, size, w * scale)
+            for s, w in zip(states, wider)
+            for scale in self.scales
+        ]
         parts = [(image, s.pad_value) for image, s in zip(images, states) for _ in self.scales]
         crops = self.load([region.cut(*part) for region, part in zip(regions, parts)])
         kernels = list(zip(*(s.kernels for s in states for _ in self.scales)))
@@ -219,7 +236,8 @@ class SiameseTracker:
         if online is None:
             return new
         matches = [
-            m._replace(confidences=()) if self._is_lost(s) else m for s, m in zip(new, matches)
+            m._replace(confidences=()) if s.misses or self._is_lost(s) else m
+            for s, m in zip(new, matches)
         ]
         models = online.learn([s.online for s in states], response, maps, matches, size)
         new = [replace(s, online=m) for s, m in zip(new, models)]
@@ -266,6 +284,11 @@ class SiameseTracker:
         )
         if self.lost_search_size and match.score < self.lost_below:
             return replace(new, status="lost")
+        if self.online is not None:
+            believed = self.online.believes(match.confidences, state.misses)
+            new = replace(new, misses=0 if believed else state.misses + 1)
+            if not believed and self._is_missed(state):
+                return replace(new, status="lost")
         size = smooth_size(sides_of(state.box), match.size * region.per_pixel, match.rate)
         status = "tracked" if match.score >= self.confidence_threshold else "uncertain"
         if self._is_lost(state) and match.score <= self.found_above:

@@ -87,3 +87,69 @@ def test_the_bias_in_size_that_the_first_frame_shows_is_taken_off(score, share, 
     np.testing.assert_allclose(state.size_bias, bias, rtol=1e-6)
     size = sides_of(tracker.step(IMAGE, state).box)
     np.testing.assert_allclose(size, (60 / bias[0], 40), rtol=1e-6)
+
+
+class TestLost:
+    """What the tracker does while neither it nor the online model believe in a match."""
+
+    class Network(LearningNetwork):
+        def say(self, score):
+            self.scores = torch.tensor([score])
+
+    @pytest.fixture
+    def tracker(self, monkeypatch):
+        """A network that always sees the target 20 crop pixels to the right, and an online model
+        that is as sure as the network. ``tracker.scales_seen`` are those of the search regions."""
+        network = self.Network([square(20, 0, 63.5)], [0.9])
+        learner = OnlineLearner(stride=8, lost_after=2, found_above=(0.6, 0.6), size_share=0.0)
+        tracker = SiamRPNTracker(network, online=learner, window_influence=0.0, penalty_k=0.0)
+        select, region, tracker.scales_seen = tracker._select, tracker.region, []
+
+        def select_twice_as_sure(*args, **kwargs):
+            match = select(*args, **kwargs)
+            score = match.confidences[0]
+            return match._replace(score=score, confidences=(score, score))
+
+        def seen(box, size, scale=1.0):
+            if size == tracker.search_size:
+                tracker.scales_seen.append(scale)
+            return region(box, size, scale)
+
+        monkeypatch.setattr(tracker, "_select", select_twice_as_sure)
+        monkeypatch.setattr(tracker, "region", seen)
+        return tracker
+
+    def steps(self, tracker, *scores):
+        """The states after the first frame and after steps with these scores of the network."""
+        states = [tracker.start(IMAGE, BOX)]
+        for score in scores:
+            tracker.model.say(score)
+            states.append(tracker.step(IMAGE, states[-1]))
+        return states[1:]
+
+    def test_the_box_stays_and_the_search_region_grows(self, tracker):
+        states = self.steps(tracker, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1)
+        assert [s.misses for s in states] == [1, 2, 3, 4, 5, 6]
+        assert [s.status for s in states] == ["uncertain"] * 2 + ["lost"] * 4
+        assert tracker.scales_seen == [1, 1, 1, 1.5, 2, 1]
+        for state in states[2:]:
+            assert state.box.tolist() == states[1].box.tolist()
+
+    def test_it_takes_a_surer_match_to_find_the_target_again(self, tracker):
+        states = self.steps(tracker, 0.1, 0.1, 0.5, 0.5, 0.7, 0.5)
+        # 0.5 is enough for a target that is not lost, and not for one that is
+        assert [s.misses for s in states] == [1, 2, 3, 4, 0, 0]
+        assert [s.status for s in states[2:]] == ["lost", "lost", "tracked", "tracked"]
+        # found in a region of twice the size: 20 crop pixels are 20 * 80 / 127 * 2 frame pixels
+        moved = states[4].box - states[3].box
+        assert moved[[0, 2]].mean() == pytest.approx(2 * 20 * 80 / 127)
+
+    def test_nothing_is_learned_from_a_match_that_is_not_believed(self, tracker):
+        states = self.steps(tracker, 0.1, 0.1, 0.5)
+        assert states[2].online is states[1].online
+
+    def test_never_lost(self, tracker):
+        tracker.online.lost_after = 0
+        states = self.steps(tracker, 0.1, 0.1, 0.1, 0.5)
+        assert [s.status for s in states[:3]] == ["uncertain"] * 3
+        assert states[3].misses == 0 and set(tracker.scales_seen) == {1}
