@@ -21,12 +21,14 @@ NAMES = {
 CHOICES = {
     "TEST.TRACKER.ENGINE": ("auto", "torch", "onnxruntime"),
     "TEST.TRACKER.CROP": ("subpixel", "pysot"),
+    "SOLVER.CLIP_GRADIENTS.CLIP_TYPE": ("value", "norm", "full_model"),
 }
 AT_LEAST = {
     1: (
         "SOLVER.MAX_ITER SOLVER.IMS_PER_BATCH SOLVER.CHECKPOINT_PERIOD INPUT.TEMPLATE_SIZE "
         "INPUT.SEARCH_SIZE_TRAIN INPUT.SEARCH_SIZE_TEST TEST.TRACKER.NUM_SCALES "
-        "TEST.TRACKER.RESPONSE_UP TEST.TRACKER.BATCH_SEQUENCES TEST.TRACKER.SCALE_STEP"
+        "TEST.TRACKER.RESPONSE_UP TEST.TRACKER.BATCH_SEQUENCES TEST.TRACKER.SCALE_STEP "
+        "MODEL.RPN.BATCH_SIZE_PER_IMAGE"
     ),
     0: "VIS_PERIOD",  # and all keys of these sections
 }
@@ -39,14 +41,22 @@ LENGTHS = {
     "TEST.TRACKER.ONLINE.SURE_ABOVE": 2,
     "TEST.TRACKER.ONLINE.FOUND_ABOVE": 2,
 }
-CROP_SIZES = (
-    "INPUT.TEMPLATE_SIZE",
-    "INPUT.SEARCH_SIZE_TRAIN",
-    "INPUT.SEARCH_SIZE_TEST",
-    "TEST.TRACKER.LOST_SEARCH_SIZE",
+ABOVE_ZERO = (
+    "MODEL.PIXEL_STD",
+    "MODEL.ANCHOR_GENERATOR.SIZES",
+    "MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS",
+    "SOLVER.BASE_LR",
 )
-LARGEST_CROP = 4096  # larger crops would take all memory
-FRACTIONS = (  # and all keys *_PROB and *_AUG.SCALE
+AT_MOST = {
+    4096: (  # larger crops would take all memory
+        "INPUT.TEMPLATE_SIZE INPUT.SEARCH_SIZE_TRAIN INPUT.SEARCH_SIZE_TEST "
+        "TEST.TRACKER.LOST_SEARCH_SIZE"
+    ),
+    0.99: "INPUT.TEMPLATE_AUG.SCALE INPUT.SEARCH_AUG.SCALE",  # else a crop may have no size
+    2**32 - 1: "SEED",
+}
+FRACTIONS = (  # and all keys *_PROB
+    "MODEL.RPN.POSITIVE_FRACTION",
     "DATALOADER.NEGATIVE_PAIR_FRACTION",
     "SOLVER.EMA.DECAY",
     "TEST.TRACKER.WINDOW_INFLUENCE",
@@ -74,13 +84,13 @@ def check_config(cfg: CN) -> None:
         for key in keys.split():
             if values[key] < least:
                 raise ValueError(f"{key} is {values[key]}: it must be at least {least}")
-    for key in CROP_SIZES:
-        if values[key] > LARGEST_CROP:
-            raise ValueError(f"{key} is {values[key]}: it must be at most {LARGEST_CROP}")
+    for most, keys in AT_MOST.items():
+        for key in keys.split():
+            if values[key] > most:
+                raise ValueError(f"{key} is {values[key]}: it must be at most {most}")
     for key, value in values.items():
-        if key.endswith(("_PROB", "_AUG.SCALE")) or key in FRACTIONS:
-            if not 0 <= value <= 1:
-                raise ValueError(f"{key} is {value}: it must be from 0 to 1")
+        if (key.endswith("_PROB") or key in FRACTIONS) and not 0 <= value <= 1:
+            raise ValueError(f"{key} is {value}: it must be from 0 to 1")
         numbers = [v for v in leaves(value) if isinstance(v, (int, float))]
         negative = not key.endswith(OF_SCORES) and any(v < 0 for v in numbers)
         if key.startswith(NOT_NEGATIVE) and negative:
@@ -90,8 +100,9 @@ def check_config(cfg: CN) -> None:
     for key, length in LENGTHS.items():
         if len(values[key]) != length:
             raise ValueError(f"{key} is {values[key]}: it must hold {length} numbers")
-    if not min(cfg.MODEL.PIXEL_STD) > 0:
-        raise ValueError(f"MODEL.PIXEL_STD is {cfg.MODEL.PIXEL_STD}: it must be above 0")
+    for key in ABOVE_ZERO:
+        if not all(v > 0 for v in leaves(values[key])):
+            raise ValueError(f"{key} is {values[key]}: it must be above 0")
     if cfg.SOLVER.IMS_PER_BATCH % max(cfg.SOLVER.REFERENCE_WORLD_SIZE, 1):
         raise ValueError(
             f"SOLVER.IMS_PER_BATCH is {cfg.SOLVER.IMS_PER_BATCH}: it must be a multiple of "

@@ -156,11 +156,9 @@ def build_siamese_lr_scheduler(cfg: CfgNode, optimizer: Optimizer) -> LRMultipli
     at the former), and then falls geometrically from BASE_LR to BASE_LR_END. The rate changes with
     each iteration; in papers and toolkits it changes with each epoch.
 
-    ValueError: the schedule or the warm-up is unknown, BASE_LR or BASE_LR_END is not above 0,
-    WARMUP_ITERS is not below MAX_ITER, or other values are impossible."""
+    ValueError: the schedule or the warm-up is unknown, BASE_LR_END is not above 0, WARMUP_ITERS is
+    not below MAX_ITER, or other values are impossible."""
     solver = cfg.SOLVER
-    if not solver.BASE_LR > 0:
-        raise ValueError(f"SOLVER.BASE_LR is {solver.BASE_LR}: it must be above 0")
     if solver.LR_SCHEDULER_NAME != "WarmupExponentialLR":
         try:
             return build_lr_scheduler(cfg, optimizer)

@@ -47,7 +47,6 @@ class TestExponential:
         "opts, message",
         [
             (("SOLVER.BASE_LR_END", 0.0), "BASE_LR_END > 0, it is 0.0"),
-            (("SOLVER.BASE_LR", 0.0), "BASE_LR is 0.0: it must be above 0"),
             (("SOLVER.LR_SCHEDULER_NAME", "Cosine"), "'Cosine' .SOLVER.LR_SCHEDULER_NAME. can be"),
             (("SOLVER.WARMUP_ITERS", 9), r"WARMUP_ITERS \(9\) .*MAX_ITER \(4\)"),
             (
