@@ -52,7 +52,7 @@ def box_argument(text):
         x, y, w, h = (float(v) for v in text.split(","))
     except ValueError:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no box; give four numbers x,y,w,h, for example 120,80,60,90"
+            f"{text!r} is not a box; give four numbers x,y,w,h, for example 120,80,60,90"
         ) from None
     if not (np.isfinite([x, y, w, h]).all() and w > 0 and h > 0):
         raise argparse.ArgumentTypeError(f"box {text!r} must have a width and height above 0")
@@ -78,7 +78,7 @@ def reinit_argument(text):
     match = re.fullmatch(r"(?:(\d+):)?(\d+):([^:]*)", text)
     if not match:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no correction; give FRAME:x,y,w,h, or TARGET:FRAME:x,y,w,h"
+            f"{text!r} is not a correction; give FRAME:x,y,w,h, or TARGET:FRAME:x,y,w,h"
         )
     target, frame, box = match.groups()
     return Correction(None if target is None else int(target), int(frame), box_argument(box))
@@ -86,13 +86,13 @@ def reinit_argument(text):
 
 def frame_argument(text):
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of a frame; they count from 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a frame number; frames count from 0")
     return int(text)
 
 
 def count_argument(text):
     if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no positive whole number")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
     return int(text)
 
 
@@ -107,7 +107,7 @@ def device_argument(text):
     try:
         return str(torch.device(text))
     except RuntimeError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no device; try cpu or cuda") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a device; try cpu or cuda") from None
 
 
 def parse_args(argv=None, description=""):

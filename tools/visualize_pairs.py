@@ -5,12 +5,12 @@ Draw the training pairs as the network sees them, and the positions of targets i
     python tools/visualize_pairs.py --config-file configs/SiamRPN/siamrpn_lite.yaml \
         --output output/pairs DATASETS.TRAIN "('coco:photos:photos.json', 'folder:videos')"
 
-OUTPUT/pairs.png       template and search crop of the first pairs that a training run with this
-                       seed draws, with the target and the anchors that the network matches to it
-OUTPUT/positions.png   over more pairs: where the target's centre falls, what area it covers, and
-                       how large it is (SiamRPN++, Figure 1)
+OUTPUT/pairs.png       template and search crop of the first pairs that a training with this seed
+                       draws, with the target and the anchors that the network matches with it
+OUTPUT/positions.png   statistics of more pairs: the centre, the area and the size of the target
+                       (SiamRPN++, Figure 1)
 
-Settings follow as for train_net.py, to compare for example
+KEY VALUE pairs follow as for train_net.py. Compare, for example,
 
     ... INPUT.SEARCH_AUG.SHIFT 0.0
     ... DATALOADER.NEGATIVE_PAIR_FRACTION 0.5 MODEL.RPN.IOU_THRESHOLDS "[0.3, 0.5]"
@@ -116,8 +116,8 @@ def view(item, labels, with_crops: bool) -> PairView:
 
 
 def visualize(cfg, output, num_pairs: int, num_positions: int) -> str:
-    """Write pairs.png and positions.png with these numbers of pairs. Both begin with the same pairs.
-    Returns a summary."""
+    """Write pairs.png and positions.png with these numbers of pairs. Both begin with the same
+    pairs. Returns a summary."""
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(cfg.SEED)  # of the sampling of anchors

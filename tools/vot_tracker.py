@@ -64,7 +64,7 @@ def write_ini(path: Path, name: str, arguments: list) -> None:
     try:
         ini.read(path)
     except configparser.Error as e:
-        raise ValueError(f"{path} is no file of trackers: {e}") from None
+        raise ValueError(f"{path} is not a file of trackers: {e}") from None
     here = Path(__file__).resolve()
     command = f"import os; os.chdir({os.getcwd()!r}); import {here.stem}; {here.stem}.main("
     entry = {

@@ -56,7 +56,7 @@ def read_labels(path) -> Labels:
         video = (content[key] for key in ("source", "width", "height", "fps"))
         return Labels(*video, labels)
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is no boxes.json of demo/track_video.py: {error}") from error
+        raise ValueError(f"{path} is not a boxes.json of demo/track_video.py: {error}") from error
 
 
 def mot(video: Labels) -> Dict[str, str]:

@@ -105,7 +105,7 @@ def _start_iterations(cfg: CfgNode, model: nn.Module) -> Dict[str, int]:
     modules = dict(model.named_modules())
     for name in starts:
         if name not in modules:
-            raise ValueError(f"SOLVER.UNFREEZE: {name!r} is no module of the model")
+            raise ValueError(f"SOLVER.UNFREEZE: {name!r} is not a module of the model")
     return starts
 
 

@@ -97,7 +97,7 @@ class Calibration:
             return cls(weights, float(content["bias"]), content.get("about"))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
-                f"{path} is no calibration of a score: write it anew with tools/calibrate_score.py"
+                f"{path} is not a calibration of a score: make one with tools/calibrate_score.py"
             ) from error
 
     def to_json(self) -> str:

@@ -123,5 +123,5 @@ def test_read_labels(tmp_path):
     path.write_text(json.dumps({**head, "boxes": rows}))
     assert read_labels(path) == VIDEO
     path.write_text("{}")
-    with pytest.raises(ValueError, match="boxes.json is no boxes.json of demo/track_video.py"):
+    with pytest.raises(ValueError, match="boxes.json is not a boxes.json of demo/track_video.py"):
         read_labels(path)

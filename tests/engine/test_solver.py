@@ -132,7 +132,7 @@ class TestGroups:
             parameter_groups(solver(UNFREEZE=stages), Net())
 
     def test_unknown_names(self):
-        with pytest.raises(ValueError, match="SOLVER.UNFREEZE: 'backbone.2' is no module"):
+        with pytest.raises(ValueError, match="SOLVER.UNFREEZE: 'backbone.2' is not a module"):
             parameter_groups(solver(UNFREEZE=[["backbone.2", 3]]), Net())
         with pytest.raises(ValueError, match="OPTIMIZER must be 'SGD' or 'AdamW', not 'Adam'"):
             Trainer.build_optimizer(solver(OPTIMIZER="Adam"), Net())

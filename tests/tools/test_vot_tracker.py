@@ -177,5 +177,5 @@ def test_bad_ini(tool, tmp_path, capsys):
     assert tool.main(call) == 1 and "no_such.yaml" in capsys.readouterr().err
     call[1] = CONFIG
     (tmp_path / "trackers.ini").write_text("no section\n")
-    assert tool.main(call) == 1 and "is no file of trackers" in capsys.readouterr().err
+    assert tool.main(call) == 1 and "is not a file of trackers" in capsys.readouterr().err
     assert (tmp_path / "trackers.ini").read_text() == "no section\n"

@@ -256,7 +256,7 @@ def _place(path, lines, column: int, boxes: np.ndarray) -> np.ndarray:
     frames = [_numbers(path, number, [words[column]])[0] for number, words, _ in filled]
     for (number, *_), before, frame in zip(filled, [-1, *frames], frames):
         if not frame.is_integer():
-            raise ValueError(f"{path} line {number}: frame {frame:g} is no whole number")
+            raise ValueError(f"{path} line {number}: frame {frame:g} is not a whole number")
         if not before < frame < MAX_FRAMES:
             raise ValueError(f"{path} line {number}: frame {frame:g} comes after frame {before:g}")
     places = np.array(frames, dtype=int) - int(min(frames[0], 1))

@@ -130,7 +130,7 @@ def _load_json(path: str) -> Dict:
         if not all(isinstance(content[key], list) for key in ("images", "annotations")):
             raise ValueError("images and annotations must be lists")
     except (TypeError, ValueError, KeyError, RecursionError) as e:
-        raise ValueError(f"{path} is no COCO file: {type(e).__name__} {e}") from None
+        raise ValueError(f"{path} is not a COCO file: {type(e).__name__} {e}") from None
     return content
 
 

@@ -114,7 +114,7 @@ def _read_objects(path: str, with_track: bool = False) -> List[List[float]]:
     files and an XML parser takes five times as long."""
     text = Path(path).read_bytes()
     if not text.rstrip().endswith(b"</annotation>"):
-        raise ValueError(f"{path} is no annotation of ILSVRC, or cut off")
+        raise ValueError(f"{path} is not an annotation of ILSVRC, or cut off")
     rows = []
     for part in text.split(b"<object>")[1:]:
         try:

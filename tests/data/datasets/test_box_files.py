@@ -123,7 +123,7 @@ CORNERS = lines([[x, y, x + w, y + h] for x, y, w, h in XYWH])
         (f'1,2,3,"{200_000 * "4"}"\n', 1, "names no box"),
         ("frame,x,y,w,h\n0,1,2\n", 2, "expected at least 5 columns but found '0,1,2'"),
         ("frame,x,y,w,h\n1,1,2,3,4\n1e30,1,2,3,4\n", 3, "frame 1e.30 comes after"),
-        ("frame,x,y,w,h\n0.5,1,2,3,4\n", 2, "frame 0.5 is no whole number"),
+        ("frame,x,y,w,h\n0.5,1,2,3,4\n", 2, "frame 0.5 is not a whole number"),
         ("frame,x,y,w,h\n001.jpg,1,2,3,4\n", 2, "no number in '001.jpg'"),
         ("240,5,20,10\n250,5,20,10\n", 1, "and all others lie outside of the frames, .* 240 x 136"),
     ],

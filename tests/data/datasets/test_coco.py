@@ -120,7 +120,7 @@ def test_coco_missing_parts(tmp_path):
 def test_file_that_is_no_coco_file_is_named(tmp_path):
     path = tmp_path / "anno.json"
     path.write_text("{no json")
-    with pytest.raises(ValueError, match="anno.json is no COCO file"):
+    with pytest.raises(ValueError, match="anno.json is not a COCO file"):
         load_coco(tmp_path, path)
 
 
