@@ -67,9 +67,7 @@ class TestFile:
     def test_damaged(self, tmp_path, content):
         path = tmp_path / "a.score.json"
         path.write_text(content, encoding="latin-1")
-        with pytest.raises(
-            ValueError, match="a.score.json is not a calibration of a score: make"
-        ):
+        with pytest.raises(ValueError, match="a.score.json is not a calibration of a score: make"):
             Calibration.load(path)
 
     def test_of_the_default_weights(self):
