@@ -271,7 +271,7 @@ class TestFacts:
         with av.open(str(path), "w") as out:
             small = out.add_stream("mjpeg", rate=1)
             small.width, small.height, small.pix_fmt = 32, 32, "yuvj420p"
-            small.disposition = av.stream.Disposition.attached_pic
+            small.disposition = av.stream.Disposition.attached_pic.value  # PyAV 15 takes a number
             main = out.add_stream("libx264", rate=25)
             main.width, main.height, main.pix_fmt = 64, 48, "yuv420p"
             cover = np.full((32, 32, 3), 255, np.uint8)
