@@ -49,7 +49,8 @@ def commands_of(path):
         if not re.search(r"^\s*(\w+=\S+ )?(python|make|torchrun) ", block, re.MULTILINE):
             continue
         block = block.replace("--config-file ...", "--config-file SiamRPN/siamrpn_lite.yaml")
-        script = f"exec 3>&1 1>/dev/null\n{NOTE_COMMANDS}{block}"
+        # set -f: what lies in output/ makes no difference
+        script = f"set -f; exec 3>&1 1>/dev/null\n{NOTE_COMMANDS}{block}"
         done = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True)
         assert done.stderr == "", block
         for line in done.stdout.split("\0\n")[:-1]:
