@@ -138,6 +138,10 @@ def parse_args(argv=None):
     parser.add_argument("--report", metavar="DIR", help="also write plots and report.html there")
     args = parser.parse_args(argv)
     args.model = model_files(parser, args.model, args.trackers)
+    names = [*args.trackers, *(Path(config).stem for config in args.config_file)]
+    for name in names:
+        if names.count(name) > 1:
+            parser.error(f"two trackers have the name {name}, which is that of their results")
     return args
 
 
