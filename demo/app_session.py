@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure
 from track_arguments import parse_args
+from track_results import FILES, LABELS
 from track_video import run
 
 from sot.boxes import check_box, to_xyxy
@@ -113,9 +114,8 @@ class Session:
     # ---------------------------------------------------------------- results
     def files(self) -> List[str]:
         """Paths of the results; the labels in one archive."""
-        names = ("tracked.mp4", "boxes.csv", "boxes.json")
-        paths = [os.path.join(self.folder, name) for name in names]
-        labels = os.path.join(self.folder, "labels")
+        paths = [os.path.join(self.folder, name) for name in FILES]
+        labels = os.path.join(self.folder, LABELS)
         if os.path.isdir(labels):
             paths.append(shutil.make_archive(labels, "zip", labels))
         return [path for path in paths if os.path.exists(path)]

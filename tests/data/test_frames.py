@@ -200,11 +200,16 @@ def test_gray_and_four_channel_jpeg(tmp_path, mode, channels):
     assert read_frame(frames, 0, 2)[0].shape == (12, 16, 3)
 
 
+def write_gray(path, levels, size):
+    """A video of one gray level after the other, in frames of ``size`` (H, W)."""
+    with VideoWriter(str(path), 25) as writer:
+        for level in levels:
+            writer.write(np.full((*size, 3), level, np.uint8))
+
+
 def test_several_videos_in_turn_and_in_workers(tmp_path):
     for name in ("a.mp4", "b.avi"):
-        with VideoWriter(str(tmp_path / name), 25) as writer:
-            for i in range(12):
-                writer.write(np.full((48, 64, 3), 20 * i, np.uint8))
+        write_gray(tmp_path / name, range(0, 240, 20), (48, 64))
     a, b = VideoFrames(tmp_path / "a.mp4"), VideoFrames(tmp_path / "b.avi")
     for i in (3, 8):
         assert abs(float(a[i].mean()) - 20 * i) < 5
@@ -230,9 +235,7 @@ def test_video_that_is_known_by_its_content(tmp_path, width):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks are of Unix")
 def test_a_fork_reads_on_while_its_parent_has_a_video_open(tmp_path):
     for name in ("a.mp4", "b.mp4"):
-        with VideoWriter(str(tmp_path / name), 25) as writer:
-            for level in range(20):
-                writer.write(np.full((480, 640, 3), 10 * level, np.uint8))
+        write_gray(tmp_path / name, range(0, 200, 10), (480, 640))
     first, second = VideoFrames(tmp_path / "a.mp4"), VideoFrames(tmp_path / "b.mp4")
     assert abs(first[3].mean() - 30) < 5  # its decoder, with threads, stays open
 
