@@ -133,6 +133,12 @@ def parse_args(argv=None, description=""):
         default=[],
     )
     add(
+        "--init-from",
+        "file with the boxes of further targets: COCO or a detector's JSON, YOLO, MOTChallenge or "
+        "VOT text",
+        metavar="FILE",
+    )
+    add(
         "--reinit",
         "FRAME:x,y,w,h or TARGET:FRAME:x,y,w,h, the true box of a target in a further frame; any "
         "number of them",
@@ -175,7 +181,7 @@ def parse_args(argv=None, description=""):
     words = iter(sys.argv[1:] if argv is None else argv)
     argv = [f"{w}={next(words, '')}" if w in BOX_OPTIONS else w for w in words]
     args = parser.parse_intermixed_args(argv)
-    if not (args.init_box or args.show):
+    if not (args.init_box or args.init_from or args.show):
         parser.error("--init-box x,y,w,h is missing (or use --show to draw the box)")
     end = sys.maxsize if args.end is None else args.end + 1
     if end <= args.start:

@@ -37,6 +37,7 @@ from track_results import FILES, LABELS, Results
 from sot import build_tracker, load_config
 from sot.boxes import to_xywh
 from sot.data.datasets import make_track, read_boxes
+from sot.data.start_boxes import read_start_boxes
 from sot.data.video import open_source, public_name
 from sot.tracking import BothWays, Step, follow
 from sot.utils.command_line import INTERRUPTED, keep_streams, print_error
@@ -173,7 +174,8 @@ def run(args, stop, window=None):
     cfg = load_config(args.config_file, args.opts)
     with contextlib.closing(open_source(args.input, stop, args.frames)) as source:
         inputs = ["/dev/stdin"] if args.input == "-" else source.files
-        check_inputs_stay(args.output, [*inputs, args.gt or "", args.config_file])
+        boxes = [args.gt or "", args.init_from or ""]
+        check_inputs_stay(args.output, [*inputs, *boxes, args.config_file])
         # MODEL.WEIGHTS "" asks for random weights
         weights = cfg.MODEL.WEIGHTS if "MODEL.WEIGHTS" in args.opts else None
         tracker = build_tracker(cfg, weights, device=args.device)
@@ -185,7 +187,11 @@ def run(args, stop, window=None):
             raise ValueError(f"no frame of {source.name}{begin} can be read{problem}")
         if first.image is None:
             raise ValueError(f"nothing to start from, {first.name} cannot be read: {first.error}")
-        init_boxes = args.init_box or [InitBox(window.ask_box(first.image))]
+        init_boxes = list(args.init_box)
+        if args.init_from is not None:
+            starts = read_start_boxes(args.init_from, first.image.shape[1::-1])
+            init_boxes += [InitBox(start.box, start.frame) for start in starts]
+        init_boxes = init_boxes or [InitBox(window.ask_box(first.image))]
         counted = args.frames if source.live else args.frames[: args.max_frames]
         targets = targets_of(init_boxes, args.reinit, counted, first.index)
         passes = plan_passes(tracker, source, targets, args.direction, counted)

@@ -433,6 +433,18 @@ class TestCorrections:
             5: {0: 46},
         }
 
+    def test_boxes_from_a_file(self, fake, clip, tmp_path, capsys):
+        """They come after those of --init-box; rows of MOTChallenge count from 1."""
+        file = tmp_path / "mot.txt"
+        file.write_text("3,1,2,2,9,9,1,-1,-1,-1\n4,1,5,2,9,9,1,-1,-1,-1\n")
+        args = ["--init-box=5,6,20,10", "--init-from", str(file), "--end", "3"]
+        assert run(clip, tmp_path / "out", *args) == 0
+        assert lefts(tmp_path / "out") == {0: {0: 5}, 1: {0: 8}, 2: {0: 11, 1: 1}, 3: {0: 14, 1: 4}}
+        file.write_text("3,1,2,2,9\n")
+        capsys.readouterr()
+        code = run(clip, tmp_path / "new", *args)
+        check_error(capsys, tmp_path / "new", code, 1, f"{file} line 1: class cx cy w h are not")
+
     def test_backward_and_both(self, fake, clip, tmp_path):
         box = "--init-box=5,6,20,10@4"
         assert run(clip, tmp_path / "a", box, "--direction", "backward", "--start", "2") == 0

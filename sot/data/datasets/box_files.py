@@ -62,7 +62,7 @@ def split_line(line: str, separator: str = "") -> List[str]:
     return [w.replace(",", ".") if re.fullmatch(r"[-+]?\d*,\d+", w) else w for w in words]
 
 
-def _read_lines(path) -> List[List[str]]:
+def read_lines(path) -> List[List[str]]:
     """The words of each line. Blank lines at the end of the file are left out."""
     text = read_text(path)
     if any(sign in text for sign in ";\t\"'"):
@@ -78,7 +78,7 @@ def _read_lines(path) -> List[List[str]]:
     return lines
 
 
-def _numbers(path, number: int, words: Sequence[str]) -> List[float]:
+def parse_numbers(path, number: int, words: Sequence[str]) -> List[float]:
     try:
         return [float(word) for word in words]
     except ValueError:
@@ -96,10 +96,10 @@ def read_table(path, columns: Sequence = ()) -> np.ndarray:
         (T, K) float64; (0, 0) for an empty file. ValueError names file and line.
     """
     rows = []
-    for number, words in enumerate(_read_lines(path), start=1):
+    for number, words in enumerate(read_lines(path), start=1):
         if not words:
             continue
-        row = _numbers(path, number, words)
+        row = parse_numbers(path, number, words)
         accepted = [len(rows[0])] if rows else columns
         if accepted and len(row) not in accepted:
             wanted = " or ".join(str(n) for n in accepted)
@@ -131,7 +131,7 @@ def read_boxes(path, size: Optional[Tuple[int, int]] = None) -> np.ndarray:
         (T, 4) float64 x, y, w, h. ValueError gives file and line, and what to write.
     """
     lines, layout = [], None
-    for number, words in enumerate(_read_lines(path), start=1):
+    for number, words in enumerate(read_lines(path), start=1):
         is_comment = bool(words) and words[0].startswith(("#", "%"))
         found = None
         if not lines and words and (is_comment or not _is_number(words[0])):
@@ -241,7 +241,7 @@ def _read_columns(path, lines, layout: Layout, named: bool) -> np.ndarray:
             problem = f"expected {wanted} but found {_shorten(words)}"
             raise ValueError(f"{path} line {number}: {problem}")
         cells = [words[i] if words else "" for i in layout.columns]
-        rows.append(_numbers(path, number, [cell or "nan" for cell in cells]))
+        rows.append(parse_numbers(path, number, [cell or "nan" for cell in cells]))
         if words and layout.target is not None:
             targets.add(words[layout.target])
     if len(targets) > 1:
@@ -253,7 +253,7 @@ def _read_columns(path, lines, layout: Layout, named: bool) -> np.ndarray:
 def _place(path, lines, column: int, boxes: np.ndarray) -> np.ndarray:
     """Sort the boxes by their frames, which a column numbers from 0 or 1."""
     filled = [(number, words, box) for (number, words), box in zip(lines, boxes) if words]
-    frames = [_numbers(path, number, [words[column]])[0] for number, words, _ in filled]
+    frames = [parse_numbers(path, number, [words[column]])[0] for number, words, _ in filled]
     for (number, *_), before, frame in zip(filled, [-1, *frames], frames):
         if not frame.is_integer():
             raise ValueError(f"{path} line {number}: frame {frame:g} is not a whole number")

@@ -182,7 +182,7 @@ def _objects(
     for i, annotation in enumerate(annotations):
         name = f"{os.path.basename(path)}#{i}"
         try:
-            box = None if annotation.get("iscrowd", 0) else _box(annotation)
+            box = None if annotation.get("iscrowd", 0) else annotation_box(annotation)
             if box is None:
                 continue
             track = make_track(name, frames, [box])
@@ -222,7 +222,7 @@ def _check_format(tracks: List[Dict], path: str) -> None:
             )
 
 
-def _box(annotation: Dict) -> List[float]:
+def annotation_box(annotation: Dict) -> List[float]:
     """The box x, y, w, h of an annotation. Without a box it is that around the polygons; NaN if
     there are none."""
     box = annotation.get("bbox")
@@ -256,7 +256,7 @@ def _video_tracks(images: Dict, annotations: Dict, videos, left_out: LeftOut) ->
                         if not np.isnan(table[t]).all():
                             left_out["further boxes of one object in an image"].append(path)
                             continue
-                        table[t] = _box(annotation)
+                        table[t] = annotation_box(annotation)
                 except BAD_ENTRY as e:
                     left_out["annotations that cannot be read"].append(f"{path}: {e}")
         files = ImageFrames([path for _, path, _ in frames])

@@ -1,0 +1,144 @@
+"""Reads boxes on which targets are started, from files of labelling tools, benchmarks and
+detectors. The content of a file decides what its format is."""
+
+import json
+from typing import Iterator, List, NamedTuple, Optional, Tuple
+
+import numpy as np
+from detectron2.structures import BoxMode
+
+from ..boxes import check_box, from_center, to_xywh
+from .datasets.box_files import bounding_boxes, parse_numbers, read_lines, read_text
+from .datasets.coco import annotation_box
+
+SURE = 0.5  # score of a detection from which on it is a target
+
+
+class StartBox(NamedTuple):
+    """The first box of a target: x, y, w, h in pixels; its frame (None: the first one that is
+    tracked); and its place in the file."""
+
+    box: Tuple[float, ...]
+    frame: Optional[int]
+    place: str
+
+
+Rows = List[Tuple[int, List[float]]]  # numbers of the lines, and what is in them
+
+
+def read_start_boxes(path, size: Tuple[int, int]) -> List[StartBox]:
+    """Read a file of boxes: JSON in the COCO format or of a detector's results, or text of YOLO,
+    MOTChallenge or VOT.
+
+    Args:
+        size: (W, H) of the frames, in pixels.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it has none of the formats, or a box that lies outside the frame. The message
+            names file, line and reason.
+    """
+    starts = []
+    try:
+        is_json = read_text(path).lstrip()[:1] in ("{", "[")
+        for start in _read_json(path) if is_json else _read_text(path, size):
+            try:
+                check_box(start.box, size[::-1], BoxMode.XYWH_ABS)
+            except ValueError as error:
+                raise ValueError(f"{start.place}: {error}") from None
+            starts.append(start)
+        if not starts:
+            raise ValueError("no box to start from")
+    except ValueError as error:  # that of a line without numbers names the file already
+        text = str(error).replace(f"{path} ", "", 1)
+        raise ValueError(f"{path} {text}") from None
+    return starts
+
+
+def _read_json(path) -> List[StartBox]:
+    try:
+        content = json.loads(read_text(path))
+        return list(coco(content) if isinstance(content, dict) else detections(content))
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(
+            "is neither COCO annotations nor a list of {image_id, category_id, bbox, score}: "
+            f"{type(error).__name__} {error}"
+        ) from None
+
+
+def _read_text(path, size: Tuple[int, int]) -> Iterator[StartBox]:
+    rows: Rows = []
+    for number, words in enumerate(read_lines(path), start=1):
+        if len(words) < 2:  # also VOT's 0 for a frame without the target
+            continue
+        if rows and len(words) != len(rows[0][1]):
+            problem = f"{len(words)} columns, but {len(rows[0][1])} in line {rows[0][0]}"
+            raise ValueError(f"line {number}: {problem}")
+        rows.append((number, parse_numbers(path, number, words)))
+    width = len(rows[0][1]) if rows else 4
+    if width in (4, 8):
+        return vot(rows)
+    if width in (5, 6):
+        return yolo(rows, size)
+    if width < 7:
+        raise ValueError(
+            f"line {rows[0][0]}: {width} columns; VOT has 4 or 8, YOLO 5 or 6, MOTChallenge 7 to 10"
+        )
+    return mot(rows)
+
+
+def coco(content: dict) -> Iterator[StartBox]:
+    """COCO: the first box of each ``instance_id`` or ``track_id`` of a video, or all boxes of an
+    image. Crowds are left out."""
+    images, starts, sources = {image["id"]: image for image in content["images"]}, [], set()
+    for i, annotation in enumerate(content["annotations"]):
+        if annotation.get("iscrowd"):
+            continue
+        image, place = images[annotation["image_id"]], f"annotation {i}"
+        in_video = image.get("video_id") is not None
+        sources.add((in_video, image["video_id" if in_video else "id"]))
+        frame = int(image["frame_id"]) if in_video else None
+        target = annotation.get("instance_id", annotation.get("track_id", place))
+        starts.append((frame or 0, target, StartBox(annotation_box(annotation), frame, place)))
+    if len(sources) > 1:
+        raise ValueError(f"has boxes of {len(sources)} videos or images: keep those of one")
+    first = {}
+    for _, target, start in sorted(starts, key=lambda entry: entry[0]):
+        first.setdefault(target, start)
+    yield from first.values()
+
+
+def detections(content: list) -> Iterator[StartBox]:
+    """A detector's results in COCO's form: the boxes of the first image that have a score of at
+    least SURE."""
+    for i, entry in enumerate(content):
+        if entry["image_id"] == content[0]["image_id"] and entry["score"] >= SURE:
+            yield StartBox(annotation_box(entry), None, f"entry {i}")
+
+
+def yolo(rows: Rows, size: Tuple[int, int]) -> Iterator[StartBox]:
+    """YOLO: all boxes of an image, as ``class cx cy w h`` in fractions of the frame."""
+    for number, row in rows:
+        box = np.array(row[1:5])
+        if box.min() < 0 or box.max() > 1:
+            raise ValueError(f"line {number}: class cx cy w h are not fractions of the frame")
+        corners = from_center(box[:2], box[2:]) * np.tile(size, 2)
+        yield StartBox(tuple(to_xywh(corners).tolist()), None, f"line {number}")
+
+
+def mot(rows: Rows) -> Iterator[StartBox]:
+    """MOTChallenge: the first row of each id. Frames and pixels count from 1."""
+    first = {}
+    for number, row in sorted(rows, key=lambda entry: entry[1][0]):
+        frame, target, x, y, w, h = row[:6]
+        if not frame.is_integer() or frame < 1 or target < 0:
+            raise ValueError(f"line {number}: frame {frame:g} and id {target:g}; both count from 1")
+        first.setdefault(target, StartBox((x - 1, y - 1, w, h), int(frame) - 1, f"line {number}"))
+    yield from first.values()
+
+
+def vot(rows: Rows) -> Iterator[StartBox]:
+    """VOT: the first box or polygon of the one target. Each line is a frame."""
+    for number, row in rows[:1]:
+        (box,) = bounding_boxes(np.array([row])).tolist()
+        yield StartBox(tuple(box), number - 1, f"line {number}")
