@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure
 from track_arguments import parse_args
+from track_plots import plot_scores
 from track_results import FILES, LABELS
 from track_video import run
 
@@ -153,17 +154,9 @@ class Session:
 
     def plot(self, frame: int) -> Figure:
         """The targets' scores over the frames, and where ``frame`` is."""
-        figure = Figure(figsize=(9, 2.2), layout="constrained")
-        axes = figure.subplots()
-        for target in range(len(self.boxes)):
-            points = [(f, row[target].score) for f, row in self.labels.items() if target in row]
-            color = np.array(target_color(target)[::-1]) / 255
-            axes.plot(*zip(*sorted(points)) if points else ((), ()), color=color, label=str(target))
-        axes.axvline(frame, color="0.6", linewidth=1)
-        axes.set(xlim=(0, max(len(self.frames) - 1, 1)), ylim=(0, 1.02), xlabel="frame")
-        axes.set_ylabel("score")
-        if len(self.boxes) > 1:
-            axes.legend(title="target", loc="lower left")
+        labels = [label for row in self.labels.values() for label in row.values()]
+        figure = plot_scores(labels, len(self.frames) - 1)
+        figure.axes[0].axvline(frame, color="0.6", linewidth=1)
         return figure
 
 

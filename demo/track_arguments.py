@@ -173,6 +173,7 @@ def parse_args(argv=None, description=""):
         action="append",
         default=[],
     )
+    add("--plot", "draw scores and trajectories into plots/, too", action="store_true")
     add("--no-video", "write no tracked.mp4, which saves time", action="store_true")
     add("--max-frames", "stop after so many frames", type=count_argument)
     add("--show", "open a window; q ends, a missing box is drawn there", action="store_true")

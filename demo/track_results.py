@@ -15,6 +15,7 @@ import cv2
 import detectron2
 import numpy as np
 import torch
+from track_plots import save_plots
 
 import sot
 from sot.boxes import is_present, to_xywh
@@ -28,7 +29,7 @@ from sot.visualization import TRUTH_COLOR, VideoWriter, draw_box, draw_label, ta
 logger = logging.getLogger("demo")
 
 FILES = ("tracked.mp4", "boxes.csv", "boxes.json")
-LABELS = "labels"  # folder of other formats
+LABELS, PLOTS = "labels", "plots"  # folders of other formats, and of pictures
 COLUMNS = ("frame", "target", "x", "y", "w", "h", "score", "status", "time", "name", "raw_score")
 TEXTS = ("status", "name")
 VERSIONS = {
@@ -208,15 +209,17 @@ class Results(contextlib.ExitStack):
         finally:
             super().__exit__(kind, error, trace)
 
-    def save(self, formats) -> None:
-        """Also write the boxes in formats of sot.data.labels. Labels of an earlier run are
-        removed."""
-        save_labels(read_labels(self.path("boxes.json")), formats, self.path(LABELS))
+    def save(self, formats, plot=False) -> None:
+        """Also write the boxes in formats of sot.data.labels, and plots of them. Labels and plots
+        of an earlier run are removed."""
+        video = read_labels(self.path("boxes.json"))
+        save_labels(video, formats, self.path(LABELS))
+        save_plots(video, self.image if plot else None, self.path(PLOTS))
 
     @property
     def files(self) -> List[str]:
         """The paths of the files that were written."""
-        names = (*FILES, LABELS)
+        names = (*FILES, LABELS, PLOTS)
         return [path for path in map(self.path, names) if os.path.exists(path)]
 
     @property

@@ -32,7 +32,7 @@ from track_arguments import (
     parse_args,
     targets_of,
 )
-from track_results import FILES, LABELS, Results
+from track_results import FILES, LABELS, PLOTS, Results
 
 from sot import build_tracker, load_config
 from sot.boxes import to_xywh
@@ -136,8 +136,9 @@ def check_output(path):
 def check_inputs_stay(folder, inputs):
     """UsageError: a result would replace one of the inputs (paths), directly or by a link."""
     results = [os.path.join(folder, name) for name in FILES]
-    for place, _, names in os.walk(os.path.join(folder, LABELS)):
-        results += [os.path.join(place, name) for name in names]
+    for kind in (LABELS, PLOTS):
+        for place, _, names in os.walk(os.path.join(folder, kind)):
+            results += [os.path.join(place, name) for name in names]
     results = {(s.st_dev, s.st_ino): p for p in results if os.path.exists(p) for s in [os.stat(p)]}
     for path in inputs if results else ():
         with contextlib.suppress(OSError):
@@ -219,7 +220,7 @@ def run(args, stop, window=None):
             else:
                 rates = track_both_ways(passes, frames, results, stop, total, window)
             results.outcome = {**rates, "interrupted": stop.is_set()}
-        results.save(args.save)
+        results.save(args.save, args.plot)
     problem = "" if stop.is_set() else source.problem
     report(results, f"{source.name} {problem}" if problem else "")
     if stop.is_set():

@@ -154,6 +154,10 @@ class TestFiles:
         assert first == "1,1,6.000,7.000,20.000,10.000,1.0000,-1,-1,-1"
         assert capsys.readouterr().out.endswith(f"boxes.json, {tmp_path / 'labels'}\n")
 
+    def test_plots(self, fake, clip, tmp_path):
+        assert run(clip, tmp_path, "--plot") == 0
+        assert sorted(os.listdir(tmp_path / "plots")) == ["scores.png", "trajectory_0.png"]
+
     def test_max_frames(self, fake, clip, tmp_path):
         assert run(clip, tmp_path, "--max-frames", "4") == 0
         assert [r["frame"] for r in rows(tmp_path)] == ["0", "1", "2", "3"]
