@@ -220,6 +220,9 @@ def run(args, stop, window=None):
             else:
                 rates = track_both_ways(passes, frames, results, stop, total, window)
             results.outcome = {**rates, "interrupted": stop.is_set()}
+            if source.live:
+                live = {"dropped": results.dropped, "reconnects": source.reconnects}
+                results.outcome.update(latency=source.latency, **live)
         results.save(args.save, args.plot)
     problem = "" if stop.is_set() else source.problem
     report(results, f"{source.name} {problem}" if problem else "")
@@ -236,8 +239,6 @@ def report(results, problem):
     n, truth, outcome = results.frames, results.truth, results.outcome
     if problem:
         logger.warning(f"{problem}, after frame {results.last_index}")
-    if results.dropped:
-        logger.warning(f"{results.dropped} live frames came too fast and were left out")
     if truth is not None:
         wanted = results.wanted
         given = len(truth[wanted.start : wanted.stop : wanted.step])
@@ -250,6 +251,12 @@ def report(results, problem):
         f"{len(results.info['init_boxes'])} target(s); {outcome['total_fps']} frames/s in all, "
         f"{outcome['tracker_fps']} frames/s in the tracker ({results.info['engine']})"
     )
+    if outcome.get("latency") is not None:
+        print(
+            f"live: {outcome['latency']:.3f} s from the arrival of a frame to its boxes, "
+            f"{outcome['dropped']} frames that came too fast were left out, "
+            f"{outcome['reconnects']} reconnections"
+        )
     if truth is not None:
         print(results.score_line())
     print("results: " + ", ".join(results.files))

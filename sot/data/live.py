@@ -5,17 +5,24 @@ OpenCV reads cameras, because it finds them by number on every platform.
 
 import collections
 import itertools
+import logging
+import statistics
 import threading
 import time
 from fractions import Fraction
 from functools import partial
-from typing import Iterator, Optional
+from typing import Callable, Iterator, Optional
 
 import cv2
 
+from .decoding import FrameError
 from .frame_source import ALL, IMAGE_FPS, Frame, FrameSource
 
 HELD = 12  # frames of a pipe that are kept until its pace is known
+RETRY_AFTER = (1, 2, 4, 8, 16, 32)  # seconds before each attempt to open a stream again
+LATENCIES = 1000  # number of the last frames whose latencies are kept
+
+logger = logging.getLogger(__name__)
 
 
 class CameraSource(FrameSource):
@@ -43,6 +50,76 @@ class CameraSource(FrameSource):
         self.capture.release()
 
 
+class StreamSource(FrameSource):
+    """A live stream. When it ends or breaks off, it is opened again, with the waits of RETRY_AFTER
+    between the attempts. Frame numbers and times go on: numbers count the frames that were
+    received, and times include the interruption."""
+
+    def __init__(
+        self,
+        source: FrameSource,
+        reopen: Callable[[], FrameSource],
+        stop: threading.Event,
+        wanted: range = ALL,
+    ):
+        """
+        Args:
+            source: the open stream.
+            reopen: opens the stream again. FrameError: it cannot be opened.
+            stop: an event that ends the waits.
+        """
+        self.source, self.reopen, self.stop, self.wanted = source, reopen, stop, wanted
+        self.name, self.fps = source.name, source.fps
+        self.reconnects = 0
+        self._next_time = 0.0  # at the earliest
+
+    @property
+    def aspect(self) -> Fraction:
+        return self.source.aspect
+
+    def _all(self):
+        number, begin, waits = 0, None, iter(RETRY_AFTER)
+        while True:
+            shift = None  # of the times of this connection
+            for make_frame in self.source._all():
+                if shift is None:
+                    begin = time.monotonic() if begin is None else begin
+                    shift = max(time.monotonic() - begin, self._next_time)
+                    waits = iter(RETRY_AFTER)
+                yield partial(self._show, make_frame, number, shift)
+                number += 1
+            if number >= self.wanted.stop or not self._open_again(waits):
+                return
+
+    def _show(self, make_frame: Callable[[], Frame], index: int, shift: float) -> Frame:
+        frame = make_frame()
+        at = shift + frame.time
+        self._next_time = at + float(1 / self.fps)
+        return frame._replace(index=index, name=f"frame {index}", time=at)
+
+    def _open_again(self, waits: Iterator[float]) -> bool:
+        """Open the stream after the next of the waits for which that works. False: after none, or
+        ``stop`` is set."""
+        reason, begin = self.source.problem or "ended", time.monotonic()
+        self.source.close()
+        logger.warning(f"{self.name} {reason}; trying to open it again")
+        for wait in waits:
+            if self.stop.wait(wait):
+                return False
+            try:
+                self.source = self.reopen()
+            except FrameError:
+                continue
+            self.reconnects += 1
+            logger.warning(f"{self.name} is open again after {time.monotonic() - begin:.0f} s")
+            return True
+        self.problem = f"{reason}, and could not be opened again"
+        return False
+
+    def close(self):
+        self.source.close()
+
+
 class LiveSource(FrameSource):
     """The newest frames of a source that does not wait.
 
@@ -68,6 +145,7 @@ class LiveSource(FrameSource):
         self._keeps_pace = endless or None  # None: not known yet
         self._frames, self._ended = collections.deque(), False
         self._next = 0  # number of the frame that is to come
+        self._latencies = collections.deque(maxlen=LATENCIES)
         self._stop, self._closing = stop or threading.Event(), False
         self._news = threading.Condition()
         self._thread = threading.Thread(target=self._fetch, daemon=True)
@@ -76,12 +154,23 @@ class LiveSource(FrameSource):
     def aspect(self) -> Fraction:
         return self.source.aspect
 
+    @property
+    def latency(self) -> Optional[float]:
+        """The median of the seconds from the arrival of a frame until its user asked for the next
+        one, over the last LATENCIES frames. None if there are none."""
+        return statistics.median(self._latencies) if self._latencies else None
+
+    @property
+    def reconnects(self) -> int:
+        """How often the source was opened again."""
+        return getattr(self.source, "reconnects", 0)
+
     def __iter__(self) -> Iterator[Frame]:
         self._thread.start()
         while not self._stop.is_set():
             with self._news:
                 if self._frames:
-                    frame = self._frames.popleft()
+                    arrival, frame = self._frames.popleft()
                     self._news.notify_all()
                 elif self._ended:
                     break
@@ -89,6 +178,7 @@ class LiveSource(FrameSource):
                     self._news.wait(0.1)  # and look for the stop
                     continue
             yield frame
+            self._latencies.append(time.monotonic() - arrival)
         else:
             return
         broke_off = self.endless and self._next < self.wanted.stop
@@ -105,7 +195,7 @@ class LiveSource(FrameSource):
                     if self._keeps_pace:
                         self._frames.clear()
                     self._news.wait_for(lambda: self._closing or len(self._frames) <= HELD)
-                    self._frames.append(frame)
+                    self._frames.append((time.monotonic(), frame))
                     self._next = frame.index + self.wanted.step
                     self._news.notify_all()
                 if self._closing:

@@ -22,7 +22,7 @@ from .decoding import FrameError, Picture, Video, bgr_image, to_uint8
 from .frame_source import ALL, Frame, FrameSource, frame_of
 from .frames import ImageFrames, VideoFrames, find_frames
 from .image_files import IMAGE_SUFFIXES, natural_key, read_image
-from .live import CameraSource, LiveSource
+from .live import CameraSource, LiveSource, StreamSource
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,8 @@ def open_source(src: str, stop: Optional[threading.Event] = None, wanted: range 
 
     Returns:
         FrameSource: live sources (cameras, streams and pipes with their own pace) drop frames that
-        are not fetched in time. Their frame numbers then have gaps.
+        are not fetched in time. Their frame numbers then have gaps. A live stream that ends or
+        breaks off is opened again.
 
     Raises:
         OSError, ValueError: the source cannot be opened; the message is one line that names
@@ -56,7 +57,10 @@ def open_source(src: str, stop: Optional[threading.Event] = None, wanted: range 
         return _open_path(src, stop, wanted)
     if "://" in src:
         source = VideoSource(src, wanted)
-        return LiveSource(source, stop, wanted=wanted) if source.is_live else source
+        if not source.is_live:
+            return source
+        stream = StreamSource(source, partial(VideoSource, src), stop, wanted)
+        return LiveSource(stream, stop, wanted=wanted)
     if src.isdecimal():
         return LiveSource(CameraSource(int(src), wanted), stop, wanted=wanted)
     pattern = re.sub(r"%0?\d*d", "*", src)

@@ -1,3 +1,4 @@
+import http.server
 import logging
 import threading
 from fractions import Fraction
@@ -425,3 +426,76 @@ class TestLive:
         assert next(frames).index == 5
         assert next(frames, None) is None
         source.close()
+
+
+class MJPEGServer(http.server.ThreadingHTTPServer):
+    """Shows three further pictures in each connection and ends it. ``refuse`` counts requests that
+    it refuses."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), MJPEGHandler)
+        self.shown = self.refuse = 0
+        self.address = f"http://127.0.0.1:{self.server_port}/camera?token=secret"
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+
+class MJPEGHandler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        if self.server.refuse:
+            self.server.refuse -= 1
+            return self.send_error(503)
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+        self.end_headers()
+        for _ in range(3):
+            data = cv2.imencode(".jpg", picture(self.server.shown))[1].tobytes()
+            self.server.shown += 1
+            head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
+            self.wfile.write(head.encode() + data + b"\r\n")
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def server():
+    server = MJPEGServer()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+class TestReconnect:
+    def test_frames_go_on(self, server, monkeypatch, caplog):
+        monkeypatch.setattr("sot.data.live.RETRY_AFTER", (0, 0.01, 0.02))
+        source = open_source(server.address, wanted=range(9))
+        server.refuse = 2  # requests after the first one
+        frames = list(source)
+        assert levels(frames) == [f.index for f in frames] and frames[-1].index == 8
+        assert frames[-1].name == "frame 8"
+        times = [f.time for f in frames]
+        assert times == sorted(set(times))
+        assert (source.reconnects, source.problem) == (2, "") and 0 < source.latency < 5
+        name = public_name(server.address)
+        lines = [r.getMessage() for r in caplog.records]
+        assert lines[0].startswith(name) and lines[0].endswith("; trying to open it again")
+        assert lines[1] == f"{name} is open again after 0 s" and len(lines) == 4
+        source.close()
+
+    def test_gives_up(self, server, monkeypatch):
+        monkeypatch.setattr("sot.data.live.RETRY_AFTER", (0, 0))
+        source = open_source(server.address)
+        server.refuse = 2
+        assert levels(source)[-1] == 2
+        assert source.problem.endswith(", and could not be opened again")
+        assert source.reconnects == 0 and server.refuse == 0
+
+    def test_stop_while_it_waits(self, server, monkeypatch):
+        stop = threading.Event()
+        monkeypatch.setattr("sot.data.live.RETRY_AFTER", (3600,))
+        source = open_source(server.address, stop)
+        for frame in source:
+            if frame.index == 2:
+                threading.Timer(0.2, stop.set).start()
+        source.close()
+        assert not source._thread.is_alive() and source.problem == ""

@@ -381,7 +381,7 @@ class TestInputs:
         content = (tmp_path / name.replace("png", "out") / "boxes.csv").read_bytes()
         assert content.endswith(b",a \xff%.png,1.0000\n")
 
-    def test_live_source_that_dies(self, fake, tmp_path, monkeypatch, caplog):
+    def test_live_source_that_dies(self, fake, tmp_path, monkeypatch, caplog, capsys):
         image = np.full((48, 64, 3), 120, np.uint8)
 
         class Stream:
@@ -397,7 +397,11 @@ class TestInputs:
         monkeypatch.setattr(track_video, "open_source", lambda src, stop, wanted: live)
         assert run("rtsp://me:secret@host/x", tmp_path / "out") == 4
         assert "rtsp://***@host/x broke off: bad, after frame 0" in caplog.text
-        assert "secret" not in (tmp_path / "out" / "boxes.json").read_text()
+        text = (tmp_path / "out" / "boxes.json").read_text()
+        assert "secret" not in text
+        result = json.loads(text)
+        assert (result["dropped"], result["reconnects"]) == (0, 0) and result["latency"] > 0
+        assert "left out, 0 reconnections" in capsys.readouterr().out
 
 
 def lefts(out):
