@@ -54,8 +54,8 @@ setup(
     # Minimum versions only; requirements.txt records versions known to work together.
     # detectron2 is not listed: the package index has no release under that name (INSTALL.md).
     install_requires=[
-        "torch>=2.0",
-        "torchvision>=0.15",
+        "torch>=2.1",
+        "torchvision>=0.16",
         "numpy>=1.22",
         opencv_requirement(),
         "av>=14.2",

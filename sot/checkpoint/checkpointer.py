@@ -11,7 +11,7 @@ import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from torch import nn
 
-from ..utils.files import atomic_write
+from ..utils.files import atomic_write, check_zip
 from .names import first_of, is_counter
 from .pysot import convert_pysot, is_pysot
 
@@ -183,14 +183,10 @@ def _check_tensors(weights: Mapping) -> None:
 
 def load_tensors(filename: str) -> Any:
     """Load the content of a file of torch.save on the CPU. ValueError: it is not plain data, or the
-    file has changed since it was written (torch itself does not check the checksums)."""
+    file has changed since it was written."""
     try:
-        damaged = None
         if zipfile.is_zipfile(filename):  # files of PyTorch before 1.6 are no zip files
-            with zipfile.ZipFile(filename) as file:
-                damaged = file.testzip()
-        if damaged:
-            raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong")
+            check_zip(filename)
         with _numpy_numbers_allowed():
             return torch.load(filename, map_location="cpu", weights_only=True)
     except Exception as error:  # unpickling damaged bytes may raise anything

@@ -18,6 +18,7 @@ from typing import List, Optional, Tuple
 import av
 import cv2
 import numpy as np
+import torch
 from PIL import Image
 
 from .decoding import FrameError, Video, bgr_image
@@ -163,17 +164,14 @@ class VideoFrames:
         self._keys = [(index, stamp) for index, stamp in keys if stamp is not None]
 
     def state(self) -> dict:
-        """The state from which :meth:`from_state` makes these frames again without opening the
-        file. It fits into JSON."""
-        index = {key: value for key, value in vars(self).items() if key != "_ids"}
-        return {**index, "_ids": self._ids.tolist()}
+        """Tensors and plain values, from which :meth:`from_state` makes these frames again without
+        opening the file."""
+        return {**vars(self), "_ids": torch.from_numpy(self._ids)}
 
     @classmethod
     def from_state(cls, state: dict) -> "VideoFrames":
         frames = cls.__new__(cls)
-        vars(frames).update(state, _ids=np.array(state["_ids"]))
-        frames._keys = [tuple(key) for key in state["_keys"]]
-        frames._lost = {int(index): reason for index, reason in state["_lost"].items()}
+        vars(frames).update(state, _ids=state["_ids"].numpy())
         return frames
 
     def starts(self, index: int) -> List[Tuple[int, Optional[int]]]:

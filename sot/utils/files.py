@@ -1,9 +1,10 @@
-"""Writes files completely or not at all."""
+"""Writes files completely or not at all, and checks them."""
 
 import contextlib
 import glob
 import os
 import shutil
+import zipfile
 from pathlib import Path
 from typing import IO, Iterator
 
@@ -99,3 +100,12 @@ def write_text(path: Path, text: str) -> None:
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     with atomic_write(path, "w", encoding="utf-8", errors="backslashreplace") as f:
         f.write(text)
+
+
+def check_zip(path) -> None:
+    """zipfile.BadZipFile: a zip file, such as one of torch.save, has changed since it was written.
+    (torch.load does not compare the checksums.)"""
+    with zipfile.ZipFile(path) as file:
+        damaged = file.testzip()
+    if damaged:
+        raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong")

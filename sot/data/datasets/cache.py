@@ -1,34 +1,33 @@
 """Caches the tracks of a dataset as an index on disk, so that its sources are read only once.
 
-An index holds arrays and JSON with checksums, and nothing that could run code. It lies in a folder
-of the user's own. If anything about it is in doubt, it is made anew."""
+An index is a file of torch.save with checksums. It holds arrays and plain values, and nothing that
+could run code. It lies in a folder of the user's own. If anything about it is in doubt, it is made
+anew."""
 
-import json
 import logging
 import os
-import shutil
-import tempfile
 import time
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Dict, Iterable, Iterator, List, Optional, Tuple, Union
 
-import numpy as np
+import torch
 from detectron2.utils.logger import log_first_n
 from iopath.common.file_io import file_lock
 from portalocker import LockException
 from tqdm import tqdm
 
+from ...utils.files import atomic_write, check_zip
 from ...utils.fingerprint import fingerprint
 from ..frames import FrameError, VideoFrames
 from .tracks import TrackList
 
-# A part of the key of every index. Raise it when the files of an index or the results of a reader
+# A part of the key of every index. Raise it when the content of an index or the results of a reader
 # change.
-VERSION = 5
+VERSION = 6
+SUFFIX = ".pt"
 # An index is written to the disk if making it takes longer than this, in seconds.
 KEEP_AFTER = 1.0
 READ_ERRORS = (FrameError, ValueError, OSError)
@@ -60,20 +59,20 @@ def cached_tracks(name: str, sources: Iterable[Source], strict: bool) -> TrackLi
             place = cache_folder() / "tracks"
             place.mkdir(exist_ok=True)
             prefix, state = _key(name, sources, strict)
-            folder = place / (prefix + state)
+            path = place / f"{prefix}{state}{SUFFIX}"
             # if several processes start together, one reads and the others wait for its files
             stack.enter_context(file_lock(str(place / prefix)))
         except (OSError, RuntimeError, LockException) as e:
             warn_once(f"no index of {name} is kept, as the cache cannot be used: {e}", __name__)
-            folder = None
-        if folder is not None:
-            tracks = _load(folder, left_out)
+            path = None
+        if path is not None:
+            tracks = _load(path, left_out)
         if tracks is None:
             begin = time.perf_counter()
             tracks = TrackList.pack(_read_all(name, sources, strict, left_out))
-            if folder is not None and time.perf_counter() - begin > KEEP_AFTER:
-                # mapped files instead of memory of this process
-                tracks = _keep(tracks, left_out, folder, prefix)
+            if path is not None and time.perf_counter() - begin > KEEP_AFTER:
+                # a mapped file instead of memory of this process
+                tracks = _keep(tracks, left_out, path, prefix)
     _log_left_out(name, len(sources), left_out)
     return tracks
 
@@ -105,75 +104,52 @@ def _key(name: str, sources: List[Source], strict: bool) -> Tuple[str, str]:
     return f"{slug}-{fingerprint(files)[:8]}-", state[:16]
 
 
-def _load(folder: Path, left_out: List) -> Optional[TrackList]:
-    """Read the index in a folder. None: there is none, or it is damaged."""
-    if not folder.is_dir():
+def _load(path: Path, left_out: List) -> Optional[TrackList]:
+    """Read the index in a file. None: there is none, or it is damaged."""
+    if not path.is_file():
         return None
     try:
-        index = _read_index(folder)
-        for key, checksum in index["checksums"].items():
-            if _checksum(folder / f"{key}.npy") != checksum:
-                raise ValueError(f"{key}.npy has changed")
-        tracks = _open_index(str(folder))
-    except (OSError, ValueError, KeyError, TypeError) as e:
-        warn_once(f"the index {folder} is damaged and made anew: {e}", __name__)
-        shutil.rmtree(folder, ignore_errors=True)
+        check_zip(path)
+        tracks = _open_index(str(path))
+        left_out += _read_index(str(path))["left_out"]
+    except Exception as e:  # damaged bytes may raise anything
+        warn_once(f"the index {path} is damaged and made anew: {e}", __name__)
+        path.unlink(missing_ok=True)
         return None
-    left_out += index["left_out"]
     return tracks
 
 
-def _read_index(folder: Path) -> Dict:
-    checksum, _, text = (folder / "index.json").read_bytes().partition(b"\n")
-    if checksum.decode(errors="replace") != f"{zlib.crc32(text):08x}":
-        raise ValueError("index.json has changed")
-    return json.loads(text)
-
-
-def _checksum(path: Path) -> int:
-    return zlib.crc32(np.memmap(path, np.uint8, "r"))
-
-
-def _open_index(folder: str) -> TrackList:
+def _read_index(path: str) -> Dict:
     """Map an index into memory: its pages are read when they are used, and processes share them."""
-    index = _read_index(Path(folder))
-    # plain arrays, since views of np.memmap are slow to make
-    arrays = {
-        key: np.load(f"{folder}/{key}.npy", mmap_mode="r", allow_pickle=False).view(np.ndarray)
-        for key in index["checksums"]
-    }
-    objects = [VideoFrames.from_state(state) for state in index["objects"]]
-    return TrackList(arrays, objects, origin=(_open_index, (folder,)))
+    return torch.load(path, map_location="cpu", mmap=True, weights_only=True)
 
 
-def _keep(tracks: TrackList, left_out: List, folder: Path, prefix: str) -> TrackList:
-    """Write an index into a new folder and then rename the folder, so that nobody finds a
-    half-written index. Outdated indexes of the same data are removed. Returns the tracks, from the
+def _open_index(path: str) -> TrackList:
+    index = _read_index(path)
+    arrays = {key: tensor.numpy() for key, tensor in index["arrays"].items()}
+    objects = [VideoFrames.from_state(state) for state in index["videos"]]
+    return TrackList(arrays, objects, origin=(_open_index, (path,)))
+
+
+def _keep(tracks: TrackList, left_out: List, path: Path, prefix: str) -> TrackList:
+    """Write an index, and remove outdated indexes of the same data. Returns the tracks, from the
     disk if they could be written."""
     if not all(isinstance(frames, VideoFrames) for frames in tracks.objects):
         return tracks
-    temporary = None
+    index = {
+        "arrays": {key: torch.from_numpy(array) for key, array in tracks.arrays.items()},
+        "videos": [frames.state() for frames in tracks.objects],
+        "left_out": left_out,
+    }
     try:
-        temporary = Path(tempfile.mkdtemp(dir=folder.parent))
-        for key, array in tracks.arrays.items():
-            np.save(temporary / f"{key}.npy", array, allow_pickle=False)
-        index = {
-            "checksums": {key: _checksum(temporary / f"{key}.npy") for key in tracks.arrays},
-            "objects": [frames.state() for frames in tracks.objects],
-            "left_out": left_out,
-        }
-        text = json.dumps(index).encode()
-        (temporary / "index.json").write_bytes(f"{zlib.crc32(text):08x}\n".encode() + text)
-        os.rename(temporary, folder)
-        tracks = _open_index(str(folder))
+        with atomic_write(path, advice="the data set is read anew each time") as f:
+            torch.save(index, f)
+        tracks = _open_index(str(path))
     except OSError as e:
-        warn_once(f"the index {folder} cannot be written: {e}", __name__)
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)  # if it is still there
-    for old in folder.parent.glob(f"{prefix}*"):
-        if old.is_dir() and old != folder:
-            shutil.rmtree(old, ignore_errors=True)
+        warn_once(str(e), __name__)
+    for old in path.parent.glob(f"{prefix}*{SUFFIX}"):
+        if old != path:
+            old.unlink(missing_ok=True)
     return tracks
 
 

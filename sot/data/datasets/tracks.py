@@ -124,7 +124,7 @@ class TrackList(Sequence):
         arrays["kinds"] = np.array(kinds, dtype=np.uint8)
         arrays["starts"] = np.cumsum([0, *lengths])
         for key, texts in (("names", names), ("frames", frames)):
-            arrays[key] = np.frombuffer(b"".join(texts), dtype=np.uint8)
+            arrays[key] = np.frombuffer(bytearray().join(texts), dtype=np.uint8)
             arrays[f"{key}.starts"] = np.cumsum([0, *map(len, texts)])
         return cls(arrays, objects)
 

@@ -1,11 +1,11 @@
 import logging
 import os
 import pickle
-from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import pytest
+import torch
 
 from sot.data.datasets import Source, cache, cached_tracks, make_track
 from sot.data.frames import ImageFrames, VideoFrames
@@ -47,7 +47,7 @@ def names(tracks):
 
 def kept(folder):
     found = (folder.parent / "cache" / "sot" / "tracks").iterdir()
-    return [p for p in found if p.is_dir()]
+    return [p for p in found if p.suffix == ".pt"]
 
 
 def test_second_time_nothing_is_read(folder):
@@ -106,21 +106,28 @@ def test_left_out_is_logged_from_the_cache_too(folder, caplog, monkeypatch):
     assert len(messages) == 2 and messages[0] == messages[1]
 
 
-def flip_a_bit(path):
+def flip_a_bit(path, of):
     data = bytearray(path.read_bytes())
-    data[-3] ^= 4
+    data[data.index(of)] ^= 4
     path.write_bytes(data)
 
 
-@pytest.mark.parametrize("file", ["row.boxes.npy", "names.npy", "index.json"])
-@pytest.mark.parametrize("damage", [Path.unlink, flip_a_bit, lambda path: path.write_bytes(b"")])
-def test_damaged_index_is_made_anew(folder, monkeypatch, file, damage):
+DAMAGES = {
+    "cut off": lambda path: path.write_bytes(path.read_bytes()[:-30]),
+    "empty": lambda path: path.write_bytes(b""),
+    "names": lambda path: flip_a_bit(path, b"/d/a.jpg"),
+    "boxes": lambda path: flip_a_bit(path, np.float64([1, 2, 4, 6]).tobytes()),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_damaged_index_is_made_anew(folder, monkeypatch, damage):
     messages = []
     monkeypatch.setattr(cache, "log_first_n", lambda level, message, **_: messages.append(message))
     reader = Reader(folder)
     cached_tracks("set", reader.sources(), strict=True)
     (index,) = kept(folder)
-    damage(index / file)
+    damage(index)
     for _ in range(2):  # the second time from disk
         tracks = cached_tracks("set", reader.sources(), strict=True)
         assert names(tracks) == ["a", "b"] and tracks[0]["boxes"].tolist() == [[1, 2, 4, 6]]
@@ -131,7 +138,7 @@ def test_folder_is_the_users_own_and_holds_nothing_that_runs(folder):
     cached_tracks("set", Reader(folder).sources(), strict=True)
     assert os.stat(folder.parent / "cache" / "sot").st_mode & 0o777 == 0o700
     (index,) = kept(folder)
-    assert {p.suffix for p in index.iterdir()} == {".npy", ".json"}
+    assert set(torch.load(index, weights_only=True)) == {"arrays", "videos", "left_out"}
 
 
 @pytest.mark.parametrize("problem", ["full", "file", "foreign"])
@@ -139,7 +146,7 @@ def test_cache_that_cannot_be_used_is_done_without(folder, monkeypatch, problem)
     messages = []
     monkeypatch.setattr(cache, "log_first_n", lambda level, message, **_: messages.append(message))
     if problem == "full":
-        monkeypatch.setattr(cache.np, "save", mock.Mock(side_effect=OSError(28, "No space left")))
+        monkeypatch.setattr(torch, "save", mock.Mock(side_effect=OSError(28, "No space left")))
     elif problem == "file":
         (folder.parent / "cache").write_text("")
     else:
@@ -161,7 +168,7 @@ def test_videos_are_kept_with_the_index_of_their_pictures(folder):
         assert tracks[0]["frames"][1].mean() == pytest.approx(80, abs=3)
     assert read.call_count == 1
     sent = pickle.dumps(tracks)
-    assert len(sent) < 300  # the folder, not the arrays
+    assert len(sent) < 300  # the file's path, not the arrays
     assert len(pickle.loads(sent)[0]["frames"]) == 3
 
 
