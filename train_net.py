@@ -65,9 +65,8 @@ def load_config(args):
 
 def check_test_sets(cfg, args):
     for name in cfg.DATASETS.TEST:
-        build_siamese_test_loader(
-            cfg, name
-        )  # so that errors in the test sets show now and not at the end
+        # so that errors in the test sets show now and not at the end
+        build_siamese_test_loader(cfg, name)
     prefixes = zip(task_prefixes(cfg.DATASETS.TEST), cfg.DATASETS.TEST)
     tasks = {prefix + get_protocol(name, cfg.TEST.PROTOCOL).task for prefix, name in prefixes}
     unknown = {task for task, *_ in cfg.TEST.EXPECTED_RESULTS} - tasks
@@ -160,9 +159,8 @@ def alone_in(folder):
 def main(cfg, args):
     """Run the training or the evaluation; each process calls this."""
     keep_freed_memory()
-    logging.raiseExceptions = (
-        False  # otherwise a full disk would turn each line of the log into a traceback
-    )
+    # otherwise a full disk would turn each line of the log into a traceback
+    logging.raiseExceptions = False
     folder = cfg.OUTPUT_DIR
     with one_line_errors(), full_disk_names(folder), alone_in(folder):
         run(cfg, args)

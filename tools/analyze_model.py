@@ -14,9 +14,8 @@ counted. Crops have the sizes of the config, INPUT.TEMPLATE_SIZE and INPUT.SEARC
 Receptive field and stride are computed from the operations of a forward pass: see Span.
 
 --guidelines compares the features of a network with the advice of SiamDW (Zhang and Peng, CVPR
-2019)
-for Siamese trackers: a stride of 4 or 8, a receptive field of 60 to 80 % of the template crop, no
-padding. Two neighbouring receptive fields overlap by 1 - stride / field.
+2019) for Siamese trackers: a stride of 4 or 8, a receptive field of 60 to 80 % of the template
+crop, no padding. Two neighbouring receptive fields overlap by 1 - stride / field.
 """
 
 import copy

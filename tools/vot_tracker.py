@@ -33,8 +33,7 @@ DONE, FAILED = 0, 1  # exit codes
 
 def serve(tracker, name: str) -> None:
     """Answer the toolkit over the standard streams until it ends. ``name`` is the name for the
-    toolkit.
-    ImportError: vot-trax is not installed."""
+    toolkit. ImportError: vot-trax is not installed."""
     from trax import Image, Rectangle, Region, Server, TraxStatus
 
     formats = {"region_formats": [Region.RECTANGLE], "image_formats": [Image.PATH]}

@@ -117,9 +117,8 @@ def _prepare_worker(exiting, _worker_id):
     keep_freed_memory()
     # Terminals and clusters send their signals to all processes, but the trainer needs batches
     # until it stops, and ends the workers itself: the last ones, as it exits, by SIGTERM.
-    for name in ("SIGINT", "SIGHUP"):
-        if hasattr(signal, name):  # there is no SIGHUP on Windows
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0) if exiting.is_set() else None)
 
 
@@ -159,18 +158,16 @@ def build_siamese_test_loader(
                 f"dataset {dataset_name!r}: sequence {track['name']} has no box in its first frame"
             )
     tracks = [track for track in tracks if track["name"] not in skip]
-    if (
-        cfg.TEST.TRACKER.BATCH_SEQUENCES > 1
-    ):  # sorted, so that the tracks of a batch are about equally long
+    if cfg.TEST.TRACKER.BATCH_SEQUENCES > 1:
+        # sorted, so that the tracks of a batch are about equally long
         tracks.sort(key=lambda track: len(track["boxes"]))
         # InferenceSampler gives each rank a contiguous part
         ranks = comm.get_world_size()
         tracks = [track for rank in range(ranks) for track in tracks[rank::ranks]]
     return DataLoader(
         DatasetFromList(tracks, copy=False, serialize=False),
-        sampler=InferenceSampler(len(tracks))
-        if tracks
-        else None,  # InferenceSampler refuses an empty dataset
+        # InferenceSampler refuses an empty dataset
+        sampler=InferenceSampler(len(tracks)) if tracks else None,
         batch_size=cfg.TEST.TRACKER.BATCH_SEQUENCES,
         collate_fn=list,
     )

@@ -125,8 +125,7 @@ class LiveSource(FrameSource):
 
     A thread fetches every frame and keeps the last one, so a slow consumer loses frames instead of
     falling behind. Frame numbers include the lost frames. If a pipe is filled faster than its
-    frames
-    are meant to be shown, it comes from a file: then the source waits, and no frame is lost.
+    frames are meant to be shown, it comes from a file: then the source waits, and no frame is lost.
     """
 
     live = True
@@ -200,9 +199,7 @@ class LiveSource(FrameSource):
                     self._news.notify_all()
                 if self._closing:
                     break
-        except (
-            Exception
-        ) as e:  # any error of a library: it is raised again where the frames are used
+        except Exception as e:  # any error of a library, which the user of the frames is told
             self.problem = f"broke off: {e}"
         finally:
             with self._news:

@@ -20,8 +20,7 @@ def target_rect(
 ) -> Tuple[float, float, float, float]:
     """The square of the frame that a crop of side ``crop_size`` shows. It is centred on ``box``
     (both XYXY), and shows the target at the scale of the template crop. The template crop shows the
-    box
-    with its context: a square of side sqrt((w + 2p)(h + 2p)) with p = context * (w + h) / 2
+    box with its context: a square of side sqrt((w + 2p)(h + 2p)) with p = context * (w + h) / 2
     (SiamFC, Sec. 2.3)."""
     x0, y0, x1, y1 = (float(v) for v in box)
     pad = context * (x1 - x0 + y1 - y0)
@@ -52,9 +51,8 @@ class SubwindowTransform(Transform):
     def apply_image(self, img: np.ndarray) -> np.ndarray:
         """(H, W[, C]) -> output_size. If the image shrinks by a factor of 2 or more, its pixels are
         averaged first."""
-        x, y, x1, y1 = (
-            self.rect
-        )  # plain numbers, because calls on arrays of two numbers take longer than the arithmetic
+        # plain numbers, because calls on arrays of two numbers take longer than the arithmetic
+        x, y, x1, y1 = self.rect
         scale = self.output_size[1] / (x1 - x), self.output_size[0] / (y1 - y)
         shrink = int(1 / max(scale))
         if shrink >= 2:
@@ -143,8 +141,7 @@ class WarpTransform(Transform):
         return points[:, :2] / points[:, 2:] + self.output_size / 2
 
     def apply_box(self, box: np.ndarray) -> np.ndarray:
-        """Boxes (N, 4) XYXY -> boxes in the output. A new box bounds the image of the ellipse
-        inside
+        """Boxes (N, 4) XYXY -> boxes in the output. A new box bounds the image of the ellipse in
         the old box: objects rarely fill the corners of their boxes, and bounds of the turned
         corners would be too large. The map is treated as linear within a box."""
         boxes = np.asarray(box, dtype=float).reshape(-1, 2, 2)

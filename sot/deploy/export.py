@@ -131,9 +131,8 @@ def _export(graph: nn.Module, inputs, input_names, output_names):
     """The onnx.ModelProto of a module for tensors of any batch size."""
     batch = {0: torch.export.Dim(BATCH, min=1, max=4096)}
     shapes = [batch] * len(inputs)
-    if isinstance(
-        graph, _Search
-    ):  # in the form of the arguments: the first one, and a list of the others
+    if isinstance(graph, _Search):
+        # in the form of the arguments: the first one, and a list of the others
         shapes = [batch, tuple(shapes[1:])]
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
@@ -156,9 +155,8 @@ def _export(graph: nn.Module, inputs, input_names, output_names):
         for logger, level in zip(loggers, levels):
             logger.setLevel(level)
     exported = program.model_proto
-    exported.graph.ClearField(
-        "value_info"
-    )  # values that follow from the graph, and notes of the exporter
+    # values that follow from the graph, and notes of the exporter
+    exported.graph.ClearField("value_info")
     for node in exported.graph.node:
         node.ClearField("metadata_props")
     return exported

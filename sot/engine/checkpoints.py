@@ -117,8 +117,7 @@ def check_output_dir(cfg: CfgNode, resume: bool) -> None:
 
 def optimizer_mismatch(state: Dict[str, Any], optimizer: torch.optim.Optimizer) -> str:
     """The reason why an optimizer cannot load a state_dict, in a few words; "" if it can. The
-    settings
-    of the groups may differ: the optimizer takes those of the state."""
+    settings of the groups may differ: the optimizer takes those of the state."""
     saved, ours = state["param_groups"], optimizer.param_groups
     members, our_members = _members(saved), _members(ours)
     if members != our_members:

@@ -162,9 +162,8 @@ def same_on_all_ranks():
 
 @contextlib.contextmanager
 def one_line_errors():
-    """For a ``with`` block around a program: bad input (OSError, ValueError) and losses that are
-    not
-    finite end it with exit code 1 and one line, ``error: ...``. There is only one line if all ranks
+    """For a ``with`` block around a program: bad input (OSError, ValueError) and infinite or NaN
+    losses end it with exit code 1 and one line, ``error: ...``. There is only one line if all ranks
     have the same error. Ctrl-C ends it without a message."""
     try:
         yield

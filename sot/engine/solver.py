@@ -53,9 +53,8 @@ def parameter_groups(cfg: CfgNode, model: nn.Module) -> List[Dict[str, Any]]:
     decay. The parts are the modules of SOLVER.UNFREEZE, the rest of the backbone, and the head,
     which is everything else. The rates of the backbone are multiplied by SOLVER.BACKBONE_LR_FACTOR.
 
-    A group has the ``name`` of its part. If its weight decay (norms) or rate (biases) is not that
-    of
-    SOLVER, the name says so: "head_wd0", "head_lr2". The group learns from the iteration
+    A group has the ``name`` of its part. If its weight decay (norms) or rate (biases) is not
+    SOLVER's, the name says so: "head_wd0", "head_lr2". The group learns from the iteration
     ``start_iter`` on. ValueError: SOLVER.UNFREEZE is no list of pairs, or names no module."""
     solver, starts = cfg.SOLVER, _start_iterations(cfg, model)
     parts = {

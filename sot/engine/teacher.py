@@ -50,9 +50,8 @@ class Teacher:
         boxes = boxes.gather(2, best[..., None, None].expand(-1, -1, 1, 4))[:, :, 0] * scale
         (own,) = response_centers((side,), self.network.stride, self.search_size)
         own = own * scale
-        place = (
-            2 * (positions - own[0]) / (own[-1] - own[0]) - 1
-        )  # -1..1 spans the map of the teacher
+        # -1..1 spans the map of the teacher
+        place = 2 * (positions - own[0]) / (own[-1] - own[0]) - 1
         grid = torch.stack(torch.meshgrid(place, place, indexing="xy"), dim=-1)[None]
 
         def sample(maps, mode):

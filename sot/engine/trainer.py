@@ -45,9 +45,8 @@ class Trainer(DefaultTrainer):
         # supports neither several processes nor AMP on a CPU, and makes another checkpointer
         TrainerBase.__init__(self)
         if not logging.getLogger("detectron2").isEnabledFor(logging.INFO):
-            setup_logger(
-                distributed_rank=comm.get_rank()
-            )  # no other code has set it up; detectron2 does the same
+            # no other code has set it up; detectron2 does the same
+            setup_logger(distributed_rank=comm.get_rank())
         self.cfg = cfg = self.auto_scale_workers(cfg, comm.get_world_size())
         with same_on_all_ranks():
             data_loader = self.build_train_loader(cfg)
@@ -116,9 +115,8 @@ class Trainer(DefaultTrainer):
             self._periodic_checkpointer() if main else None,
             hooks.EvalHook(cfg.TEST.EVAL_PERIOD, self._evaluate),
             VisualizePairs(cfg.VIS_PERIOD) if main else None,
-            self._best_checkpointer()
-            if main
-            else None,  # after the evaluation whose result it uses
+            # after the evaluation whose result it uses
+            self._best_checkpointer() if main else None,
             # writes the numbers of the hooks before it
             hooks.PeriodicWriter(self.build_writers(), period=20) if main else None,
             self._stop,  # after all other hooks of an iteration
@@ -132,9 +130,8 @@ class Trainer(DefaultTrainer):
     def _evaluate(self):
         cfg = self.cfg.clone()
         cfg.defrost()
-        cfg.TEST.TRACKER.ENGINE = (
-            "torch"  # these weights change soon, so exporting them is not worth the time
-        )
+        # these weights change soon, so exporting them is not worth the time
+        cfg.TEST.TRACKER.ENGINE = "torch"
         results = self.test(cfg, self.evaluated, stoppable=self._stop.stoppable)
         self._last_eval_results = results
         return results
@@ -144,9 +141,8 @@ class Trainer(DefaultTrainer):
         test = self.cfg.TEST
         if not test.PRECISE_BN.ENABLED or not get_bn_modules(self.model):
             return None
-        loader = self.build_train_loader(
-            self.cfg
-        )  # a loader of its own, so that the position of the training loader stays
+        # a loader of its own, so that the position of the training loader stays
+        loader = self.build_train_loader(self.cfg)
         return hooks.PreciseBN(test.EVAL_PERIOD, self.model, loader, test.PRECISE_BN.NUM_ITER)
 
     def _periodic_checkpointer(self):

@@ -1,14 +1,10 @@
 """Locks a folder for one run at a time."""
 
 import contextlib
+import fcntl
 import os
 import socket
 import time
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
 
 
 class FolderLock:
@@ -26,8 +22,6 @@ class FolderLock:
         """
         while True:
             self._file = open(self.path, "a+")
-            if fcntl is None:
-                break
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

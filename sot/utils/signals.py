@@ -7,10 +7,8 @@ import threading
 import time
 from typing import Callable
 
-# Ctrl-C, the signal of clusters before they end a job, and a closed terminal (not on Windows)
-SIGNALS = [
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
-]
+# Ctrl-C, the signal of clusters before they end a job, and a closed terminal
+SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 # A terminal, `timeout` or a cluster may send a signal to a program and to its processes, to which
 # the program passes it on. The same signal within this many seconds counts as one signal.
 REPEAT = 1.0

@@ -31,9 +31,8 @@ PICTURES = {
     "photo_640x480": (480, 640, 95, 5.0),
 }
 NUM_PICTURES, NUM_TRACKS, NUM_FRAMES = 24, 200, 101
-NUM_PASSES = (
-    10  # all passes are over the same pairs; the fastest one counts, because it was disturbed least
-)
+# all passes are over the same pairs; the fastest one counts, because it was disturbed least
+NUM_PASSES = 10
 # Side of the target, sqrt(w h), log-uniform as a fraction of the picture's; ratio h / w likewise
 TARGET_SIDE, TARGET_RATIO = (0.04, 0.6), (0.5, 2.0)
 
@@ -113,9 +112,8 @@ def time_pairs(cfg, num_pairs: int) -> dict:
     whole, parts = [], []
     for _ in range(NUM_PASSES):
         whole.append([seconds(pairs.__getitem__, i)[0] for i in range(num_pairs)])
-        with timed(
-            PARTS, spent, time.process_time
-        ):  # in a pass of its own, because reading the clock takes time
+        # in a pass of its own, because reading the clock takes time
+        with timed(PARTS, spent, time.process_time):
             parts.append([seconds_of_parts(i) for i in range(num_pairs)])
     mean = np.min(whole, axis=0).mean()
     ms = dict(zip(names, (1000 * np.min(parts, axis=0).mean(axis=0)).tolist()))

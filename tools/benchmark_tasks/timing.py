@@ -1,10 +1,11 @@
 """Clocks and memory."""
 
 import functools
+import resource
 import sys
 import time
 from contextlib import ExitStack, contextmanager
-from typing import Any, Callable, Dict, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Sequence, Tuple
 from unittest import mock
 
 
@@ -36,11 +37,7 @@ def _timed(spent, part: str, function, clock):
     return wrapper
 
 
-def peak_memory_mb() -> Optional[float]:
-    """The most that this process had in memory so far, None where the system does not say."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
+def peak_memory_mb() -> float:
+    """The most that this process had in memory so far."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)

@@ -31,9 +31,8 @@ class Builtin:
     # largest distance between the frames of a training pair, as in published trackers (SiamRPN++
     # and PySOT: VID 100, YouTube-BB 3, photographs 1)
     frame_range: int = 100
-    strict: bool = (
-        False  # every sequence must be there; a test set with holes would give wrong scores
-    )
+    # every sequence must be there; a test set with holes would give wrong scores
+    strict: bool = False
     protocol: str = ""  # the protocol of sot.evaluation.protocols that scores it; "" for none
 
 

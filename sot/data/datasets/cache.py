@@ -84,7 +84,7 @@ def cache_folder() -> Path:
     folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "sot"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     stat = folder.stat()
-    if hasattr(os, "getuid") and stat.st_uid != os.getuid():
+    if stat.st_uid != os.getuid():
         raise PermissionError(f"{folder} belongs to another user")
     if stat.st_mode & 0o077:
         folder.chmod(0o700)

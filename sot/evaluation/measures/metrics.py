@@ -5,9 +5,8 @@ continuous frame pixels. `pred` are the boxes of a tracker, `gt` the true ones. 
 the area w * h and the centre x + w / 2. The MATLAB toolkits count whole pixels, x to x + w - 1, and
 get the same areas, overlaps and distances.
 
-Each benchmark decides which frames count, see `sot.evaluation.protocols`. A prediction with a NaN
-is
-a failure here: its IoU is 0 and its distance infinite.
+Each benchmark decides which frames count, see `sot.evaluation.protocols`. Here a prediction with a
+NaN is a failure: its IoU is 0 and its distance infinite.
 
 Sources: [OTB] Wu, Lim, Yang: Object Tracking Benchmark, PAMI 2015, and its MATLAB toolkit; [TN]
 Mueller et al.: TrackingNet, ECCV 2018."""
@@ -49,9 +48,8 @@ def normalized_center_error(pred: np.ndarray, gt: np.ndarray) -> np.ndarray:
     pred, gt = _as_pair(pred, gt)
     valid = np.isfinite(pred).all(axis=1) & is_present(gt)
     pred, gt = np.where(valid[:, None], pred, 0), np.where(valid[:, None], gt, [0, 0, 1, 1])
-    shift = center_of(
-        pred - gt
-    )  # in this order, so that equal boxes have the distance 0 and not 1e-15
+    # first the difference, so that equal boxes have the distance 0 and not 1e-15
+    shift = center_of(pred - gt)
     distance = np.linalg.norm(shift / sides_of(gt), axis=1)
     return np.where(valid, distance, np.inf)
 

@@ -1,8 +1,7 @@
 """Measures of the VOT challenges: with restarts (VOT2015 to 2019), and long-term (VOT2018-LT).
 
 With restarts, a tracker is started on the first frame. When its region does not overlap the true
-one
-at all, it has failed: five frames are skipped, and it is started again on the true region.
+one at all, it has failed: five frames are skipped, and it is started again on the true region.
 Long-term tracking is one pass with a confidence for each frame; the target may leave.
 
 Overlaps are those of `sot.evaluation.measures.polygon.raster_overlap`, inside of the image.

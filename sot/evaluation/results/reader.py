@@ -124,9 +124,8 @@ def read_results(
 
 def read_sequence(folder: Path, track: Dict, origin: float) -> SequenceResult:
     """Read the result of one sequence, from files in which the first pixel has the number
-    ``origin``.
-    FileNotFoundError: there is no file of boxes. ValueError: a file cannot be read or does not fit
-    the track."""
+    ``origin``. FileNotFoundError: there is no file of boxes. ValueError: a file cannot be read or
+    does not fit the track."""
     path = find_result(folder, track["name"])
     if path is None:
         raise FileNotFoundError(f"no result file for sequence {track['name']} in {folder}")
