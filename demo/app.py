@@ -30,9 +30,9 @@ HELP = """
 # Track an object
 
 1. Choose a video, go to a frame, and click two opposite corners of the object.
-2. Press **Track**. *Next doubt* goes to the frames in which the tracker is not sure.
-3. Where a box is wrong, click two corners there and track again. The video between two of your
-   boxes is then tracked from both sides.
+2. Press **Track**. Then *Next doubt* goes to the next frame in which the tracker is not sure.
+3. If a box is wrong, click two opposite corners in that frame and track again. Between two of your
+   boxes the object is then followed in both directions.
 """
 
 

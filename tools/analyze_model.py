@@ -228,7 +228,7 @@ def table_row(result: Dict) -> List[str]:
 
 GUIDELINES = (
     "config", "feature", "receptive field / template", "overlap", "stride", "padding",
-    "features, template", "departs in",
+    "features, template", "does not follow",
 )  # fmt: skip
 
 

@@ -43,12 +43,12 @@ from sot.utils.files import write_text
 ROOT = Path(__file__).resolve().parents[1]
 LEDGER, DOCUMENT = (ROOT / "docs" / f"reproduction.{kind}" for kind in ("yaml", "md"))
 STATUS = {
-    "exact": "the weights behind the number load, and the network gives the outputs of the code "
-    "that it was measured with; the number itself needs those weights and the data",
-    "measured": "measured here, on the data that is named, which for trained networks is not that "
-    "of the source",
-    "open": "needs data or a GPU: nothing was measured here",
-    "no recipe": "a tracker or network that is not part of this project",
+    "exact": "the weights behind the number load here and give the outputs of the source's code; "
+    "the number itself was not measured, because it needs those weights and the data",
+    "measured": "measured here, on the data that is named; for trained networks this is not the "
+    "data of the source",
+    "open": "not measured here, because it needs data or a GPU",
+    "no recipe": "the tracker or network is not part of this project",
     "empty": "the source's value could not be read",
 }
 SMALL = {
@@ -95,10 +95,10 @@ def make_document(tables: List[Dict]) -> str:
         "# Published numbers, and what was measured here",
         "",
         "Made by `python tools/reproduce.py --docs` from [reproduction.yaml](reproduction.yaml).",
-        "`python tools/reproduce.py NAME` trains and evaluates the tracker of a row that has a",
-        "name, and compares; `--budget small` does it with 12,800 pairs on the data that is there.",
-        "The values are those of the sources, percentages divided by 100; a dash is a value that",
-        "the source does not have or that could not be read.",
+        "`python tools/reproduce.py NAME` trains and evaluates the tracker of the row with that",
+        "name, and compares the results with the source. `--budget small` trains on 12,800 pairs",
+        "of the data that is there. The values are those of the sources, percentages divided by",
+        "100. A dash means that the source has no value or that it could not be read.",
         "",
         *(f"* *{name}*: {meaning}." for name, meaning in STATUS.items()),
     ]

@@ -151,6 +151,8 @@ def add_sot_config(cfg: CN) -> None:
     # evaluated and published (sot/engine/ema.py).
     _C.SOLVER.EMA = CN({"ENABLED": False, "DECAY": 0.999})
 
+    # ------------------------------------------------------------- evaluation
+
     # Protocol that scores DATASETS.TEST, such as "vot2018" (names: docs/protocols.md). "" means the
     # protocol of each dataset; for your own folders that is "otb".
     _C.TEST.PROTOCOL = ""
@@ -211,9 +213,9 @@ def add_sot_config(cfg: CN) -> None:
     # boxes.
     _C.TEST.TRACKER.ONLINE.SIZE_SHARE = 0.5
     # After this many frames in a row in which no match was above ACCEPT_ABOVE, the target is lost:
-    # its box stays, and the search region about it is 1, 1.5 and 2 times as large, in turn, until
-    # both scores of a match are above FOUND_ABOVE. 0 = never. Long-term tracking, above, replaces
-    # this.
+    # its box stays, and the search region around it is 1, 1.5 and 2 times as large, in turn, until
+    # both scores of a match are above FOUND_ABOVE. LOST_AFTER 0 turns this off, and so does a
+    # LOST_SEARCH_SIZE above 0.
     _C.TEST.TRACKER.ONLINE.LOST_AFTER = 5
     _C.TEST.TRACKER.ONLINE.FOUND_ABOVE = [0.6, 0.4]
     # SiamRPN, proposal selection (Sec. 4.3): the penalty k for a change of scale s and ratio r. The

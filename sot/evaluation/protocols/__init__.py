@@ -39,8 +39,8 @@ _NAN_FAILS = "A prediction that is no box is a failure. "
 
 _IN_PIXELS = "Overlaps are counted in pixels inside of the image, with the polygons of the truth."
 _AVERAGE_OVERLAP = (
-    "average_overlap: mean over the frames without the first 10, then over sequences by their "
-    "length."
+    "average_overlap is the mean over the frames without the first 10, then over sequences "
+    "weighted by their length."
 )
 
 _OTB_LIKE = ("success_auc", "precision_20", "norm_precision_auc")
@@ -53,9 +53,9 @@ PROTOCOLS: Dict[str, Protocol] = {
             "One-pass evaluation of OTB. "
             + _SUCCESS
             + _NAN_FAILS
-            + "Frames whose target is absent or marked invisible are left out. OTB has none, and "
-            "its toolkits leave out nothing; the MATLAB toolkit repeats the box before where a "
-            "prediction is no box.",
+            + "Frames whose target is absent or marked invisible are left out. OTB has no such "
+            "frames, and its toolkits leave out none. The MATLAB toolkit replaces a prediction "
+            "that is no box by the one before.",
             _OTB_LIKE,
         ),
         OnePassProtocol(
@@ -74,8 +74,8 @@ PROTOCOLS: Dict[str, Protocol] = {
             "One-pass evaluation as in the MATLAB toolkit of OTB. "
             + _SUCCESS
             + "All frames count. A prediction without a positive width and height is replaced by "
-            "the one before. Where x, y, width or height of the truth, counted from pixel 1, is "
-            "not above 0, the overlap fails and any centre is right.",
+            "the one before. In a frame whose true box has an x, y (counted from pixel 1), width "
+            "or height of 0 or less, every overlap is a failure and every centre is right.",
             _OTB_LIKE,
             counted="all",
             near="box",
@@ -86,8 +86,9 @@ PROTOCOLS: Dict[str, Protocol] = {
             "One-pass evaluation as in PySOT. "
             + _SUCCESS
             + _NAN_FAILS
-            + "All frames count. Where width or height of the truth is not above 0 the overlap "
-            "fails, and where its centre, counted from pixel 1, is not, any centre is right.",
+            + "All frames count. If the width or height of the true box is 0 or less, every "
+            "overlap is a failure. If a coordinate of its centre (counted from pixel 1) is 0 or "
+            "less, every centre is right.",
             _OTB_LIKE,
             counted="all",
             near="center",
@@ -124,11 +125,11 @@ PROTOCOLS: Dict[str, Protocol] = {
             "lasot",
             "One-pass evaluation of LaSOT. "
             + _SUCCESS
-            + "Frames in which the target is fully occluded or out of view cannot be right but "
-            "stay in the denominator (perfect boxes: 20/21 and 1, times the fraction of visible "
-            "frames), and a prediction that is no box is replaced by the one before: as in the "
-            "official toolkit. Its normalised precision is norm_precision_20 or _auc, by a "
-            "setting.",
+            + "As in the official toolkit, frames in which the target is fully occluded or out of "
+            "view are failures and stay in the denominator (perfect boxes reach 20/21 and 1, "
+            "times the fraction of visible frames), and a prediction that is no box is replaced "
+            "by the one before. The normalised precision of that toolkit is norm_precision_20 or "
+            "norm_precision_auc, depending on a setting.",
             ("success_auc", "norm_precision_auc", "precision_20"),
             absent_fail=True,
             repeat_invalid=True,
@@ -138,11 +139,11 @@ PROTOCOLS: Dict[str, Protocol] = {
             "One-pass evaluation of TrackingNet, as in the official development kit. Boxes are "
             "rounded to whole pixels. success_auc: fraction of frames with an IoU above t, area "
             "by the trapezoidal rule over t = 0, 0.05, ..., 1 (at most 0.975). precision_auc: "
-            "centre at most t off, the same over t = 0, 2.5, ..., 50 px; it is the benchmark's "
-            "precision. norm_precision_auc: in widths and heights of the true box, over t = 0, "
-            "0.025, ..., 0.5. precision_20 and norm_precision_20: at 20 px, and at 0.2. All "
-            "frames count, the first with the box that was given. Means over frames, then over "
-            "sequences. " + _NAN_FAILS,
+            "centre at most t off, area in the same way over t = 0, 2.5, ..., 50 px. This is the "
+            "benchmark's precision. norm_precision_auc: centre off by at most t, in widths and "
+            "heights of the true box, area over t = 0, 0.025, ..., 0.5. precision_20 and "
+            "norm_precision_20: at t = 20 px and at t = 0.2. All frames count, the first with the "
+            "box that was given. Means over frames, then over sequences. " + _NAN_FAILS,
             ("success_auc", "norm_precision_auc", "precision_auc"),
             counted="box",
             whole_pixels=True,
@@ -154,10 +155,10 @@ PROTOCOLS: Dict[str, Protocol] = {
             "got10k",
             "One-pass evaluation of GOT-10k, as in its toolkit. average_overlap (AO): mean IoU. "
             "sr_50, sr_75: fraction of frames with an IoU above 0.5, 0.75. Means are over the "
-            "frames of all sequences at once, without the first frames and those where nothing of "
-            "the target can be seen (cover 0). Boxes are moved into the image first. success_auc "
-            "is over 101 thresholds (at most 100/101). Precision is not part of that benchmark. A "
-            "prediction with a NaN is a failure (the toolkit's AO would be NaN).",
+            "frames of all sequences at once. First frames, and frames in which nothing of the "
+            "target can be seen (cover 0), do not count. Boxes are moved into the image first. "
+            "success_auc is over 101 thresholds (at most 100/101). Precision is not part of that "
+            "benchmark. A prediction with a NaN is a failure (the toolkit's AO would be NaN).",
             ("average_overlap", "sr_50", "sr_75"),
             counted="cover",
             first_frame=False,
@@ -168,14 +169,16 @@ PROTOCOLS: Dict[str, Protocol] = {
         *(
             VOTProtocol(
                 name,
-                f"{name.upper()}, as in the VOT toolkit 0.7. {_IN_PIXELS} With restarts (a failure "
-                "where the overlap is 0, next start 5 frames later): accuracy is the mean overlap "
-                "without the 10 frames from each start on, robustness the number of failures in a "
-                "sequence, both means over runs and then over sequences by their length; failures: "
-                "over all sequences; eao: expected average overlap over lengths of "
-                f"{interval[0]} to {interval[1]} frames. As in PySOT, and in most papers on "
-                "Siamese trackers: accuracy_pooled (over frames), failures_per_100 frames, "
-                f"eao_pysot; PySOT rasterises in another way. Without restarts: {_AVERAGE_OVERLAP}",
+                f"{name.upper()}, as in the VOT toolkit 0.7. {_IN_PIXELS} With restarts (the "
+                "tracker fails in a frame with an overlap of 0, and starts again 5 frames later): "
+                "accuracy is the mean overlap without the 10 frames that begin at each start. "
+                "robustness is the number of failures in a sequence. Both are means over runs, "
+                "then over sequences weighted by their length. failures is the number in all "
+                "sequences. eao is the expected average overlap over lengths of "
+                f"{interval[0]} to {interval[1]} frames. accuracy_pooled (over frames), "
+                "failures_per_100 (frames) and eao_pysot are computed as in PySOT and in most "
+                "papers on Siamese trackers; PySOT rasterises in another way. Without restarts: "
+                f"{_AVERAGE_OVERLAP}",
                 ("eao", "accuracy", "robustness", "average_overlap"),
                 Restarts,
                 "vot",
@@ -185,21 +188,22 @@ PROTOCOLS: Dict[str, Protocol] = {
         ),
         VOTProtocol(
             "vot_unsupervised",
-            "One pass over a VOT data set without restarts, as the unsupervised experiment of the "
+            "One pass over a VOT dataset without restarts, as the unsupervised experiment of the "
             f"VOT toolkit 0.7. {_IN_PIXELS} {_AVERAGE_OVERLAP}",
             ("average_overlap",),
         ),
         LongTermProtocol(
             "vot2018_lt",
             "VOT long-term, as in the VOT toolkit 0.7. precision: mean overlap over the frames "
-            "whose confidence is at least t; recall: the same sum over the frames where the target "
-            "can be seen; means over sequences; f_score: the largest harmonic mean of the two over "
-            "t, and precision and recall there. t goes over at most 100 quantiles of the "
-            "confidences of the whole set. The first frame has no region and the confidence 0, so "
-            "that perfect boxes have a recall of (n - 1) / n with n visible frames. Overlaps are "
-            "counted in pixels inside of the image. A frame without a box has no prediction at any "
-            "t (the toolkit gives it the overlap 1 where the target is absent, too, which can lift "
-            "recall above 1). Scores of one sequence are with the thresholds of its own.",
+            "whose confidence is at least t. recall: the same sum, divided by the number of frames "
+            "in which the target can be seen. Both are means over sequences. f_score: the largest "
+            "harmonic mean of the two over all t; precision and recall are those at this t. t goes "
+            "over at most 100 quantiles of the confidences of the whole dataset. The first frame "
+            "has no region and the confidence 0, so perfect boxes have a recall of (n - 1) / n "
+            "with n visible frames. Overlaps are counted in pixels inside of the image. A frame "
+            "without a box has no prediction at any t. (The toolkit also gives it the overlap 1 if "
+            "the target is absent, so its recall can be above 1.) The scores of one sequence use "
+            "thresholds from that sequence.",
             ("f_score", "precision", "recall"),
         ),
     )
