@@ -5,6 +5,8 @@ Reproduce a published number by its name: train, evaluate, and compare with the 
     python tools/reproduce.py --list
     python tools/reproduce.py michigan --budget small --output output/michigan
     python tools/reproduce.py "levels-*" --seeds 0 1           # table 1 of SiamRPN++
+    python tools/reproduce.py "design-*" --guidelines           # the variants of SiamDW
+    python tools/reproduce.py "design-alex-[3-8]" --config-file SiamRPN/siamrpn_alex_dw.yaml
     python tools/reproduce.py pysot-r50 --eval-only MODEL.WEIGHTS siamrpn_r50_l234_dwxcorr.pth
     python tools/reproduce.py --docs            # write docs/reproduction.md anew
 
@@ -12,7 +14,9 @@ The entries are in docs/reproduction.yaml, with config, data and values. Each se
 train_net.py in OUTPUT/NAME/seedN. An existing run goes on where it stopped. `--budget full` is the
 recipe of the config. `--budget small` is 12,800 pairs, as in the small trainings of MODEL_ZOO.md,
 with `synthetic_train` and `synthetic_val` instead of data that is missing. KEY VALUE pairs at the
-end change both.
+end change both. --config-file runs the changes of an entry on another network, such as one with an
+RPN head. --guidelines trains nothing and compares the networks with SiamDW's advice, as
+analyze_model.py does.
 
 The measured values are printed beside the published ones and written to
 OUTPUT/NAME/reproduction.json, with the mean over the seeds and, for two or more seeds, its 95 %
@@ -31,7 +35,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported;
 import sot  # noqa: F401  isort: skip  (first, since it silences a warning of detectron2's import)
 import numpy as np
 import yaml
-from analyze_model import analyze
+from analyze_model import GUIDELINES, analyze, guideline_rows
 from tabulate import tabulate
 
 from sot.config import load_config
@@ -103,7 +107,10 @@ def make_document(tables: List[Dict]) -> str:
         *(f"* *{name}*: {meaning}." for name, meaning in STATUS.items()),
     ]
     for table in tables:
-        lines += ["", f"## {table['source']}", "", f"{table['where']}. {table.get('note', '')}", ""]
+        note = table.get("note", "")
+        if "opts" in table:
+            note += f" All rows have `{_changes(table['opts'])}`."
+        lines += ["", f"## {table['source']}", "", f"{table['where']}. {note}", ""]
         columns = [c.replace("/", ", ") for c in table["columns"]]
         cells = [_cells(row) for row in table["rows"]]
         header = ["name", "tracker", *columns, "config", "status", "measured here"]
@@ -111,19 +118,27 @@ def make_document(tables: List[Dict]) -> str:
     return "\n".join(line.rstrip() for line in "\n".join(lines).splitlines()) + "\n"
 
 
+def options_of(table: Dict, row: Dict) -> List:
+    """KEY VALUE pairs of an entry."""
+    return [*table.get("opts", []), *row.get("opts", [])]
+
+
 def _cells(row: Dict) -> List[str]:
-    config, opts = row.get("config", ""), row.get("opts", [])
+    config = row.get("config", "")
     link = f"[{Path(config).stem}](../configs/{config})" if config else ""
-    changes = " ".join(str(o).replace("'", "") for o in opts)
     found = ", ".join(f"{k} {_shown(v)}" for k, v in row.get("measured", {}).items())
     return [
         row.get("name", ""),
         row["tracker"],
         *map(_shown, row["values"]),
-        f"{link} {changes}".strip(),
+        f"{link} {_changes(row.get('opts', []))}".strip(),
         status_of(row),
         f"{found} ({row['data']})" if found else "",
     ]
+
+
+def _changes(opts: Sequence) -> str:
+    return " ".join(str(o).replace("'", "") for o in opts)
 
 
 def _shown(value) -> str:
@@ -215,27 +230,27 @@ def compare(table: Dict, row: Dict, runs: List[Dict]) -> List[Dict]:
     return compared
 
 
-def reproduce(table: Dict, row: Dict, args, opts: Sequence[str]) -> Tuple[List[Dict], List]:
+def reproduce(table: Dict, row: Dict, args) -> Tuple[List[Dict], List]:
     """The results of each seed, {dataset: measures}, and the KEY VALUE pairs behind them."""
-    config, changes = row.get("config"), list(row.get("opts", []))
+    config, changes = args.config_file or row.get("config"), options_of(table, row)
     if not config:
         raise ValueError(f"{row['tracker']} is not part of this project")
     datasets = list(dict.fromkeys(c.rpartition("/")[0] for c in table["columns"]))
     if datasets == ["network"]:
-        return [{"network": network_numbers(config, [*changes, *opts])}], changes
+        return [{"network": network_numbers(config, [*changes, *args.opts])}], changes
     if args.budget == "small":
         changes += small_options(load_config(config, map(str, changes)), datasets)
     elif all(datasets):
         changes += ["DATASETS.TEST", tuple(datasets)]
-    changes += opts
+    changes += args.opts
     folder = Path(args.output, row["name"])
     runs = [run_seed(config, changes, folder / f"seed{n}", n, args.eval_only) for n in args.seeds]
     return runs, changes
 
 
-def report(table: Dict, row: Dict, args, opts: Sequence[str]) -> str:
+def report(table: Dict, row: Dict, args) -> str:
     """Reproduce an entry; the comparison as text, and the file that holds it."""
-    runs, changes = reproduce(table, row, args, opts)
+    runs, changes = reproduce(table, row, args)
     compared = compare(table, row, runs)
     columns = ("number", "published", "measured", "plus_minus", "data")
     rows = [[number[c] for c in columns] for number in compared]
@@ -246,17 +261,33 @@ def report(table: Dict, row: Dict, args, opts: Sequence[str]) -> str:
     return f"{row['tracker']}: {table['source']}, {table['where']}\n{shown}\nwrote {file}"
 
 
+def guidelines(entries: Sequence[Tuple[Dict, Dict]], args) -> str:
+    """The networks of entries beside the advice of SiamDW, as a markdown table; see
+    analyze_model.py."""
+    rows = []
+    for table, row in entries:
+        changes = map(str, [*options_of(table, row), *args.opts])
+        result = analyze(load_config(args.config_file or row["config"], list(changes)))
+        rows += guideline_rows({"config": row["name"], **result})
+    return tabulate(rows, GUIDELINES, "pipe", disable_numparse=True)
+
+
 @one_line_errors()
 def main(argv=None) -> int:
     parser = make_parser(__doc__)
     parser.add_argument("name", nargs="?", metavar="NAME", help="an entry, or a pattern with *")
     parser.add_argument("--list", action="store_true", help="print the names of the entries")
+    parser.add_argument(
+        "--guidelines", action="store_true", help="print how the networks fit SiamDW's guidelines"
+    )
+    parser.add_argument("--config-file", metavar="C", help="another config for the entries")
     parser.add_argument("--docs", action="store_true", help="write docs/reproduction.md")
     parser.add_argument("--budget", choices=("full", "small"), default="full")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="N")
     parser.add_argument("--output", default="output/reproduce", help="folder")
     parser.add_argument("--eval-only", action="store_true", help="with trained MODEL.WEIGHTS")
-    args, opts = parser.parse_known_args(argv)
+    parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="for all entries")
+    args = parser.parse_intermixed_args(argv)
     tables = load_ledger()
     if args.docs:
         write_text(DOCUMENT, make_document(tables))
@@ -265,9 +296,11 @@ def main(argv=None) -> int:
         print(*(r["name"] for t in tables for r in t["rows"] if "name" in r), sep="\n")
     elif not args.name:
         parser.error("give the NAME of an entry, or --list")
+    elif args.guidelines:
+        print(guidelines(find(tables, args.name), args))
     else:
         for table, row in find(tables, args.name):
-            print(report(table, row, args, opts), flush=True)
+            print(report(table, row, args), flush=True)
     return 0
 
 

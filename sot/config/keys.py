@@ -87,9 +87,16 @@ def add_sot_config(cfg: CN) -> None:
     # LEVEL_WEIGHTED True learns a weight for each level; False takes the plain mean of the levels.
     _C.MODEL.SIAMESE.LEVEL_HEAD = "DepthwiseRPNHead"
     _C.MODEL.SIAMESE.LEVEL_WEIGHTED = True
-    # AlexNet: channels of the five convolutions, and the number of groups in the second, fourth and
-    # fifth.
-    _C.MODEL.ALEXNET = CN({"CHANNELS": [96, 256, 384, 384, 256], "GROUPS": 1})
+    # AlexNet: one value for each convolution, and the number of groups in the second, fourth and
+    # fifth. POOL_STRIDES are the strides of the 3x3 max poolings after the convolutions, 0 for no
+    # pooling. PADDED pads convolutions and poolings by half a kernel.
+    _C.MODEL.ALEXNET = CN()
+    _C.MODEL.ALEXNET.CHANNELS = [96, 256, 384, 384, 256]
+    _C.MODEL.ALEXNET.GROUPS = 1
+    _C.MODEL.ALEXNET.KERNELS = [11, 5, 3, 3, 3]
+    _C.MODEL.ALEXNET.STRIDES = [2, 1, 1, 1, 1]
+    _C.MODEL.ALEXNET.POOL_STRIDES = [2, 2, 0, 0, 0]
+    _C.MODEL.ALEXNET.PADDED = False
     # SiamFC: OUT_SCALE is a fixed factor on the correlation, which is a sum of thousands of
     # products. A position of the response map is positive if it is at most POS_RADIUS pixels of the
     # search crop away from the centre of the target (Sec. 2.2).
@@ -114,9 +121,14 @@ def add_sot_config(cfg: CN) -> None:
     # blocks.
     _C.MODEL.COMPACT = CN({"CHANNELS": [24, 48, 64, 128], "NUM_BLOCKS": 2})
     # SiamDW's networks: NAME is one of CIR_NETWORKS in sot/modeling/backbone/cir.py. STEM_POOL is
-    # the kernel of the max pooling in the stem: 2 as in the paper, or 3 as in the public code of
-    # CIResInception and CIResNeXt.
+    # the kernel of the max pooling in the stem: 2 as in the paper, 3 as in the public code of
+    # CIResInception and CIResNeXt, or 0 for no pooling. The other keys vary a network. NUM_UNITS
+    # are the units in res2 and res3, () for those of the network, and STRIDES are the strides of
+    # these two, 1 or 2. With PADDED convolutions are padded and nothing is cropped.
     _C.MODEL.CIR = CN({"NAME": "CIResNet-22", "STEM_POOL": 2})
+    _C.MODEL.CIR.NUM_UNITS = ()
+    _C.MODEL.CIR.STRIDES = (1, 2)
+    _C.MODEL.CIR.PADDED = False
     # Distillation: a trained tracker, the teacher, gives soft targets in addition to the
     # annotations (sot/engine/teacher.py). TEACHER is () for none, the two files ("backbone.onnx",
     # "head.onnx") of NanoTrack V3, or the config and the weights of a SiamRPN network of this

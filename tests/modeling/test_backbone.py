@@ -34,6 +34,18 @@ def test_alexnet_has_no_relu_at_the_end():
     assert (out < 0).any()
 
 
+def test_alexnet_of_another_length_and_padding():
+    net = AlexNet([4, 8, 8, 4], 1, [3, 3, 3, 3], [2, 1, 2, 1], [0, 2, 0, 1], padded=True)
+    assert net.output_shape()["conv4"].stride == 8
+    assert net.output_shape()["conv4"].channels == 4
+    assert net.eval()(torch.zeros(1, 3, 127, 127))["conv4"].shape == (1, 4, 16, 16)
+
+
+def test_alexnet_needs_one_value_for_each_convolution():
+    with pytest.raises(ValueError, match="MODEL.ALEXNET.CHANNELS, KERNELS.* not 4, 5, 5 and 5"):
+        AlexNet([4, 8, 8, 4])
+
+
 def test_crop_inside_block_is_a_padded_block_with_the_border_cropped():
     block = CropInsideBlock(4, "BN").eval()
     x = torch.randn(2, 4, 9, 9)

@@ -205,6 +205,16 @@ def test_unknown_settings_are_named():
         make_cir_network("R-50")
     with pytest.raises(ValueError, match="MODEL.CIR.STEM_POOL.* not 4"):
         make_cir_network("CIResNet-22", stem_pool=4)
+    with pytest.raises(ValueError, match=r"MODEL.CIR.NUM_UNITS .*, not \[3\]"):
+        make_cir_network("CIResNet-22", num_units=[3])
+    with pytest.raises(ValueError, match=r"MODEL.CIR.STRIDES .*, not \(1, 4\)"):
+        make_cir_network("CIResNet-22", strides=(1, 4))
+
+
+def test_padded_units_keep_the_size():
+    net = make_cir_network("CIResNet-22", num_units=(1, 2), strides=(2, 2), padded=True)
+    assert net.output_shape()["res3"].stride == 16
+    assert [size(net, crop) for crop in (128, 256)] == [8, 16]
 
 
 def two_pairs():

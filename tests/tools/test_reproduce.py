@@ -21,7 +21,7 @@ def test_document_is_up_to_date():
 
 @pytest.mark.parametrize("table, row", [(t, r) for t, r in ROWS if "config" in r])
 def test_config_options_and_data_of_a_row_exist(table, row):
-    load_config(row["config"], [str(o) for o in row.get("opts", [])])
+    load_config(row["config"], [str(o) for o in reproduce.options_of(table, row)])
     for column in table["columns"]:
         dataset = column.rpartition("/")[0]
         if dataset not in ("", "network"):
@@ -65,6 +65,44 @@ def test_entries_by_pattern():
     names = [row["name"] for _, row in reproduce.find(TABLES, "levels-*")]
     assert len(names) == 12 and names[0] == "levels-alex-up" and names[-1] == "levels-345"
     assert [row["name"] for _, row in reproduce.find(TABLES, "levels-3")] == ["levels-3"]
+
+
+@pytest.mark.parametrize("family, base", [("alex", 5), ("vgg", 5), ("resnet", 4), ("inception", 4)])
+def test_variants_have_the_geometry_of_the_slides(family, base):
+    """Receptive field (relative to that of the base variant), stride, size and padding as in the
+    row's text. Of the residual networks with stride 4 the field is 4 px smaller."""
+    fields = {}
+    for table, row in reproduce.find(TABLES, f"design-{family}-*"):
+        cfg = load_config(row["config"], [str(o) for o in reproduce.options_of(table, row)])
+        (feature,) = reproduce.analyze(cfg)["features"].values()
+        field, stride, size = row["tracker"].split(": ")[1].split(" / ")
+        assert (feature["stride"], feature["template_size"], feature["padded"]) == (
+            int(stride),
+            int(size.split(",")[0]),
+            "padded" in size,
+        )
+        fields[row["name"]] = feature["receptive_field"], field
+    of_base = fields[f"design-{family}-{base}"][0]
+    assert of_base == {"alex": 87, "vgg": 87, "resnet": 93, "inception": 93}[family]
+    for name, (built, published) in fields.items():
+        if published[0] in "+-" and name not in ("design-resnet-9", "design-inception-9"):
+            assert built == of_base + int(published)
+
+
+def test_guidelines_of_entries(capsys):
+    assert reproduce.main(["design-alex-[59]", "--guidelines"]) == 0
+    rows = [
+        [c.strip() for c in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines()
+    ]
+    assert [r[0] for r in rows[2:]] == ["design-alex-5", "design-alex-9"]
+    assert [r[-1] for r in rows[2:]] == ["nothing", "stride, receptive field"]
+
+
+def test_guidelines_of_another_config(capsys):
+    command = ["design-alex-3", "--guidelines", "--config-file", "SiamRPN/siamrpn_alex_dw.yaml"]
+    assert reproduce.main([*command, "INPUT.TEMPLATE_SIZE", "135"]) == 0
+    # 103 px of 135, where SiamFC's template has 127
+    assert "| 76% " in capsys.readouterr().out
 
 
 def test_unknown_entry(capsys):

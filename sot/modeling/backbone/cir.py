@@ -1,6 +1,7 @@
 """Crop-inside-residual networks (Zhang and Peng, Deeper and Wider Siamese Networks, CVPR 2019)."""
 
 from functools import partial
+from typing import Sequence
 
 import fvcore.nn.weight_init as weight_init
 import torch
@@ -27,23 +28,35 @@ class CIRStem(CNNBlockBase):
     nothing is cropped, as in the public code of CIResInception-22 and CIResNeXt-22. Both forms keep
     the centre of the crop in the centre of the map."""
 
-    def __init__(self, out_channels: int = 64, *, pool: int = 2, bias: bool = False, norm: str):
+    def __init__(
+        self,
+        out_channels: int = 64,
+        *,
+        pool: int = 2,
+        bias: bool = False,
+        padded: bool = False,
+        norm: str,
+    ):
         """
         Args:
             pool: kernel of the max pooling of stride 2: 2 or 3, or 0 for no pooling.
             bias: whether the convolution has a bias. It has no effect before a batch norm, but the
                 public weights of CIResNeXt-22 have it.
+            padded: whether the convolution is padded by 3 pixels and nothing is cropped.
         """
         if pool not in (0, 2, 3):
-            raise ValueError(f"the pooling of the stem (MODEL.CIR.STEM_POOL) is 2 or 3, not {pool}")
+            raise ValueError(
+                f"the pooling of the stem (MODEL.CIR.STEM_POOL) is 2, 3 or 0 for none, not {pool}"
+            )
         super().__init__(3, out_channels, stride=4 if pool else 2)
-        self.pool = pool
-        self.conv1 = _conv(3, out_channels, 7, norm, stride=2, bias=bias)
+        self.pool, self.padded = pool, padded
+        padding = 3 if padded else 0
+        self.conv1 = _conv(3, out_channels, 7, norm, stride=2, padding=padding, bias=bias)
 
     def forward(self, x):
         """(N, 3, H, W) -> (N, C, h, w). With pooling, h is 30 for H = 127, 62 for 255, 66 for
         271."""
-        x = self.conv1(x if self.pool == 3 else _crop(x))
+        x = self.conv1(x if self.pool == 3 or self.padded else _crop(x))
         return F.max_pool2d(x, self.pool, 2) if self.pool else x
 
 
@@ -59,7 +72,16 @@ class _CropInsideUnit(CNNBlockBase):
     """
 
     def __init__(
-        self, in_channels, out_channels, *, channels, num_groups=1, stride=1, relu=True, norm
+        self,
+        in_channels,
+        out_channels,
+        *,
+        channels,
+        num_groups=1,
+        stride=1,
+        relu=True,
+        padded=False,
+        norm,
     ):
         """
         Args:
@@ -68,17 +90,19 @@ class _CropInsideUnit(CNNBlockBase):
             stride: 1, or 2 for 2x2 max pooling at the end.
             relu: whether the unit ends with a ReLU. The last unit of a network has none, because
                 the correlation needs both signs.
+            padded: whether the 3x3 convolution is padded and nothing is cropped, as in a ResNet.
         """
         super().__init__(in_channels, out_channels, stride)
-        self.relu = relu
+        self.relu, self.padded = relu, padded
         first, second, third = channels
         self.conv1 = _conv(in_channels, first, 1, norm)
-        self.conv2 = _conv(first, second, 3, norm, groups=num_groups)
+        self.conv2 = _conv(first, second, 3, norm, padding=int(padded), groups=num_groups)
         self.conv3 = _conv(second, third, 1, norm, activation=None)
 
     def forward(self, x):
-        """(N, C, H, W) -> (N, C', H - 2, W - 2). With stride 2 both sides are halved."""
-        x = self.join(self.conv3(self.conv2(self.conv1(x))), _crop(x))
+        """(N, C, H, W) -> (N, C', H - 2, W - 2), with padding (N, C', H, W). With stride 2 both
+        sides are halved."""
+        x = self.join(self.conv3(self.conv2(self.conv1(x))), x if self.padded else _crop(x))
         x = F.relu(x) if self.relu else x
         return F.max_pool2d(x, 2) if self.stride == 2 else x
 
@@ -170,7 +194,16 @@ CIR_NETWORKS = {
 }
 
 
-def make_cir_network(name: str, stem_pool: int = 2, norm: str = "BN", freeze_at: int = 0) -> ResNet:
+def make_cir_network(
+    name: str,
+    stem_pool: int = 2,
+    norm: str = "BN",
+    freeze_at: int = 0,
+    *,
+    num_units: Sequence[int] = (),
+    strides: Sequence[int] = (1, 2),
+    padded: bool = False,
+) -> ResNet:
     """A network of SiamDW (Table 3) as a detectron2 ResNet of crop-inside units.
 
     Its only feature is "res3", with stride 8 (CIResNet-43: 4). In a network of 22 layers it is 5x5
@@ -180,16 +213,24 @@ def make_cir_network(name: str, stem_pool: int = 2, norm: str = "BN", freeze_at:
         name: a key of CIR_NETWORKS.
         stem_pool: kernel of the max pooling in the stem, where the network has one: 2 as in the
             paper's table, or 3 as in the public code of CIResInception-22 and CIResNeXt-22, for
-            the same sizes and a receptive field of 95 instead of 93.
+            the same sizes and a receptive field of 95 instead of 93; 0 for no pooling.
         norm, freeze_at: as for detectron2's ResNet.
+        num_units: units in res2 and in res3; () for those of the network.
+        strides: strides of res2 and of res3, 1 or 2. The first unit of a stage of stride 2 pools.
+        padded: whether convolutions are padded and nothing is cropped.
     """
     if name not in CIR_NETWORKS:
         raise ValueError(f"MODEL.CIR.NAME must be one of {', '.join(CIR_NETWORKS)}; not {name!r}")
     spec = CIR_NETWORKS[name]
-    stem = CIRStem(norm=norm, **{"pool": stem_pool, **spec["stem_args"]})
+    num_units = num_units or spec["num_units"]
+    if len(num_units) != 2 or min(num_units) < 1:
+        raise ValueError(f"MODEL.CIR.NUM_UNITS needs the units of res2 and res3, not {num_units}")
+    if len(strides) != 2 or not set(strides) <= {1, 2}:
+        raise ValueError(f"MODEL.CIR.STRIDES of res2 and res3 are 1 or 2, not {strides}")
+    stem = CIRStem(norm=norm, padded=padded, **{"pool": stem_pool, **spec["stem_args"]})
     stages, in_channels = [], stem.out_channels
-    for i, (n, mid, out) in enumerate(
-        zip(spec["num_units"], spec["bottleneck_channels"], spec["out_channels"])
+    for i, (n, stride, mid, out) in enumerate(
+        zip(num_units, strides, spec["bottleneck_channels"], spec["out_channels"])
     ):
         last = i == 1
         stages.append(
@@ -199,8 +240,9 @@ def make_cir_network(name: str, stem_pool: int = 2, norm: str = "BN", freeze_at:
                 in_channels=in_channels,
                 out_channels=out,
                 bottleneck_channels=mid,
-                stride_per_block=[1 + last] + [1] * (n - 1),
+                stride_per_block=[stride] + [1] * (n - 1),
                 relu_per_block=[True] * (n - 1) + [not last],
+                padded=padded,
                 norm=norm,
                 **spec["unit_args"],
             )
@@ -217,4 +259,7 @@ def build_cir_backbone(cfg, input_shape: ShapeSpec) -> ResNet:
         cfg.MODEL.CIR.STEM_POOL,
         cfg.MODEL.SIAMESE.NORM,
         cfg.MODEL.BACKBONE.FREEZE_AT,
+        num_units=cfg.MODEL.CIR.NUM_UNITS,
+        strides=cfg.MODEL.CIR.STRIDES,
+        padded=cfg.MODEL.CIR.PADDED,
     )
