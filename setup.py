@@ -70,6 +70,8 @@ setup(
         "onnx": ["onnx", "onnxscript", "onnxruntime"],
         # for demo/app.py
         "app": ["gradio>=5"],
+        # for tools/tune_tracker.py
+        "tune": ["optuna>=4"],
         # for `make docs`
         "docs": ["mkdocs>=1.6", "mkdocs-material>=9.5", "mkdocstrings[python]>=0.26"],
     },

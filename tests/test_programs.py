@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 TOOLS = (
     *("analyze_model", "analyze_response", "benchmark", "export_model", "reproduce"),
-    *("run_baseline", "visualize_pairs", "vot_tracker"),
+    *("run_baseline", "tune_tracker", "visualize_pairs", "vot_tracker"),
 )
 PROGRAMS = ["train_net.py", "demo/track_video.py", *(f"tools/{name}.py" for name in TOOLS)]
 STANDARD = sys.stdlib_module_names if sys.version_info >= (3, 10) else None
