@@ -17,8 +17,10 @@ The table describes the scores. `ece` is the expected calibration error over ten
 how well they tell right boxes from wrong ones, and `auroc_on_target` does so for an overlap above
 0.2. `failed_sure` is the fraction of wrong boxes with a score above 0.9. Each video of --fit is
 scored by a fit to the other videos. `raw` is the raw score. A frame whose target is absent counts
-as wrong. `absence_precision` and `absence_recall` compare these frames with those whose status is
-"lost". """
+as wrong. `absence_precision`, `absence_recall` and `absence_f` compare the frames in which the
+target cannot be seen with those whose status is "lost". `redetected` is the fraction of the targets
+that come back and have a right box within 30 frames. Without --fit the tracker's present
+calibration is checked, and nothing is written. """
 
 import json
 import os
@@ -34,12 +36,12 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 from sot.boxes import is_present
-from sot.config import load_config, resolve_device
+from sot.config import load_config
 from sot.data import get_tracks, resolve
 from sot.data.frame_source import frames_of
 from sot.evaluation.measures.metrics import iou_xyxy
-from sot.evaluation.measures.reliability import reliability, trust
-from sot.tracking import Calibration, Target, build_siamese_tracker, follow
+from sot.evaluation.measures.reliability import absence, reliability, trust
+from sot.tracking import Calibration, Target, follow
 from sot.tracking.calibration import RIGHT_ABOVE, next_status
 from sot.utils.command_line import add_config_options, make_parser, one_line_errors
 from sot.utils.files import write_text
@@ -47,12 +49,14 @@ from sot.utils.files import write_text
 
 class Frames(NamedTuple):
     """N frames: the confidences (N, K); and, each (N,), the raw scores, the overlaps with the true
-    box (0 if there is none), whether the target is absent, and the number of the video."""
+    box (0 if there is none), whether the target cannot be seen, whether the status is "lost", and
+    the number of the video."""
 
     confidences: np.ndarray
     raw_scores: np.ndarray
     overlaps: np.ndarray
     absent: np.ndarray
+    lost: np.ndarray
     videos: np.ndarray
 
     @property
@@ -66,14 +70,15 @@ def run(tracker, dataset: str) -> Frames:
     columns: List[List] = [[] for _ in Frames._fields]
     for video, track in enumerate(tqdm(get_tracks(dataset), desc=dataset)):
         boxes = np.asarray(track["boxes"], dtype=np.float64)
-        absent = ~is_present(boxes)
+        absent = ~(is_present(boxes) & track["visible"])
         steps = follow(tracker, frames_of(track["frames"]), [Target({0: boxes[0]})])
         for frame, states, _ in steps:
             state, i = states[0], frame.index
             if i == 0 or frame.image is None or not state.confidences:
                 continue
             overlap = float(iou_xyxy(state.box[None], boxes[i : i + 1])[0])
-            values = (state.confidences, state.raw_score, overlap, bool(absent[i]), video)
+            gone, lost = bool(absent[i]), state.status == "lost"
+            values = (state.confidences, state.raw_score, overlap, gone, lost, video)
             for column, value in zip(columns, values):
                 column.append(value)
     if not columns[0]:
@@ -96,20 +101,14 @@ def leave_one_out(frames: Frames) -> np.ndarray:
     return found
 
 
-def absence(scores: np.ndarray, frames: Frames) -> Dict[str, float]:
-    """How well the status "lost" detects frames without the target; {} if there are none."""
+def with_status(scores: np.ndarray, frames: Frames) -> Frames:
+    """The frames with the status "lost" that follows from the scores (N,)."""
     lost, status = [], "init"
     for i, score in enumerate(scores):
         begins = i == 0 or frames.videos[i] != frames.videos[i - 1]
         status = next_status("init" if begins else status, score)
         lost.append(status == "lost")
-    if not frames.absent.any():
-        return {}
-    hits = float((np.array(lost) & frames.absent).sum())
-    return {
-        "absence_precision": hits / max(sum(lost), 1),
-        "absence_recall": hits / float(frames.absent.sum()),
-    }
+    return frames._replace(lost=np.array(lost))
 
 
 def draw(curves: Dict[str, np.ndarray]) -> Figure:
@@ -131,50 +130,60 @@ def draw(curves: Dict[str, np.ndarray]) -> Figure:
 def parse_args(argv=None):
     parser = make_parser(__doc__)
     add_config_options(parser, default="SiamRPN/siamrpn_lite.yaml")
-    parser.add_argument("--fit", required=True, help="data set, such as folder:DIR")
+    parser.add_argument("--fit", help="data set, such as folder:DIR")
     parser.add_argument("--check", help="another one, that is only reported on")
     parser.add_argument("--output", help="file to write (beside the weights)")
     parser.add_argument("--plot", help="picture of the reliability diagram")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if not (args.fit or args.check):
+        parser.error("name videos with --fit, --check or both")
+    return args
 
 
 @one_line_errors()
 def main(argv=None) -> int:
     args = parse_args(argv)
     cfg = load_config(args.config_file, args.opts)
-    if not cfg.MODEL.WEIGHTS:
-        raise ValueError(f"{args.config_file} has no trained weights: set MODEL.WEIGHTS")
-    cfg.MODEL.DEVICE = resolve_device(cfg.MODEL.DEVICE)
-    tracker = build_siamese_tracker(cfg, sot.build_model(cfg))  # without a calibration
-    fitted, name = run(tracker, args.fit), resolve(args.fit).slug
-    scores = {f"{name} (others)": (leave_one_out(fitted), fitted)}
-    about = {"config": os.path.basename(args.config_file), "engine": tracker.engine}
-    about["fitted_on"] = name
-    about.update(videos=len(np.unique(fitted.videos)), frames=len(fitted.videos))
-    calibration = Calibration.fit(fitted.confidences, fitted.right, fitted.videos, about)
+    tracker, scores, about = sot.build_tracker(cfg), {}, {}
+    if args.fit:
+        tracker.calibration = None
+        fitted, name = run(tracker, args.fit), resolve(args.fit).slug
+        others = leave_one_out(fitted)
+        scores[f"{name} (others)"] = (others, with_status(others, fitted))
+        about = {"config": os.path.basename(args.config_file), "engine": tracker.engine}
+        about["fitted_on"] = name
+        about.update(videos=len(np.unique(fitted.videos)), frames=len(fitted.videos))
+        columns = fitted.confidences, fitted.right, fitted.videos
+        tracker.calibration = Calibration.fit(*columns, about)
+    if tracker.calibration is None:
+        raise ValueError(f"{cfg.MODEL.WEIGHTS} has no calibration: name videos with --fit")
     if args.check:
         checked = run(tracker, args.check)
-        scores[resolve(args.check).slug] = (chances(calibration, checked), checked)
+        scores[resolve(args.check).slug] = (chances(tracker.calibration, checked), checked)
     table = {}
     for name, (values, frames) in scores.items():
         raw = trust(frames.raw_scores, frames.overlaps)
         table[f"{name}, raw"] = raw
-        table[name] = {**trust(values, frames.overlaps), **absence(values, frames)}
-    about["measures"] = {k: {m: round(v, 4) for m, v in row.items()} for k, row in table.items()}
-    output = args.output
-    if output is None:
-        output = Calibration.path(PathManager.get_local_path(cfg.MODEL.WEIGHTS))
-    write_text(Path(output), calibration.to_json())
+        found = absence(frames.lost, frames.absent, frames.right, frames.videos)
+        table[name] = {**trust(values, frames.overlaps), **found}
+    results = [args.plot] if args.plot else []
+    if args.fit:
+        measures = {k: {m: round(v, 4) for m, v in row.items()} for k, row in table.items()}
+        about["measures"] = measures
+        weights = PathManager.get_local_path(cfg.MODEL.WEIGHTS)
+        results.insert(0, args.output or Calibration.path(weights))
+        write_text(Path(results[0]), tracker.calibration.to_json())
     columns = list(dict.fromkeys(m for row in table.values() for m in row))
     rows = [[name, *map(row.get, columns)] for name, row in table.items()]
     print(tabulate(rows, ["scores on", *columns], "pipe", floatfmt=".3f"))
-    print(json.dumps({"weights": calibration.weights, "bias": calibration.bias}))
+    print(json.dumps({"weights": tracker.calibration.weights, "bias": tracker.calibration.bias}))
     if args.plot:
         curves = {}
         for name, (values, frames) in scores.items():
             curves[name] = reliability(values, frames.right)
         draw(curves).savefig(args.plot, dpi=120)
-    print(f"results: {output}" + (f", {args.plot}" if args.plot else ""))
+    if results:
+        print(f"results: {', '.join(results)}")
     return 0
 
 

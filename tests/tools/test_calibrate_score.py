@@ -14,7 +14,7 @@ BOX, AWAY = np.array([10.0, 10, 30, 30]), np.array([30.0, 10, 50, 30])
 class Sometimes:
     """Sits on the box, surely, and beside it, less surely, in a pattern of the frames."""
 
-    engine = "torch"
+    engine, calibration = "torch", None
 
     def __init__(self, wrong):
         self.wrong = wrong
@@ -26,10 +26,11 @@ class Sometimes:
     def step_all(self, image, states):
         self.at += 1
         wrong = self.at in self.wrong
+        status = "lost" if self.at in (4, 5) else "tracked"
         box, score = (AWAY, 0.3 + 0.02 * self.at) if wrong else (BOX, 0.6 + 0.01 * self.at)
         return [
             SimpleNamespace(
-                box=box, score=score, raw_score=score, status="tracked", confidences=(score, 0.5)
+                box=box, score=score, raw_score=score, status=status, confidences=(score, 0.5)
             )
         ]
 
@@ -37,8 +38,7 @@ class Sometimes:
 @pytest.fixture
 def tool(monkeypatch):
     module = load_tool("calibrate_score")
-    monkeypatch.setattr(module.sot, "build_model", lambda cfg: None)
-    monkeypatch.setattr(module, "build_siamese_tracker", lambda cfg, model: Sometimes({3, 4, 5, 9}))
+    monkeypatch.setattr(module.sot, "build_tracker", lambda cfg: Sometimes({3, 4, 5, 9}))
     return module
 
 
@@ -59,6 +59,7 @@ def test_frames_of_a_pass(tool, videos):
     assert frames.confidences.shape == (33, 2)
     assert frames.videos.tolist() == [0] * 11 + [1] * 11 + [2] * 11
     assert np.flatnonzero(frames.absent).tolist() == [11 + 3, 11 + 4]
+    assert np.flatnonzero(frames.lost).tolist() == [3, 4, 14, 15, 25, 26]
     assert np.flatnonzero(~frames.right).tolist() == [2, 3, 13, 14, 15, 24, 25]
     assert frames.raw_scores[:3].tolist() == pytest.approx([0.61, 0.62, 0.36])
 
@@ -78,20 +79,23 @@ def test_writes_a_calibration_a_table_and_a_picture(tool, videos, tmp_path, caps
     assert Image.open(plot).size[0] > 300
 
 
-def test_status_lost_and_absence(tool):
-    frames = tool.Frames(
-        np.zeros((6, 1)),
-        np.zeros(6),
-        np.zeros(6),
-        np.array([False, True, True, False, True, False]),
-        np.array([0, 0, 0, 0, 1, 1]),
-    )
-    # lost in the frames 1, 2 and 3, as 0.5 is not sure; a new video begins anew
-    found = tool.absence(np.array([0.9, 0.2, 0.4, 0.5, 0.5, 0.7]), frames)
-    assert found == {"absence_precision": pytest.approx(2 / 3), "absence_recall": 2 / 3}
-    assert tool.absence(np.ones(6), frames._replace(absent=np.zeros(6, bool))) == {}
+def test_status_that_follows_from_scores(tool):
+    frames = tool.Frames(*[np.zeros(6)] * 5, np.array([0, 0, 0, 0, 1, 1]))
+    # 0.5 is not sure; a new video begins anew
+    found = tool.with_status(np.array([0.9, 0.2, 0.4, 0.5, 0.5, 0.7]), frames).lost
+    assert found.tolist() == [False, True, True, True, False, False]
 
 
-def test_no_weights(tool, videos, capsys):
-    assert tool.main(["--fit", videos, "MODEL.WEIGHTS", ""]) == 1
-    assert "no trained weights: set MODEL.WEIGHTS" in capsys.readouterr().err
+def test_check_without_a_fit(tool, videos, tmp_path, capsys, monkeypatch):
+    args = ["--check", videos, "--output", str(tmp_path / "new.json")]
+    assert tool.main(args) == 1
+    assert "has no calibration: name videos with --fit" in capsys.readouterr().err
+    monkeypatch.setattr(Sometimes, "calibration", Calibration((1.0, 0.0), 0.0))
+    assert tool.main(args) == 0
+    # lost in the frames 4 and 5 of three videos, two of which have no target
+    row = capsys.readouterr().out.splitlines()[-2].split("|")[-6:-1]
+    assert [float(v) for v in row] == [0.333, 1, 0.5, 1, 1]
+    assert not (tmp_path / "new.json").exists()
+    with pytest.raises(SystemExit):
+        tool.main([])
+    assert "name videos with --fit, --check or both" in capsys.readouterr().err

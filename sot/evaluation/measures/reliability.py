@@ -10,8 +10,10 @@ from typing import Dict
 import numpy as np
 
 from ...tracking.calibration import RIGHT_ABOVE
+from .vot import f_score
 
 NUM_BINS = 10
+BACK_WITHIN = 30  # frames after its return in which a target counts as found again
 SURE = 0.9  # a wrong box with a score above this is misleading
 
 
@@ -62,4 +64,35 @@ def trust(chances: np.ndarray, overlaps: np.ndarray) -> Dict[str, float]:
         "failed_sure": float((wrong > SURE).mean()) if len(wrong) else 0.0,
         "right": float(right.mean()),
         "frames": len(chances),
+    }
+
+
+def absence(
+    lost: np.ndarray, absent: np.ndarray, right: np.ndarray, videos: np.ndarray
+) -> Dict[str, float]:
+    """How well the status "lost" detects frames without the target, and whether targets are found
+    again: "absence_precision", "absence_recall" and "absence_f", their harmonic mean; "redetected",
+    the fraction of the returns after which a box is right within BACK_WITHIN frames; and the number
+    of "returns". {} if no target is ever absent.
+
+    Args:
+        lost, absent, right: (N,) bool, whether the status is "lost", the target cannot be seen, and
+            the box is right.
+        videos: (N,), the video of each frame. Its frames are in order.
+    """
+    if not absent.any():
+        return {}
+    hits = (lost & absent).sum()
+    precision, recall = hits / max(lost.sum(), 1), hits / absent.sum()
+    returns = np.flatnonzero(absent[:-1] & ~absent[1:] & (videos[:-1] == videos[1:])) + 1
+    found = []
+    for i in returns:
+        near = slice(i, i + BACK_WITHIN)
+        found.append((right[near] & (videos[near] == videos[i])).any())
+    return {
+        "absence_precision": float(precision),
+        "absence_recall": float(recall),
+        "absence_f": float(f_score(precision, recall)),
+        **({"redetected": float(np.mean(found))} if found else {}),
+        "returns": len(found),
     }

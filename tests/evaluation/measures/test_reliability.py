@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from sot.evaluation.measures.reliability import (
+    absence,
     expected_calibration_error,
     reliability,
     roc_auc,
@@ -40,3 +41,18 @@ def test_trust():
     assert found["auroc"] == 0.5  # of the four pairs two
     assert found["auroc_on_target"] == 1
     assert found["failed_sure"] == 0.5 and found["right"] == 0.5 and found["frames"] == 4
+
+
+def test_absence():
+    lost, absent, right = (
+        np.array([c == "1" for c in row]) for row in ("0111000110", "0011000100", "1000001001")
+    )
+    videos = np.array([0] * 9 + [1])  # the box that is right in the last frame is another video's
+    assert absence(lost, absent, right, videos) == {
+        "absence_precision": 0.6,
+        "absence_recall": 1.0,
+        "absence_f": pytest.approx(0.75),
+        "redetected": 0.5,  # in frame 6, after the return in frame 4, but not after that in frame 8
+        "returns": 2,
+    }
+    assert absence(lost, np.zeros(10, bool), right, videos) == {}
