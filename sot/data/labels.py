@@ -147,46 +147,40 @@ def cvat(video: Labels) -> Dict[str, str]:
     Each box is a key frame, because CVAT interpolates between key frames. In the frame after its
     last box a target is marked as outside. Frames and pixels count from 0."""
     root = ElementTree.Element("annotations")
-    ElementTree.SubElement(root, "version").text = "1.1"
-    task = ElementTree.SubElement(ElementTree.SubElement(root, "meta"), "task")
-    ElementTree.SubElement(task, "name").text = video.source
-    ElementTree.SubElement(task, "size").text = str(video.num_frames)
-    ElementTree.SubElement(task, "mode").text = "interpolation"
-    size = ElementTree.SubElement(task, "original_size")
-    ElementTree.SubElement(size, "width").text = str(video.width)
-    ElementTree.SubElement(size, "height").text = str(video.height)
-    kinds = ElementTree.SubElement(ElementTree.SubElement(task, "labels"), "label")
-    ElementTree.SubElement(kinds, "name").text = CATEGORY
+    _add(root, "version", "1.1")
+    task = _add(_add(root, "meta"), "task")
+    _add(task, "name", video.source)
+    _add(task, "size", video.num_frames)
+    _add(task, "mode", "interpolation")
+    size = _add(task, "original_size")
+    _add(size, "width", video.width)
+    _add(size, "height", video.height)
+    _add(_add(_add(task, "labels"), "label"), "name", CATEGORY)
     for target in video.targets:
-        track = ElementTree.SubElement(root, "track", id=str(target), label=CATEGORY)
+        track = _add(root, "track", id=target, label=CATEGORY)
         boxes = [b for b in video.labels if b.target == target]
         for b, after in zip(boxes, [*boxes[1:], None]):
-            _cvat_box(track, b, b.frame, outside=False)
+            _add_box(track, b, b.frame, outside=0)
             if after is None or after.frame > b.frame + 1:
-                _cvat_box(track, b, b.frame + 1, outside=True)
+                _add_box(track, b, b.frame + 1, outside=1)
     ElementTree.indent(root)
     return {"cvat.xml": ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"}
 
 
-def _cvat_box(track, label: Label, frame: int, outside: bool) -> None:
-    corners = {
-        "xtl": label.x,
-        "ytl": label.y,
-        "xbr": label.x + label.w,
-        "ybr": label.y + label.h,
-    }
-    box = ElementTree.SubElement(
-        track,
-        "box",
-        frame=str(frame),
-        outside=str(int(outside)),
-        occluded="0",
-        keyframe="1",
-        **{name: f"{value:.3f}" for name, value in corners.items()},
-        z_order="0",
-    )
-    for name in ("score", "status"):
-        ElementTree.SubElement(box, "attribute", name=name).text = str(getattr(label, name))
+def _add(parent, tag: str, text="", **attributes):
+    """Add an element to another one."""
+    element = ElementTree.SubElement(parent, tag, {k: str(v) for k, v in attributes.items()})
+    element.text = str(text)
+    return element
+
+
+def _add_box(track, b: Label, frame: int, outside: int) -> None:
+    corners = zip(("xtl", "ytl", "xbr", "ybr"), (b.x, b.y, b.x + b.w, b.y + b.h))
+    corners = {name: f"{value:.3f}" for name, value in corners}
+    flags = {"outside": outside, "occluded": 0, "keyframe": 1}
+    box = _add(track, "box", frame=frame, **flags, **corners, z_order=0)
+    _add(box, "attribute", b.score, name="score")
+    _add(box, "attribute", b.status, name="status")
 
 
 FORMATS: Dict[str, Callable[[Labels], Dict[str, str]]] = {
