@@ -11,8 +11,9 @@ import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from torch import nn
 
+from ..utils.command_line import first_few
 from ..utils.files import atomic_write, check_zip
-from .names import first_of, is_counter
+from .names import is_counter
 from .pysot import convert_pysot, is_pysot
 
 GO_ON = "earlier checkpoints are intact; make room and go on with --resume"
@@ -153,7 +154,7 @@ def read_checkpoint(filename: str) -> Dict[str, Any]:
             _check_tensors(part)
             bad = [k for k, v in part.items() if v.is_floating_point() and not v.isfinite().all()]
             if bad:
-                raise ValueError(f"NaN or infinite numbers in {len(bad)} tensors: {first_of(bad)}")
+                raise ValueError(f"NaN or infinite numbers in {len(bad)} tensors: {first_few(bad)}")
     except ValueError as error:
         raise ValueError(f"{filename}: {error}") from error
     return checkpoint
@@ -178,7 +179,7 @@ def _check_tensors(weights: Mapping) -> None:
         if not (isinstance(k, str) and isinstance(v, torch.Tensor) and v.layout == torch.strided)
     ]
     if wrong:
-        raise ValueError(f"not a state_dict: these entries are not tensors: {first_of(wrong)}")
+        raise ValueError(f"not a state_dict: these entries are not tensors: {first_few(wrong)}")
 
 
 def load_tensors(filename: str) -> Any:
@@ -241,11 +242,9 @@ def mismatches(weights: Mapping[str, torch.Tensor], expected: Mapping[str, torch
         for k in expected
         if k in weights and weights[k].shape != expected[k].shape
     ]
-    parts = []
-    if missing:
-        parts.append(f"{len(missing)} of {len(expected)} tensors are missing ({first_of(missing)})")
-    if unknown:
-        parts.append(f"{len(unknown)} are unknown to the model ({first_of(unknown)})")
-    if shapes:
-        parts.append(f"{len(shapes)} have another shape ({first_of(shapes)})")
-    return "; ".join(parts)
+    problems = (
+        (missing, f"of {len(expected)} tensors are missing"),
+        (unknown, "are unknown to the model"),
+        (shapes, "have another shape"),
+    )
+    return "; ".join(f"{len(k)} {what} ({first_few(k)})" for k, what in problems if k)

@@ -4,7 +4,7 @@ A rule is a regular expression for the whole name of a module, and our name, whi
 groups."""
 
 import re
-from typing import Iterable, List, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 Rules = Sequence[Tuple[str, str]]
 
@@ -39,10 +39,3 @@ def resnet_rules() -> Rules:
 def is_counter(name: str) -> bool:
     """Whether the tensor only counts training steps, so that no output depends on it."""
     return name.endswith(".num_batches_tracked")
-
-
-def first_of(names: Iterable[str], count: int = 3) -> str:
-    """The first few names, for a one-line message: "a, b, c and 5 more", or "none"."""
-    names = [str(name) for name in names]
-    more = f" and {len(names) - count} more" if len(names) > count else ""
-    return ", ".join(names[:count]) + more or "none"

@@ -31,7 +31,8 @@ import torch.nn.functional as F
 from detectron2.checkpoint.c2_model_loading import convert_basic_c2_names
 from torch import nn
 
-from .names import Rules, first_of, is_counter, rename, resnet_rules
+from ..utils.command_line import first_few
+from .names import Rules, is_counter, rename, resnet_rules
 
 
 class Pixels(NamedTuple):
@@ -171,7 +172,7 @@ def convert_pretrained(
     network = find_network(weights)
     if network is None:
         raise ValueError(
-            f"weights of a network that is not known (with {first_of(weights)}); known are "
+            f"weights of a network that is not known (with {first_few(weights)}); known are "
             f"{', '.join(NETWORKS)}"
         )
     source = _with_our_names(network, weights)

@@ -17,7 +17,8 @@ from typing import Dict, Iterable, Mapping
 
 import torch
 
-from .names import Rules, first_of, rename, resnet_rules, with_norm
+from ..utils.command_line import first_few
+from .names import Rules, rename, resnet_rules, with_norm
 
 
 def is_pysot(weights: Iterable[str]) -> bool:
@@ -38,7 +39,7 @@ def convert_pysot(weights: Mapping[str, torch.Tensor]) -> Dict[str, torch.Tensor
     if unknown:
         raise ValueError(
             f"a network of PySOT that is not supported: {len(unknown)} of its {len(names)} tensors "
-            f"are unknown ({first_of(unknown)}); supported are AlexNet, ResNet-50 and MobileNetV2 "
+            f"are unknown ({first_few(unknown)}); supported are AlexNet, ResNet-50 and MobileNetV2 "
             "with depthwise correlation"
         )
     return {names[key]: _reorder(key, value) for key, value in weights.items()}

@@ -15,8 +15,8 @@ from detectron2.engine import hooks
 from torch import nn
 
 from ..checkpoint import SOTCheckpointer
-from ..checkpoint.names import first_of
 from ..config.checks import flat
+from ..utils.command_line import first_few
 from ..utils.files import atomic_write, remove_partial_files
 
 
@@ -126,7 +126,7 @@ def optimizer_mismatch(state: Dict[str, Any], optimizer: torch.optim.Optimizer) 
     settings, our_settings = (set().union(*groups) for groups in (saved, ours))
     unknown, missing = sorted(settings - our_settings), sorted(our_settings - settings)
     if unknown and missing:
-        return f"its optimizer has {first_of(unknown)}, this one {first_of(missing)}"
+        return f"its optimizer has {first_few(unknown)}, this one {first_few(missing)}"
     return ""
 
 

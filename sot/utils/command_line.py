@@ -6,7 +6,7 @@ import functools
 import io
 import os
 import sys
-from typing import Callable, Sequence
+from typing import Callable, Collection
 
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
 
@@ -27,9 +27,10 @@ def add_config_options(parser: argparse.ArgumentParser, **config_file) -> None:
     parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="overrides of the config")
 
 
-def first_few(items: Sequence, count: int = 5) -> str:
-    """The first items for a message in one line: "a, b, c", or "a, b, ..." if there are more."""
-    return ", ".join(map(str, items[:count])) + (", ..." if len(items) > count else "")
+def first_few(items: Collection, count: int = 5) -> str:
+    """The first items for a message in one line: "a, b, c", or "a, b and 5 more"."""
+    more = f" and {len(items) - count} more" if len(items) > count else ""
+    return ", ".join(map(str, list(items)[:count])) + more
 
 
 class _PipeEnd(io.FileIO):

@@ -60,9 +60,7 @@ class TestLoad:
         model = Net()
         before = model.backbone.weight.clone()
         other = {"backbone.weight": torch.zeros(2, 3, 1, 1), "fc.a": torch.zeros(1)}
-        with pytest.raises(
-            ValueError, match=r"5 of 7 .*backbone\.bias.* 2 more\); 1 .*unknown.*fc\.a"
-        ):
+        with pytest.raises(ValueError, match=r"5 of 7 .*backbone\.bias.*\); 1 .*unknown.*fc\.a"):
             SOTCheckpointer(model).load(save({"model": other}, tmp_path))
         assert torch.equal(model.backbone.weight, before)
 

@@ -24,7 +24,7 @@ def run(error, code=1):
 
 def test_first_few():
     assert first_few([1, 2, 3, 4, 5]) == "1, 2, 3, 4, 5"
-    assert first_few("abc", 2) == "a, b, ..." and first_few([]) == ""
+    assert first_few("abc", 2) == "a, b and 1 more" and first_few([]) == ""
 
 
 def test_the_exit_code_of_main_is_kept(capsys):
