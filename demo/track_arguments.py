@@ -183,7 +183,7 @@ def parse_args(argv=None, description=""):
     argv = [f"{w}={next(words, '')}" if w in BOX_OPTIONS else w for w in words]
     args = parser.parse_intermixed_args(argv)
     if not (args.init_box or args.init_from or args.show):
-        parser.error("--init-box x,y,w,h is missing (or use --show to draw the box)")
+        parser.error("--init-box x,y,w,h is missing (or --init-from FILE, or --show to draw it)")
     end = sys.maxsize if args.end is None else args.end + 1
     if end <= args.start:
         parser.error(f"--end {args.end} comes before --start {args.start}")
