@@ -15,8 +15,8 @@ train_net.py in OUTPUT/NAME/seedN. An existing run goes on where it stopped. `--
 recipe of the config. `--budget small` is 12,800 pairs, as in the small trainings of MODEL_ZOO.md,
 with `synthetic_train` and `synthetic_val` instead of data that is missing. KEY VALUE pairs at the
 end change both. --config-file runs the changes of an entry on another network, such as one with an
-RPN head. --guidelines trains nothing and compares the networks with SiamDW's advice, as
-analyze_model.py does.
+RPN head. --guidelines and --plot train nothing: one compares the networks with SiamDW's advice, as
+analyze_model.py does, and the other draws the first number of each entry, published and measured.
 
 The measured values are printed beside the published ones and written to
 OUTPUT/NAME/reproduction.json, with the mean over the seeds and, for two or more seeds, its 95 %
@@ -42,6 +42,7 @@ from sot.config import load_config
 from sot.data import resolve
 from sot.evaluation.protocols import get_protocol
 from sot.utils.command_line import make_parser, one_line_errors
+from sot.utils.figures import panel_grid
 from sot.utils.files import write_text
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -272,6 +273,28 @@ def guidelines(entries: Sequence[Tuple[Dict, Dict]], args) -> str:
     return tabulate(rows, GUIDELINES, "pipe", disable_numparse=True)
 
 
+def plot(entries: Sequence[Tuple[Dict, Dict]], args) -> None:
+    """Draw the first number of each entry: the published one, and that of each seed whose result is
+    in the folder of the results."""
+    figure, (axes,) = panel_grid(1, 1, 8, 1 + 0.3 * len(entries))
+    published, seeds = [], []
+    for i, (_, row) in enumerate(entries):
+        published.append((row["values"][0] or np.nan, i))
+        file = Path(args.output, row["name"], "reproduction.json")
+        if file.is_file():
+            number = json.loads(file.read_text(encoding="utf-8"))["numbers"][0]
+            seeds += [(value, i) for value in number["values"]]
+    axes.plot(*np.transpose(published), "o", label="published")
+    axes.plot(*np.reshape(seeds, (-1, 2)).T, "x", label="measured here, each seed")
+    axes.set_yticks(range(len(entries)), [row["tracker"] for _, row in entries])
+    axes.invert_yaxis()
+    axes.set(xlabel=entries[0][0]["columns"][0], title=entries[0][0]["where"].split(":")[0])
+    axes.legend()
+    Path(args.plot).parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(args.plot, dpi=80)
+    print(f"wrote {args.plot}")
+
+
 @one_line_errors()
 def main(argv=None) -> int:
     parser = make_parser(__doc__)
@@ -279,6 +302,9 @@ def main(argv=None) -> int:
     parser.add_argument("--list", action="store_true", help="print the names of the entries")
     parser.add_argument(
         "--guidelines", action="store_true", help="print how the networks fit SiamDW's guidelines"
+    )
+    parser.add_argument(
+        "--plot", metavar="FILE", help="draw what --output holds beside the published numbers"
     )
     parser.add_argument("--config-file", metavar="C", help="another config for the entries")
     parser.add_argument("--docs", action="store_true", help="write docs/reproduction.md")
@@ -298,6 +324,8 @@ def main(argv=None) -> int:
         parser.error("give the NAME of an entry, or --list")
     elif args.guidelines:
         print(guidelines(find(tables, args.name), args))
+    elif args.plot:
+        plot(find(tables, args.name), args)
     else:
         for table, row in find(tables, args.name):
             print(report(table, row, args), flush=True)

@@ -1,6 +1,8 @@
 import json
 
+import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from tool_modules import load_tool
 from training_runs import write_sequences
 
@@ -103,6 +105,24 @@ def test_guidelines_of_another_config(capsys):
     assert reproduce.main([*command, "INPUT.TEMPLATE_SIZE", "135"]) == 0
     # 103 px of 135, where SiamFC's template has 127
     assert "| 76% " in capsys.readouterr().out
+
+
+def test_plot(tmp_path, capsys):
+    """Published numbers of two entries, and two seeds of one of them."""
+    (tmp_path / "shift-0").mkdir()
+    found = json.dumps({"numbers": [{"values": [0.1, 0.2]}]})
+    (tmp_path / "shift-0" / "reproduction.json").write_text(found)
+    picture = tmp_path / "pictures" / "shift.png"
+    drawn = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Axes, "plot", lambda self, *values, **kwargs: drawn.append(values[:-1]))
+        patch.setattr(Axes, "legend", lambda self: None)
+        command = ["shift-[06]*", "--output", str(tmp_path), "--plot", str(picture)]
+        assert reproduce.main(command) == 0
+    assert picture.is_file() and str(picture) in capsys.readouterr().out
+    (published, rows), (values, positions) = drawn
+    assert published[0] == 0.14 and np.isnan(published[1]) and list(rows) == [0, 1]
+    assert list(values) == [0.1, 0.2] and list(positions) == [0, 0]
 
 
 def test_unknown_entry(capsys):
