@@ -4,7 +4,7 @@ import json
 import logging
 import os
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Set
+from typing import Dict, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
 from detectron2.evaluation import DatasetEvaluator
@@ -164,7 +164,7 @@ class SOTEvaluator(DatasetEvaluator):
         if failed:
             measures["failed_sequences"] = len(failed)
         results = {name: _flat(result) for name, result in results.items()}
-        self._log(results, measures, failed)
+        self._log(results, measures, failed, interval)
         report = {
             "dataset": self._dataset_name,
             "protocol": self._protocol.description,
@@ -217,7 +217,13 @@ class SOTEvaluator(DatasetEvaluator):
             "skipped": result.status.count("skipped"),
         }
 
-    def _log(self, results: Dict, measures: Dict, failed: Dict):
+    def _log(
+        self,
+        results: Dict,
+        measures: Dict,
+        failed: Dict,
+        interval: Optional[Tuple[float, float]],
+    ):
         scored = [name for result in results.values() for name in result]
         columns = dict.fromkeys([*self._protocol.measures, "failures", "average_overlap", "fps"])
         columns = [c for c in columns if c in measures or c in scored]
@@ -225,6 +231,12 @@ class SOTEvaluator(DatasetEvaluator):
         total = sum(r["frames"] for r in results.values())
         rows.append(["all", total, *map(measures.get, columns)])
         table = tabulate(rows, ["sequence", "frames", *columns], "pipe", floatfmt=".3f")
+        if interval:
+            low, high = interval
+            table += (
+                f"\n95 % interval of {self._protocol.primary}: {low:.3f} to {high:.3f}, by the "
+                "bootstrap over sequences"
+            )
         self._logger.info(f"{self._protocol.name} evaluation on {self._dataset_name}:\n{table}")
         if failed:
             shown = "".join(f"\n  {name}: {error}" for name, error in failed.items())
