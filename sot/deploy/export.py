@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
 
 import torch
+from detectron2.config import get_cfg
 from torch import nn
 
+from ..config import add_sot_config
 from ..config.checks import flat
 from ..modeling.fuse import fuse_layers
 from ..utils.files import atomic_write, write_text
@@ -193,8 +195,14 @@ def _cut_weights(graphs: Dict, model: nn.Module) -> Dict[str, List[str]]:
 
 
 def network_key(cfg) -> str:
-    """A key that is the same for two configs if graphs without weights serve both."""
-    settings = {k: v for k, v in flat(cfg.MODEL) if not k.startswith(NOT_IN_GRAPHS)}
+    """A key that is the same for two configs if graphs without weights serve both. Settings with
+    their default values do not count, so that a new key of the config does not change it."""
+    defaults = get_cfg()
+    add_sot_config(defaults)
+    known = dict(flat(defaults.MODEL))
+    settings = {
+        k: v for k, v in flat(cfg.MODEL) if not k.startswith(NOT_IN_GRAPHS) and v != known[k]
+    }
     return fingerprint([EXPORT_VERSION, settings, crop_sizes(cfg)])
 
 

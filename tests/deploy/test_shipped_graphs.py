@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sot.api import build_model
-from sot.config import load_config
+from sot.config import add_sot_config, load_config
 from sot.deploy import OnnxNetwork, inference_network, shipped_graphs
 from sot.deploy.engine import SHIPPED
 from sot.modeling.fuse import fuse_layers
@@ -95,6 +95,21 @@ def test_other_weights_and_settings_of_training_need_no_other_graphs():
 )
 def test_other_networks_have_none(opts):
     assert shipped_graphs(config("siamrpn_compact", "MODEL.WEIGHTS", "", *opts)) is None
+
+
+def test_a_new_key_of_the_config_changes_nothing(monkeypatch):
+    """Also if its network is another one's."""
+
+    def with_a_new_key(cfg):
+        add_sot_config(cfg)
+        cfg.MODEL.CIR.NEW = 3
+
+    cfg = config("siamrpn_compact")
+    monkeypatch.setattr("sot.deploy.export.add_sot_config", with_a_new_key)
+    cfg.MODEL.CIR.NEW = 3
+    assert shipped_graphs(cfg) == SHIPPED / "siamrpn_compact"
+    cfg.MODEL.CIR.NEW = 4
+    assert shipped_graphs(cfg) is None
 
 
 def test_auto_takes_onnxruntime_for_them_and_torch_for_others(monkeypatch, caplog):
