@@ -14,14 +14,13 @@ far larger than it; and tracks in which the target is never visible. Frames coun
 Exit code: 0 nothing found, 1 problems found, 2 the dataset cannot be found, 130 interrupted.
 """
 
-import contextlib
 import json
 import os
 import re
 import sys
 from collections import defaultdict
 from pathlib import Path
-from typing import Dict, Iterator, List, Tuple
+from typing import Dict, List, Tuple
 
 import sot  # noqa: F401  isort: skip  (first, since it silences a warning of detectron2's import)
 import numpy as np
@@ -31,7 +30,7 @@ from tqdm import tqdm
 
 from sot.data import resolve
 from sot.data.datasets import Source, TrackList
-from sot.data.datasets.cache import read_each
+from sot.data.datasets.cache import read_all
 from sot.utils.command_line import first_few, make_parser, one_line_errors
 from sot.utils.files import write_text
 
@@ -47,7 +46,12 @@ def read_dataset(name: str) -> Tuple[TrackList, List[Problem]]:
         return entry.tracks(), []
     sources = entry.sources()
     problems = folders_left_out(entry.root, sources) if name.startswith("folder:") else []
-    return read_sources(sources, problems), problems
+
+    def failed(source: Source, error: Exception) -> None:
+        problems.append(describe_error(source, error))
+
+    bar = {"unit": " sequences", "mininterval": _interval()}
+    return TrackList.pack(read_all(sources, failed, "reading", **bar)), problems
 
 
 def folders_left_out(root: Path, sources: List[Source]) -> List[Problem]:
@@ -59,20 +63,6 @@ def folders_left_out(root: Path, sources: List[Source]) -> List[Problem]:
         for folder in folders
         if folder.name not in known and folder.is_dir()
     ]
-
-
-def read_sources(sources: List[Source], problems: List[Problem]) -> TrackList:
-    """The tracks of the sources that can be read. The problems of the others are appended."""
-
-    def tracks(results) -> Iterator[Dict]:
-        bar = tqdm(results, "reading", len(sources), unit=" sequences", mininterval=_interval())
-        for source, found, error in bar:
-            if error is not None:
-                problems.append(describe_error(source, error))
-            yield from found
-
-    with contextlib.closing(read_each(sources)) as results:
-        return TrackList.pack(tracks(results))
 
 
 def describe_error(source: Source, error: Exception) -> Problem:

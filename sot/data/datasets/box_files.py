@@ -265,6 +265,14 @@ def _place(path, lines, column: int, boxes: np.ndarray) -> np.ndarray:
     return placed
 
 
+def beyond_if_corners(boxes: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Which boxes (N, 4) x, y, w, h end outside of their frames of size (W, H), if all boxes would
+    fit as x0, y0, x1, y1; none of them otherwise: (N,) bool."""
+    places, sides = boxes[:, :2], boxes[:, 2:]
+    as_corners = (sides > places).all() and (sides <= size + 1).all()
+    return as_corners & (places + sides > 1.05 * size).any(axis=1)
+
+
 def _check_fit(path, lines, table: np.ndarray, size: Tuple[int, int]) -> None:
     """ValueError: numbers without column names are hardly x, y, w, h in pixels."""
     present = np.flatnonzero(is_present(to_xyxy(table)))
@@ -285,9 +293,7 @@ def _check_fit(path, lines, table: np.ndarray, size: Tuple[int, int]) -> None:
         refuse(0, f"is smaller than a pixel; if these are fractions of the frame, write {names}")
     if (found[:, :2] >= size).any(axis=1).all():
         refuse(0, f"and all others lie outside of the frames, which are {width} x {height}")
-    ends = found[:, :2] + found[:, 2:]
-    beyond = (ends > 1.05 * size).any(axis=1)
-    corners = (found[:, 2:] > found[:, :2]).all() and (found[:, 2:] <= size + 1).all()
-    if corners and beyond.any():
+    beyond = beyond_if_corners(found, size)
+    if beyond.any():
         names = 'if these are two corners, write "x0,y0,x1,y1" as the first line'
         refuse(int(beyond.argmax()), f"does not fit in a frame of {width} x {height}; {names}")

@@ -8,7 +8,7 @@ import logging
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Dict, Iterable, Iterator, List, Optional, Tuple, Union
@@ -19,6 +19,7 @@ from iopath.common.file_io import file_lock
 from portalocker import LockException
 from tqdm import tqdm
 
+from ...utils.command_line import first_few
 from ...utils.files import atomic_write, check_zip
 from ...utils.fingerprint import fingerprint
 from ..frames import FrameError, VideoFrames
@@ -31,6 +32,7 @@ SUFFIX = ".pt"
 # An index is written to the disk if making it takes longer than this, in seconds.
 KEEP_AFTER = 1.0
 READ_ERRORS = (FrameError, ValueError, OSError)
+LeftOut = Dict[str, List[str]]  # a defaultdict: reason -> names of entries that are not used
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,12 @@ def cached_tracks(name: str, sources: Iterable[Source], strict: bool) -> TrackLi
     and the log counts and names it.
     """
     sources, left_out, tracks = list(sources), [], None
+
+    def failed(source: Source, error: Exception) -> None:
+        if strict:
+            raise error
+        left_out.append([source.name, str(error)])
+
     with ExitStack() as stack:
         try:
             place = cache_folder() / "tracks"
@@ -69,11 +77,16 @@ def cached_tracks(name: str, sources: Iterable[Source], strict: bool) -> TrackLi
             tracks = _load(path, left_out)
         if tracks is None:
             begin = time.perf_counter()
-            tracks = TrackList.pack(_read_all(name, sources, strict, left_out))
+            bar = {"delay": 2, "mininterval": 1}
+            tracks = TrackList.pack(read_all(sources, failed, f"reading {name}", **bar))
             if path is not None and time.perf_counter() - begin > KEEP_AFTER:
                 # a mapped file instead of memory of this process
                 tracks = _keep(tracks, left_out, path, prefix)
-    _log_left_out(name, len(sources), left_out)
+    if left_out:
+        shown = "\n".join(f"  {source}: {error}" for source, error in left_out[:5])
+        more = "\n  ... (tools/check_dataset.py lists all)" if len(left_out) > 5 else ""
+        message = f"{len(left_out)} of {len(sources)} sources cannot be read and are left out"
+        warn_once(f"{name}: {message}:\n{shown}{more}", __name__)
     return tracks
 
 
@@ -153,9 +166,11 @@ def _keep(tracks: TrackList, left_out: List, path: Path, prefix: str) -> TrackLi
     return tracks
 
 
-def read_each(sources: List[Source]) -> Iterator[Tuple[Source, List[Dict], Optional[Exception]]]:
-    """Yield for each source, in order, (source, tracks, None), or (source, [], error) if it cannot
-    be read. Close the generator if you leave it early, so that the other sources are not read."""
+def read_all(
+    sources: List[Source], failed: Callable[[Source, Exception], None], progress: str, **options
+) -> Iterator[Dict]:
+    """Yield the tracks of all sources, in order, with a progress bar; ``options`` are tqdm's. A
+    source that cannot be read is given to ``failed`` with its error."""
 
     def read(source):
         try:
@@ -166,30 +181,20 @@ def read_each(sources: List[Source]) -> Iterator[Tuple[Source, List[Dict], Optio
     # most of the time is spent waiting for the disk, above all on a network
     pool = ThreadPoolExecutor(8)
     try:
-        yield from pool.map(read, sources)
-    finally:
+        results = pool.map(read, sources)
+        for source, tracks, error in tqdm(results, progress, len(sources), **options):
+            if error is not None:
+                failed(source, error)
+            yield from tracks
+    finally:  # if this is left early, the other sources are not read
         pool.shutdown(cancel_futures=True)
 
 
-def _read_all(name: str, sources: List[Source], strict: bool, left_out: List) -> Iterator[Dict]:
-    """The tracks of all sources. [source, error] of each source that cannot be read is appended to
-    ``left_out``."""
-    with closing(read_each(sources)) as results:
-        progress = tqdm(results, f"reading {name}", len(sources), delay=2, mininterval=1)
-        for source, tracks, error in progress:
-            if error is not None and strict:
-                raise error
-            if error is not None:
-                left_out.append([source.name, str(error)])
-            yield from tracks
-
-
-def _log_left_out(name: str, total: int, left_out: List) -> None:
-    if left_out:
-        shown = "\n".join(f"  {source}: {error}" for source, error in left_out[:5])
-        more = "\n  ... (tools/check_dataset.py lists all)" if len(left_out) > 5 else ""
-        message = f"{len(left_out)} of {total} sources cannot be read and are left out"
-        warn_once(f"{name}: {message}:\n{shown}{more}", __name__)
+def log_left_out(dataset: str, left_out: LeftOut) -> None:
+    """Log what of a dataset is not used."""
+    kinds = [f"{len(names)} {reason} ({first_few(names)})" for reason, names in left_out.items()]
+    if kinds:
+        warn_once(f"{dataset}: left out are {'; '.join(kinds)}", __name__)
 
 
 def warn_once(message: str, logger: str) -> None:

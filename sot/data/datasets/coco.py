@@ -7,7 +7,7 @@ import os
 from collections import defaultdict
 from functools import partial
 from pathlib import Path
-from typing import Callable, Dict, Iterable, Iterator, List, Optional
+from typing import Callable, Dict, Iterable, Iterator, List, Optional, Tuple
 
 import numpy as np
 from detectron2.structures import BoxMode
@@ -15,9 +15,9 @@ from detectron2.structures import BoxMode
 from ...boxes import bounding_box, to_xywh
 from ...utils.command_line import first_few
 from ..frames import ImageFrames, Photograph
-from .box_files import read_text
+from .box_files import beyond_if_corners, read_text
 from .builtin import where_to_put
-from .cache import Source, cached_tracks, warn_once
+from .cache import LeftOut, Source, cached_tracks, log_left_out, warn_once
 from .tracks import TrackList, make_track
 
 MAX_SIDE = 2**31  # of images, in pixels
@@ -34,13 +34,6 @@ BAD_ENTRY = (
 # makes further fields of a photograph's track from its annotation (in detectron2's format, the box
 # XYWH), or None to leave it out
 Fields = Callable[[Dict], Optional[Dict]]
-LeftOut = Dict[str, List[str]]  # a defaultdict: reason -> names of entries that are not used
-
-
-def _log_left_out(source: str, left_out: LeftOut) -> None:
-    kinds = [f"{len(names)} {reason} ({first_few(names)})" for reason, names in left_out.items()]
-    if kinds:
-        warn_once(f"{source}: left out are {'; '.join(kinds)}", __name__)
 
 
 def load_coco(images_dir, annotations_json) -> TrackList:
@@ -78,7 +71,7 @@ def read_registered(
     left_out, tracks = defaultdict(list), []
     for image in items:
         tracks += _objects(image, image["file_name"], image["annotations"], fields, left_out)
-    _log_left_out(name, left_out)
+    log_left_out(name, left_out)
     return tracks
 
 
@@ -91,12 +84,13 @@ def _read_coco(root: str, path: str, fields: Optional[Fields]) -> List[Dict]:
             annotations[annotation["image_id"]].append(annotation)
         except (TypeError, KeyError):
             left_out["annotations without image_id"].append(f"number {i}")
-    images = {}
+    images, missing, find = {}, [], _finder(root)
     for i, image in enumerate(content["images"]):
         try:
             if not isinstance(image["id"], (int, str)):
                 raise TypeError
-            entry = {**image, "path": _path_in(root, image["file_name"])}
+            place, is_there = find(image["file_name"])
+            entry = {**image, "path": place}
             if image.get("video_id") is None:
                 entry.pop("video_id", None)
             elif not isinstance(image["video_id"], (int, str)):
@@ -104,13 +98,21 @@ def _read_coco(root: str, path: str, fields: Optional[Fields]) -> List[Dict]:
             int(image.get("frame_id", 0))
             if images.setdefault(image["id"], entry) is not entry:
                 left_out["images with the id of another"].append(image["file_name"])
+            elif not is_there:
+                missing.append(place)
         except PermissionError as e:
             left_out[str(e)].append(image["file_name"])
         except (TypeError, ValueError, KeyError, AttributeError, OverflowError):
             left_out["images without id or file_name"].append(f"number {i}")
     for key in annotations.keys() - images.keys():
         left_out["image_id that no image has"].append(key)
-    _find_images(images.values(), root, path)
+    if missing:
+        message = (
+            f"{path}: {len(missing)} of {len(images)} images are missing: {first_few(missing)}"
+        )
+        if len(missing) == len(images):
+            raise FileNotFoundError(f"{message}; they were looked for in {os.path.abspath(root)}")
+        warn_once(message, __name__)
     tracks = []
     for key in sorted(images, key=lambda key: (isinstance(key, str), key)):
         image = images[key]
@@ -120,7 +122,7 @@ def _read_coco(root: str, path: str, fields: Optional[Fields]) -> List[Dict]:
     _check_format(tracks, path)
     if fields is None:
         tracks += _video_tracks(images, annotations, content.get("videos"), left_out)
-    _log_left_out(path, left_out)
+    log_left_out(path, left_out)
     return tracks
 
 
@@ -134,21 +136,10 @@ def _load_json(path: str) -> Dict:
     return content
 
 
-def _path_in(root: str, name: str) -> str:
-    """The path of an image. PermissionError: it leads out of the folder."""
-    if "\0" in name:
-        raise ValueError("no file has such a name")
-    for spelling in (name, name.replace("\\", "/")):
-        path = os.path.abspath(os.path.join(root, spelling))
-        if not path.startswith(os.path.join(os.path.abspath(root), "")):
-            raise PermissionError(f"images whose file_name leads out of {root}")
-    return os.path.join(root, name)
-
-
-def _find_images(images: Iterable[Dict], root: str, source: str) -> None:
-    """Correct each ``path`` that is written as in Windows, and log which images are missing.
-    FileNotFoundError: all of them are missing."""
-    listed, images, missing = {}, list(images), []
+def _finder(root: str) -> Callable[[str], Tuple[str, bool]]:
+    """A function of a file_name, which may be written as in Windows: the path of the image, and
+    whether it is there. PermissionError: the path leads out of the folder."""
+    inside, listed = os.path.join(os.path.abspath(root), ""), {}
 
     def is_there(path: str) -> bool:
         folder, name = os.path.split(path)
@@ -156,19 +147,16 @@ def _find_images(images: Iterable[Dict], root: str, source: str) -> None:
             listed[folder] = set(os.listdir(folder)) if os.path.isdir(folder) else set()
         return name in listed[folder]
 
-    for image in images:
-        if not is_there(image["path"]):
-            other = os.path.join(root, image["file_name"].replace("\\", "/"))
-            if is_there(other):
-                image["path"] = other
-            else:
-                missing.append(image["path"])
-    if missing:
-        shown = first_few(missing)
-        message = f"{source}: {len(missing)} of {len(images)} images are missing: {shown}"
-        if len(missing) == len(images):
-            raise FileNotFoundError(f"{message}; they were looked for in {os.path.abspath(root)}")
-        warn_once(message, __name__)
+    def find(name: str) -> Tuple[str, bool]:
+        if "\0" in name:
+            raise ValueError("no file has such a name")
+        paths = [os.path.join(root, spelling) for spelling in (name, name.replace("\\", "/"))]
+        if not all(os.path.abspath(path).startswith(inside) for path in paths):
+            raise PermissionError(f"images whose file_name leads out of {root}")
+        found = next(filter(is_there, paths), None)
+        return found or paths[0], found is not None
+
+    return find
 
 
 def _objects(
@@ -211,15 +199,10 @@ def _check_format(tracks: List[Dict], path: str) -> None:
             f"{path}: all boxes are smaller than a pixel; if they are fractions of the pictures, "
             "multiply them by width and height: bbox is x, y, w, h in pixels"
         )
-    places, ends = boxes[:, :2], boxes[:, 2:]
-    if (ends > places).all() and (ends <= sizes + 1).all():
-        beyond = int((places + ends > 1.05 * sizes).any(axis=1).sum())
-        if beyond:
-            warn_once(
-                f"{path}: {beyond} boxes end outside of their pictures, and all would fit as "
-                "x0, y0, x1, y1; bbox is x, y, w, h",
-                __name__,
-            )
+    beyond = int(beyond_if_corners(boxes, sizes).sum())
+    if beyond:
+        message = "boxes end outside of their pictures, and all would fit as x0, y0, x1, y1"
+        warn_once(f"{path}: {beyond} {message}; bbox is x, y, w, h", __name__)
 
 
 def annotation_box(annotation: Dict) -> List[float]:

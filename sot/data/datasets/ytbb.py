@@ -1,7 +1,6 @@
 """YouTube-BoundingBoxes, detection part (Real et al., CVPR 2017)."""
 
 import csv
-import logging
 import os
 from array import array
 from collections import defaultdict
@@ -15,7 +14,7 @@ from PIL import Image
 
 from ...boxes import to_xywh
 from ..frames import ImageFrames
-from .cache import Source
+from .cache import Source, log_left_out
 from .tracks import NumberedFiles, make_track
 
 TREE = """\
@@ -50,26 +49,21 @@ def ytbb_sources(root: Path, split: str) -> List[Source]:
 
 
 def _read_segments(table: str, folder: str) -> Iterator[Dict]:
-    total, left_out = 0, defaultdict(list)
+    left_out = defaultdict(list)
     for label, segments in groupby(_segments(table), key=lambda segment: segment[0][1]):
         place = os.path.join(folder, label)
         on_disk = set(os.listdir(place)) if os.path.isdir(place) else set()
         for segment in segments:
-            total += 1
             try:
                 track = _make_segment(segment, place, on_disk)
             except OSError as e:  # of PIL; they name the file
-                left_out["their first frame cannot be read"].append(str(e))
+                left_out["segments whose first frame cannot be read"].append(str(e))
                 continue
             if track is None:
-                left_out[f"{folder} has no frame of them"].append("_".join(segment[0]))
+                left_out[f"segments without a frame in {folder}"].append("_".join(segment[0]))
             else:
                 yield track
-    for reason, names in left_out.items():
-        logging.getLogger(__name__).warning(
-            f"{table}: {len(names)} of {total} segments are left out, as {reason}, such as: "
-            f"{names[0]}"
-        )
+    log_left_out(table, left_out)
 
 
 def _make_segment(segment: Segment, folder: str, on_disk: set):
