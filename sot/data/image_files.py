@@ -17,6 +17,8 @@ IMAGE_SUFFIXES = tuple(
     ".jpg .jpeg .jpe .jfif .png .bmp .dib .webp .tif .tiff .pbm .pgm .ppm .pnm .jp2 .avif".split()
 )
 SMALL_JPEG = 500_000  # bytes, in which there is no room for too many pixels
+JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
+JPEG_HEAD = 1 << 16  # bytes, in which the EXIF data are, with a thumbnail that has its own end
 
 
 def read_image(path) -> np.ndarray:
@@ -42,15 +44,16 @@ def read_file(path, max_reduction: float, gray: bool) -> Tuple[np.ndarray, int]:
     except OSError as e:
         problem = f"cannot be read: {e.strerror}" if os.path.exists(path) else "is missing"
         raise FrameError(f"image {path} {problem}") from None
-    is_jpeg, reduction = data.startswith(b"\xff\xd8"), 1
+    is_jpeg, reduction = data.startswith(JPEG_START), 1
     if not is_jpeg or len(data) > SMALL_JPEG:
         _check_size(path, data)
-    ends = not is_jpeg or _has_end(data)
+    # anything may follow the end, such as the film of a motion photo
+    ends = not is_jpeg or data.endswith(JPEG_END) or data.find(JPEG_END, JPEG_HEAD) > 0
     if not ends:  # OpenCV needs an end marker, and fills missing data before it with gray
-        data = data.rstrip(b"\0") + b"\xff\xd9"
+        data = data.rstrip(b"\0") + JPEG_END
     # the one format that decodes smaller for less; EXIF may turn it about a corner that is not on
     # the grid of the reduced pixels
-    if is_jpeg and b"Exif" not in data[: 1 << 16]:
+    if is_jpeg and b"Exif" not in data[:JPEG_HEAD]:
         reduction = max(r for r in _FLAGS if r <= max_reduction)
     # 16 bits stay: to_uint8 knows better than OpenCV, which drops the lower half
     flags = _FLAGS[reduction][gray] | (cv2.IMREAD_ANYDEPTH if reduction == 1 else 0)
@@ -90,31 +93,6 @@ def _check_size(path, data: bytes) -> None:
         raise FrameError(f"image {path} has more than {limit} million pixels") from None
     except Exception:  # PIL cannot read it; OpenCV may, or will name the fault
         pass
-
-
-# in the compressed data of a JPEG 0xff stands before 0x00, a restart or another 0xff
-_JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-
-
-def _has_end(data: bytes) -> bool:
-    """Whether a JPEG has its end marker. Anything may follow the marker, such as the film of a
-    motion photo."""
-    if data.endswith(b"\xff\xd9"):
-        return True
-    place = 2
-    while place + 4 <= len(data):
-        if data[place] != 0xFF:  # behind a start of scan: its compressed data
-            found = _JPEG_MARKER.search(data, place)
-            if not found:
-                break
-            place = found.start()
-        elif data[place + 1] == 0xFF:
-            place += 1
-        elif data[place + 1] == 0xD9:
-            return True
-        else:
-            place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
-    return False
 
 
 def _has_gray_corner(image: np.ndarray) -> bool:
