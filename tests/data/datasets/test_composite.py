@@ -8,8 +8,9 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import load_coco_json
 
 from sot.data import get_tracks
-from sot.data.datasets.composite import CompositeFrames, Layer, annotate
+from sot.data.datasets.composite import CompositeFrames
 from sot.data.datasets.composite_cut import CutOuts, cut_out_fields
+from sot.data.datasets.composite_scene import Layer, annotate
 from sot.data.datasets.tracks import TrackList, make_track
 from sot.data.frames import ImageFrames
 
@@ -73,7 +74,7 @@ def arranged(folder, cut_outs, monkeypatch):
     """Makes frames of the layers that are given, the first being the target, over the video."""
 
     def make(*layers):
-        monkeypatch.setattr("sot.data.datasets.composite._arrange", lambda f: (list(layers), 0))
+        monkeypatch.setattr("sot.data.datasets.composite.arrange", lambda *_: (list(layers), 0))
         clip = ImageFrames([str(p) for p in sorted((folder / "videos/clip/img").iterdir())])
         return CompositeFrames(cut_outs, layers[0].number, clip, 0, len(layers[0].pose), SIZE)
 
