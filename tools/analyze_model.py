@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
-"""
-Size, cost and geometry of the networks, as a markdown table and as JSON:
+"""Size, cost and geometry of the networks, as a markdown table and as JSON:
 
     python tools/analyze_model.py --config-file SiamRPN/siamrpn_lite.yaml
     python tools/analyze_model.py --all --json models.json INPUT.SEARCH_SIZE_TEST 255

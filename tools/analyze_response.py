@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
-r"""
-Analyse the response of a trained network as in SiamRPN++ (Li et al., CVPR 2019).
+r"""Analyse the response of a trained network as in SiamRPN++ (Li et al., CVPR 2019).
 
     python tools/analyze_response.py equivariance --config-file SiamRPN/siamrpn_lite.yaml
     python tools/analyze_response.py center --shifts 0 16 32 64 --config-file ...

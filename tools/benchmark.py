@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
-"""
-Measure speed. Each line of the output is a JSON object with a result and its conditions.
+"""Measure speed. Each line of the output is a JSON object with a result and its conditions.
 
     python tools/benchmark.py --task track --config-file SiamRPN/siamrpn_lite.yaml --threads 2
     python tools/benchmark.py --task track --targets 1 10 --opencv MIL CSRT --threads 2 \\

@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
-"""
-Walk a dataset and report what is wrong with it:
+"""Walk a dataset and report what is wrong with it:
 
     python tools/check_dataset.py got10k_train
     python tools/check_dataset.py folder:videos --output report.json

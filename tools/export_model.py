@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
-"""
-Export the tracker of a config as ONNX files, for onnxruntime and other programs:
+"""Export the tracker of a config as ONNX files, for onnxruntime and other programs:
 
     python tools/export_model.py --config-file SiamRPN/siamrpn_lite.yaml --output exported
     python demo/track_onnx.py --model exported --input clip.mp4 --init-box 120,80,60,90 --output out

@@ -131,8 +131,7 @@ def replace_once(path, old, new):
 
 
 def replace_numpy_aliases(root):
-    """
-    Replace np.int, np.float and the like, which numpy 1.24 removed, by int, float in all Python
+    """Replace np.int, np.float and the like, which numpy 1.24 removed, by int, float in all Python
     files under `root`. Returns how many.
     """
     total = 0

@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
-"""
-Compare trackers by their result files: plots, tables, and a report for the browser.
+"""Compare trackers by their result files: plots, tables, and a report for the browser.
 
     python tools/plot_results.py --dataset otb2015 \\
         --results ours=output/inference/otb2015 KCF=results/KCF --output report

@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
-"""
-Plot training runs: losses, learning rates, gradient norm, positives, speed and results of
+"""Plot training runs: losses, learning rates, gradient norm, positives, speed and results of
 evaluations over the iterations, several runs in one picture.
 
     python tools/plot_run.py output/mine [output/other ...] [--output picture.png]

@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
-"""
-Strip a training checkpoint to its weights (their average, if it was trained with SOLVER.EMA) in
+"""Strip a training checkpoint to its weights (their average, if it was trained with SOLVER.EMA) in
 half precision, named by their hash:
 
     python tools/publish_model.py output/model_final.pth weights/siamrpn_lite

@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
-"""
-Reproduce a published number by its name: train, evaluate, and compare with the source.
+"""Reproduce a published number by its name: train, evaluate, and compare with the source.
 
     python tools/reproduce.py --list
     python tools/reproduce.py michigan --budget small --output output/michigan

@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
-"""
-Run trackers of OpenCV and NanoTrack V3 over a data set, and this project's trackers beside them,
+"""Run trackers of OpenCV and NanoTrack V3 over a data set, and this project's trackers beside them,
 and compare them in a report.
 
     python tools/run_baseline.py --dataset otb2015 --trackers MIL KCF CSRT MOSSE --output output

@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
-"""
-Search for better settings of a tracker on a validation set with Optuna (pip install optuna):
+"""Search for better settings of a tracker on a validation set with Optuna (pip install optuna):
 
     python tools/tune_tracker.py --config-file SiamRPN/siamrpn_lite.yaml \\
         --dataset folder:kept_out --trials 100 --output output/tuning

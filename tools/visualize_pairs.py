@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
-r"""
-Draw the training pairs as the network sees them, and the positions of targets in search crops:
+r"""Draw the training pairs as the network sees them, and the positions of targets in search crops:
 
     python tools/visualize_pairs.py --config-file configs/SiamRPN/siamrpn_lite.yaml \
         --output output/pairs DATASETS.TRAIN "('coco:photos:photos.json', 'folder:videos')"

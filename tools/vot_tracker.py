@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
-r"""
-Let the VOT toolkit (github.com/votchallenge/toolkit) drive a tracker.
+r"""Let the VOT toolkit (github.com/votchallenge/toolkit) drive a tracker.
 
     python tools/vot_tracker.py --config-file C --write-ini WORKSPACE/trackers.ini [KEY VALUE ...]
     vot evaluate --workspace WORKSPACE sot

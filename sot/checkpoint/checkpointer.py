@@ -20,8 +20,7 @@ GO_ON = "earlier checkpoints are intact; make room and go on with --resume"
 
 
 class SOTCheckpointer(DetectionCheckpointer):
-    """
-    A :class:`DetectionCheckpointer` with these differences:
+    """A :class:`DetectionCheckpointer` with these differences:
 
     * A file takes its place when it is complete and on the disk, and then becomes the last
       checkpoint. So a crash or a full disk leaves the earlier checkpoints intact.

@@ -1,5 +1,4 @@
-"""
-Converts the weights of image classifiers (torchvision's, detectron2's) for this project's
+"""Converts the weights of image classifiers (torchvision's, detectron2's) for this project's
 backbones.
 
 These are the differences between their networks and ours, and how the conversion handles them:

@@ -43,8 +43,7 @@ def task_prefixes(datasets: Sequence[str]) -> List[str]:
 
 
 class SOTEvaluator(DatasetEvaluator):
-    """
-    Scores the outputs of an experiment (`sot.evaluation.experiments`) by the protocol of the
+    """Scores the outputs of an experiment (`sot.evaluation.experiments`) by the protocol of the
     dataset (`sot.evaluation.protocols`). The protocol also chooses the experiment.
 
     When a sequence is done, its boxes, scores, status and times are written to

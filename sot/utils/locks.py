@@ -16,9 +16,8 @@ class FolderLock:
         self.folder, self.path = folder, os.path.join(folder, name)
 
     def __enter__(self):
-        """
-        Raises:
-            ValueError: another run has locked the folder; the message names it.
+        """Raises:
+        ValueError: another run has locked the folder; the message names it.
         """
         while True:
             self._file = open(self.path, "a+")

@@ -110,8 +110,7 @@ def expected_overlap_curve(parts: Sequence[Fragment], length: Optional[int] = No
 
 
 def expected_average_overlap(curve: np.ndarray, interval: Tuple[int, int]) -> float:
-    """
-    The EAO: the mean of `expected_overlap_curve` over the lengths of the interval [vot]. Lengths
+    """The EAO: the mean of `expected_overlap_curve` over the lengths of the interval [vot]. Lengths
     beyond the end of the curve are left out; NaN if none is left."""
     part = np.asarray(curve)[interval[0] : interval[1] + 1]
     return float(np.nanmean(part)) if np.isfinite(part).any() else float("nan")
