@@ -31,7 +31,7 @@ from detectron2.checkpoint.c2_model_loading import convert_basic_c2_names
 from torch import nn
 
 from ..utils.command_line import first_few
-from .names import Rules, is_counter, rename, resnet_rules
+from .names import Rules, is_counter, rename, resnet_rules, with_norm
 
 
 class Pixels(NamedTuple):
@@ -50,28 +50,28 @@ PIXELS = {
 }
 
 
-def _mobilenet_modules() -> Dict[str, str]:
+def _mobilenet_rules() -> Rules:
     """torchvision numbers all blocks consecutively, and the first block has no expansion."""
-    modules = {"features.0.0": "layer0", "features.0.1": "layer0.norm"}
+    rules = with_norm("features.0.0", "features.0.1", "layer0")
     blocks = [f"layer{i}.{j}" for i, n in enumerate((1, 2, 3, 4, 3, 3, 1), 1) for j in range(n)]
+    first = {"depthwise": ("0.0", "0.1"), "project": ("1", "2")}
+    others = {"expand": ("0.0", "0.1"), "depthwise": ("1.0", "1.1"), "project": ("2", "3")}
     for k, block in enumerate(blocks, start=1):
-        theirs = ("0.0", "0.1", "1.0", "1.1", "2", "3") if k > 1 else ("0.0", "0.1", "1", "2")
-        parts = ("expand", "expand.norm", "depthwise", "depthwise.norm", "project", "project.norm")
-        for number, part in zip(theirs, parts[-len(theirs) :]):
-            modules[f"features.{k}.conv.{number}"] = f"{block}.{part}"
-    return modules
+        for part, numbers in (others if k > 1 else first).items():
+            theirs = [f"features.{k}.conv.{number}" for number in numbers]
+            rules += with_norm(*theirs, f"{block}.{part}")
+    return rules
 
 
-def _efficientnet_modules() -> Dict[str, str]:
+def _efficientnet_rules() -> Rules:
     """efficientnet_pytorch numbers all blocks consecutively; the first one has no expansion."""
-    modules = {"_conv_stem": "layer0", "_bn0": "layer0.norm"}
-    blocks = [(i, j) for i, n in enumerate((1, 2, 2, 3, 3, 4, 1), 1) for j in range(n)]
-    for k, (i, j) in enumerate(blocks):
-        parts = ("expand", "depthwise", "project")
-        for number, part in enumerate(parts):
-            modules[f"_blocks.{k}._{part}_conv"] = f"layer{i}.{j}.{part}"
-            modules[f"_blocks.{k}._bn{number}"] = f"layer{i}.{j}.{part}.norm"
-    return modules
+    rules = with_norm("_conv_stem", "_bn0", "layer0")
+    blocks = [f"layer{i}.{j}" for i, n in enumerate((1, 2, 2, 3, 3, 4, 1), 1) for j in range(n)]
+    for k, block in enumerate(blocks):
+        for number, part in enumerate(("expand", "depthwise", "project")):
+            stem = f"_blocks.{k}"
+            rules += with_norm(f"{stem}._{part}_conv", f"{stem}._bn{number}", f"{block}.{part}")
+    return rules
 
 
 class Network(NamedTuple):
@@ -84,21 +84,17 @@ class Network(NamedTuple):
     eps: float = 1e-5
 
 
-def _rules(modules: Mapping[str, str]) -> Rules:
-    return [(re.escape(theirs), ours) for theirs, ours in modules.items()]
-
-
-_ALEXNET = {f"features.{k}": f"conv{i}" for i, k in enumerate((0, 3, 6, 8, 10), start=1)}
+_ALEXNET = [(f"features.{k}", f"conv{i}") for i, k in enumerate((0, 3, 6, 8, 10), start=1)]
 
 NETWORKS = {
     "torchvision's ResNet": Network(("conv1", "layer1.0.conv1"), resnet_rules(), "torchvision"),
     "torchvision's MobileNetV2": Network(
-        ("features.0.0", "features.1.conv.0.0"), _rules(_mobilenet_modules()), "torchvision"
+        ("features.0.0", "features.1.conv.0.0"), _mobilenet_rules(), "torchvision"
     ),
-    "torchvision's AlexNet": Network(tuple(_ALEXNET), _rules(_ALEXNET), "torchvision"),
+    "torchvision's AlexNet": Network(tuple(dict(_ALEXNET)), _ALEXNET, "torchvision"),
     "EfficientNet-Lite0": Network(
         ("_conv_stem", "_blocks.1._expand_conv"),
-        _rules(_efficientnet_modules()),
+        _efficientnet_rules(),
         "efficientnet-lite",
         eps=1e-3,
     ),
