@@ -122,7 +122,7 @@ def _prepare_worker(exiting, _worker_id):
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0) if exiting.is_set() else None)
 
 
-def build_siamese_train_loader(cfg: CfgNode, mapper=None) -> PairLoader:
+def build_siamese_train_loader(cfg: CfgNode) -> PairLoader:
     """The loader of training batches from DATASETS.TRAIN. ValueError, FileNotFoundError: a dataset
     is unknown, missing or empty; the message names it."""
     if not cfg.DATASETS.TRAIN:
@@ -139,7 +139,7 @@ def build_siamese_train_loader(cfg: CfgNode, mapper=None) -> PairLoader:
     )
     sizes = ", ".join(f"{n}: {len(d)} tracks" for n, d in zip(cfg.DATASETS.TRAIN, datasets))
     logging.getLogger(__name__).info(f"training pairs from {sizes}; an epoch is {len(pairs)} pairs")
-    mapper = mapper or SiameseDatasetMapper(cfg)
+    mapper = SiameseDatasetMapper(cfg)
     return PairLoader(pairs, mapper, cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_WORKERS)
 
 

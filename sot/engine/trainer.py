@@ -97,6 +97,7 @@ class Trainer(DefaultTrainer):
         cfg, main = self.cfg, comm.is_main_process()
         model = self.checkpointer.model  # not wrapped in DistributedDataParallel
         self._stop = StopOnSignal(self.checkpointer)
+        kept = cfg.SOLVER.CHECKPOINT_PERIOD, cfg.SOLVER.CHECKPOINT_KEEP
         self.average = None
         if cfg.SOLVER.EMA.ENABLED:
             self.average = WeightAverage(model, cfg.SOLVER.EMA.DECAY)
@@ -112,7 +113,7 @@ class Trainer(DefaultTrainer):
             hooks.LRScheduler(),
             self._precise_norms(),  # before the norms are evaluated and written
             # before the evaluation, so that the checkpoint is there if the evaluation fails
-            self._periodic_checkpointer() if main else None,
+            LastCheckpoints(self.checkpointer, *kept) if main else None,
             hooks.EvalHook(cfg.TEST.EVAL_PERIOD, self._evaluate),
             VisualizePairs(cfg.VIS_PERIOD) if main else None,
             # after the evaluation whose result it uses
@@ -144,10 +145,6 @@ class Trainer(DefaultTrainer):
         # a loader of its own, so that the position of the training loader stays
         loader = self.build_train_loader(self.cfg)
         return hooks.PreciseBN(test.EVAL_PERIOD, self.model, loader, test.PRECISE_BN.NUM_ITER)
-
-    def _periodic_checkpointer(self):
-        solver = self.cfg.SOLVER
-        return LastCheckpoints(self.checkpointer, solver.CHECKPOINT_PERIOD, solver.CHECKPOINT_KEEP)
 
     def _best_checkpointer(self):
         cfg = self.cfg

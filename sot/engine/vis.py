@@ -13,19 +13,19 @@ from ..boxes import from_center, sides_of
 from ..modeling.anchor_generator import response_centers
 from ..visualization import TRUTH_COLOR, draw_box, target_color
 
+NUM_PAIRS = 4
 OTHER_COLOR = (32, 32, 224)  # BGR, of the box in a negative pair
 
 
 class VisualizePairs(HookBase):
     """Puts a picture into the event storage every ``period`` iterations (0: never), from where it
-    goes to TensorBoard. It shows the first ``num_pairs`` pairs of the batch and the predictions of
-    the network in eval mode, which is the mode in which it tracks. See :func:`draw_predictions`.
+    goes to TensorBoard. It shows the first NUM_PAIRS pairs of the batch and the predictions of the
+    network in eval mode, which is the mode in which it tracks. See :func:`draw_predictions`.
 
     It has no effect on the training: it changes no weights and draws no random numbers."""
 
-    def __init__(self, period: int, num_pairs: int = 4):
+    def __init__(self, period: int):
         self.period = period
-        self.num_pairs = num_pairs
 
     def after_step(self):
         if self.period > 0 and (self.trainer.iter + 1) % self.period == 0:
@@ -38,7 +38,7 @@ class VisualizePairs(HookBase):
         if isinstance(model, DistributedDataParallel):
             model = model.module  # the other ranks take no part in this forward pass
         first = self.trainer.iter * loader.total_batch_size
-        count = min(self.num_pairs, loader.total_batch_size)
+        count = min(NUM_PAIRS, loader.total_batch_size)
         # a pair depends only on its index, so these are the pairs of the batch
         pairs = [loader.dataset[first + k] for k in range(count)]
         with inference_context(model):

@@ -12,8 +12,8 @@ class FolderLock:
     the folder, so the folder is free when the owner has ended, in whatever way. The file says who
     the owner is."""
 
-    def __init__(self, folder, name: str = ".lock"):
-        self.folder, self.path = folder, os.path.join(folder, name)
+    def __init__(self, folder):
+        self.folder, self.path = folder, os.path.join(folder, ".lock")
 
     def __enter__(self):
         """Raises:

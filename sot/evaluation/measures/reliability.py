@@ -17,21 +17,21 @@ BACK_WITHIN = 30  # frames after its return in which a target counts as found ag
 SURE = 0.9  # a wrong box with a score above this is misleading
 
 
-def reliability(chances: np.ndarray, right: np.ndarray, bins: int = NUM_BINS) -> np.ndarray:
-    """A table (bins, 3) over equal intervals of the score: mean score, fraction of right boxes,
+def reliability(chances: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """A table (NUM_BINS, 3) over equal intervals of the score: mean score, fraction of right boxes,
     number of frames. A bin without frames has NaN, NaN, 0."""
     chances, right = np.asarray(chances, dtype=np.float64), np.asarray(right, dtype=bool)
-    which = np.minimum((chances * bins).astype(int), bins - 1)
-    count = np.bincount(which, minlength=bins)
-    sums = [np.bincount(which, weights=v, minlength=bins) for v in (chances, right)]
+    which = np.minimum((chances * NUM_BINS).astype(int), NUM_BINS - 1)
+    count = np.bincount(which, minlength=NUM_BINS)
+    sums = [np.bincount(which, weights=v, minlength=NUM_BINS) for v in (chances, right)]
     with np.errstate(invalid="ignore"):
         return np.stack([*(s / count for s in sums), count], axis=1)
 
 
-def expected_calibration_error(chances, right, bins: int = NUM_BINS) -> float:
+def expected_calibration_error(chances, right) -> float:
     """The expected calibration error: the distance between mean score and fraction of right boxes,
     averaged over the bins by their numbers of frames."""
-    mean, fraction, count = reliability(chances, right, bins).T
+    mean, fraction, count = reliability(chances, right).T
     used = count > 0
     return float(np.average(np.abs(mean - fraction)[used], weights=count[used]))
 

@@ -23,6 +23,7 @@ from .polygon import raster_overlap
 PASSED_OVER, STARTED, FAILED, BOX = range(4)
 
 SKIP_AFTER_FAILURE = 5  # frames from a failure to the next start
+THRESHOLDS = 100  # of confidence in long-term tracking, at most
 BURN_IN = 10  # frames from a start on that say little of accuracy, that of the start included
 
 # Lengths of sequence that EAO averages over, both inclusive, by challenge [vot, pysot].
@@ -142,13 +143,13 @@ def eao_pysot(runs: Sequence[Tuple[np.ndarray, np.ndarray]], interval: Tuple[int
     return expected_average_overlap(curve, (interval[0] - 1, interval[1] - 1))
 
 
-def confidence_thresholds(scores: np.ndarray, resolution: int = 100) -> np.ndarray:
+def confidence_thresholds(scores: np.ndarray) -> np.ndarray:
     """Descending thresholds of confidence (K,), from infinity to minus infinity, that split the
-    frames of all sequences evenly [vot]. There are at most `resolution` thresholds; few scores are
+    frames of all sequences evenly [vot]. There are at most THRESHOLDS of them; few scores are
     all taken. NaN are left out."""
     scores = np.asarray(scores, dtype=np.float64)
     scores = np.sort(scores[~np.isnan(scores)])[::-1]
-    inner = resolution - 2
+    inner = THRESHOLDS - 2
     if len(scores) > inner:
         step = len(scores) // inner
         scores = scores[np.round(np.linspace(step, len(scores) - step, inner)).astype(int)]
