@@ -9,8 +9,10 @@ from detectron2.structures import BoxMode
 
 from ..boxes import check_box, from_center, to_xywh
 from .datasets.box_files import bounding_boxes, parse_numbers, read_lines, read_text
-from .datasets.coco import annotation_box
+from .datasets.coco import BAD_ENTRY, annotation_box
 
+# errors that a malformed file may raise besides ValueError, which has words of its own
+BAD_FILE = tuple({KeyError, RecursionError, *BAD_ENTRY} - {ValueError})
 SURE = 0.5  # score of a detection from which on it is a target
 
 
@@ -59,7 +61,7 @@ def _read_json(path) -> List[StartBox]:
     try:
         content = json.loads(read_text(path))
         return list(coco(content) if isinstance(content, dict) else detections(content))
-    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+    except BAD_FILE as error:
         raise ValueError(
             "is neither COCO annotations nor a list of {image_id, category_id, bbox, score}: "
             f"{type(error).__name__} {error}"

@@ -24,6 +24,7 @@ from sot.checkpoint import SOTCheckpointer
 from sot.config import load_config
 from sot.data.datasets import read_boxes
 from sot.data.datasets.coco import load_coco
+from sot.data.start_boxes import read_start_boxes
 from sot.engine.checkpoints import check_output_dir
 from sot.evaluation.protocols import PROTOCOLS
 from sot.evaluation.report.attributes import read_attributes
@@ -145,6 +146,29 @@ def test_boxes_as_truth_of_the_demo(fake, tmp_path):
     for content in damaged(BOXES[0].encode(), 60, seed=3, words=True):
         path.write_bytes(content)
         run_demo(clip, tmp_path / "out", path, "--gt", str(path))
+
+
+START_BOXES = [
+    *(BOXES[0], "1,1,2,3,9,9,1\n2,1,3,3,9,9,1\n2,2,3,3,9,9,1", "0 .1 .1 .2 .2\n1 .5 .5 .2 .2 .9"),
+    [{"image_id": i, "category_id": 1, "bbox": [1, 2, 9, 9], "score": 0.9} for i in (1, 1, 2)],
+    {
+        "images": [{"id": i, "video_id": 1, "frame_id": i} for i in (1, 2)],
+        "annotations": [{"image_id": i, "instance_id": 1, "bbox": [1, 2, 9, 9]} for i in (1, 2)],
+    },
+]
+
+
+@pytest.mark.parametrize("whole", START_BOXES)
+def test_start_boxes(tmp_path, whole):
+    is_text, path = isinstance(whole, str), tmp_path / "boxes.any"
+    text = whole if is_text else json.dumps(whole)
+    texts = [*damaged(text.encode(), 300, seed=7, words=True)]
+    if not is_text:
+        texts += [json.dumps(v).encode() for v in odd_values(whole, seed=8, count=400)]
+    for content in texts:
+        path.write_bytes(content)
+        with refused_in_one_line(path):
+            assert all(len(s.box) == 4 for s in read_start_boxes(path, (64, 48)))
 
 
 def test_coco(tmp_path):
