@@ -224,12 +224,13 @@ def add_sot_config(cfg: CN) -> None:
     # its true box is known. This share of the logarithm of that factor is taken off all later
     # boxes.
     _C.TEST.TRACKER.ONLINE.SIZE_SHARE = 0.5
-    # After this many frames in a row in which no match was above ACCEPT_ABOVE, the target is lost:
-    # its box stays, and the search region around it is 1, 1.5 and 2 times as large, in turn, until
-    # both scores of a match are above FOUND_ABOVE. LOST_AFTER 0 turns this off, and so does a
-    # LOST_SEARCH_SIZE above 0.
+    # If no match in the search region is above ACCEPT_ABOVE, regions that are 1.5 and 2 times as
+    # wide are searched in the same frame. A match there needs both scores above FOUND_ABOVE, and
+    # their mean has to be higher by 0.2 than in the usual region. After LOST_AFTER frames in a row
+    # without a match the target is lost: its box stays until a match in any region is above
+    # FOUND_ABOVE. 0 = never lost. Long-term tracking, above, replaces all this.
     _C.TEST.TRACKER.ONLINE.LOST_AFTER = 5
-    _C.TEST.TRACKER.ONLINE.FOUND_ABOVE = [0.6, 0.4]
+    _C.TEST.TRACKER.ONLINE.FOUND_ABOVE = [0.4, 0.25]
     # SiamRPN, proposal selection (Sec. 4.3): the penalty k for a change of scale s and ratio r. The
     # score is multiplied by exp(-k (max(r/r', r'/r) max(s/s', s'/s) - 1)).
     _C.TEST.TRACKER.PENALTY_K = 0.16

@@ -90,7 +90,7 @@ class OnlineLearner:
         template_share: float = 0.4,
         size_share: float = 0.5,
         lost_after: int = 5,
-        found_above: Sequence[float] = (0.6, 0.4),
+        found_above: Sequence[float] = (0.4, 0.25),
     ):
         """
         Args:
@@ -118,9 +118,9 @@ class OnlineLearner:
         frames."""
         return 0 < self.lost_after <= misses
 
-    def believes(self, confidences: Sequence[float], misses: int) -> bool:
-        """Whether a match with these confidences is the target. A lost target needs higher ones."""
-        return _above(confidences, self.found_above if self.is_lost(misses) else self.accept_above)
+    def believes(self, confidences: Sequence[float], surely: bool) -> bool:
+        """Whether a match with these confidences is the target. ``surely`` needs higher ones."""
+        return _above(confidences, self.found_above if surely else self.accept_above)
 
     def start(self, features, centers, sizes, crop_size: int, kernels) -> TargetModel:
         """Learn a model from the first frame.

@@ -21,7 +21,8 @@ from .state import Match, TargetState, TrackResult
 # of the cosine window while a lost target is searched for, as in PySOT's long-term tracker: it may
 # come back anywhere
 LOST_WINDOW_INFLUENCE = 0.001
-LOST_SCALES = (1.0, 1.5, 2.0)  # of the search regions of a target that an online model has lost
+WIDER_SCALES = (1.5, 2.0)  # of the search regions of a target that is not found in the usual one
+WIDER_GAIN = 0.2  # a match in a wider region needs a raw score that is higher by this
 MAX_CROPS_IN_A_PASS = 32  # bounds the memory of a step
 
 
@@ -189,17 +190,6 @@ class SiameseTracker:
     def _is_lost(self, state: TargetState) -> bool:
         return self.lost_search_size > 0 and state.status == "lost"
 
-    def _lost_scale(self, state: TargetState) -> float:
-        """How much larger the search region of a target is that the online model has lost: 1 for
-        all others."""
-        if self._is_missed(state):
-            return LOST_SCALES[(state.misses - self.online.lost_after) % len(LOST_SCALES)]
-        return 1.0
-
-    def _is_missed(self, state: TargetState) -> bool:
-        online = self.online is not None and not self.lost_search_size
-        return online and self.online.is_lost(state.misses)
-
     def region(self, box, crop_size: int, scale: float = 1.0) -> Region:
         """The region around a box XYXY. The target has its size in the template divided by
         ``scale``."""
@@ -207,13 +197,27 @@ class SiameseTracker:
         return Region(rect, crop_size, self.crop_transform)
 
     def _search(self, images, states: List[TargetState], lost: bool) -> List[TargetState]:
+        """The new states. With online models, a target that is not found in its search region is
+        searched for in wider ones in the same frame: a fast target may have left the region."""
+        new = self._search_once(images, states, lost)
+        if self.online is None or self.lost_search_size:
+            return new
+        for wider in WIDER_SCALES:
+            missed = [i for i, s in enumerate(new) if s.misses]
+            if not missed:
+                break
+            again = [images[i] for i in missed], [states[i] for i in missed]
+            for i, state in zip(missed, self._search_once(*again, lost, wider)):
+                if not state.misses and state.raw_score > new[i].raw_score + WIDER_GAIN:
+                    new[i] = state
+        return new
+
+    def _search_once(
+        self, images, states: List[TargetState], lost: bool, wider: float = 1.0
+    ) -> List[TargetState]:
+        """The new states after one search. Its regions are ``wider`` times as wide as usual."""
         size, online = self.lost_search_size if lost else self.search_size, self.online
-        wider = [self._lost_scale(s) for s in states]
-        regions = [
-            self.region(s.box, size, w * scale)
-            for s, w in zip(states, wider)
-            for scale in self.scales
-        ]
+        regions = [self.region(s.box, size, wider * scale) for s in states for scale in self.scales]
         parts = [(image, s.pad_value) for image, s in zip(images, states) for _ in self.scales]
         crops = self.load([region.cut(*part) for region, part in zip(regions, parts)])
         kernels = list(zip(*(s.kernels for s in states for _ in self.scales)))
@@ -232,7 +236,7 @@ class SiameseTracker:
             m._replace(size=m.size / s.size_bias)
             for m, s in zip(self._match(outputs, maps, sizes, size, lost), states)
         ]
-        new = [self._next_state(s, r, m) for s, r, m in zip(states, regions, matches)]
+        new = [self._next_state(s, r, m, wider) for s, r, m in zip(states, regions, matches)]
         if online is None:
             return new
         matches = [
@@ -273,7 +277,9 @@ class SiameseTracker:
         """
         raise NotImplementedError
 
-    def _next_state(self, state: TargetState, region: Region, match: Match) -> TargetState:
+    def _next_state(
+        self, state: TargetState, region: Region, match: Match, wider: float
+    ) -> TargetState:
         """The state after ``match`` in the crop of a region."""
         score = None if self.calibration is None else self.calibration(match.confidences)
         new = replace(
@@ -285,9 +291,10 @@ class SiameseTracker:
         if self.lost_search_size and match.score < self.lost_below:
             return replace(new, status="lost")
         if self.online is not None:
-            believed = self.online.believes(match.confidences, state.misses)
+            is_lost = self.online.is_lost(state.misses)
+            believed = self.online.believes(match.confidences, surely=is_lost or wider > 1)
             new = replace(new, misses=0 if believed else state.misses + 1)
-            if not believed and self._is_missed(state):
+            if not believed and is_lost and not self.lost_search_size:
                 return replace(new, status="lost")
         size = smooth_size(sides_of(state.box), match.size * region.per_pixel, match.rate)
         status = "tracked" if match.score >= self.confidence_threshold else "uncertain"

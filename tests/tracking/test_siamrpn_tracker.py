@@ -93,14 +93,21 @@ class TestLost:
     """What the tracker does while neither it nor the online model believe in a match."""
 
     class Network(LearningNetwork):
-        def say(self, score):
-            self.scores = torch.tensor([score])
+        def say(self, score, *later):
+            """The scores of the next searches; the last one stays."""
+            self.to_say = [score, *later]
+
+        def detect_with_features(self, kernels, crops):
+            self.scores = torch.tensor([self.to_say[0]])
+            self.to_say = self.to_say[1:] or self.to_say
+            return super().detect_with_features(kernels, crops)
 
     @pytest.fixture
     def tracker(self, monkeypatch):
         """A network that always sees the target 20 crop pixels to the right, and an online model
         that is as sure as the network. ``tracker.scales_seen`` are those of the search regions."""
         network = self.Network([square(20, 0, 63.5)], [0.9])
+        network.say(0.9)
         learner = OnlineLearner(stride=8, lost_after=2, found_above=(0.6, 0.6), size_share=0.0)
         tracker = SiamRPNTracker(network, online=learner, window_influence=0.0, penalty_k=0.0)
         select, region, tracker.scales_seen = tracker._select, tracker.region, []
@@ -127,22 +134,47 @@ class TestLost:
             states.append(tracker.step(IMAGE, states[-1]))
         return states[1:]
 
-    def test_the_box_stays_and_the_search_region_grows(self, tracker):
-        states = self.steps(tracker, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1)
-        assert [s.misses for s in states] == [1, 2, 3, 4, 5, 6]
-        assert [s.status for s in states] == ["uncertain"] * 2 + ["lost"] * 4
-        assert tracker.scales_seen == [1, 1, 1, 1.5, 2, 1]
+    def test_the_box_of_a_lost_target_stays(self, tracker):
+        states = self.steps(tracker, 0.1, 0.1, 0.1, 0.1)
+        assert [s.misses for s in states] == [1, 2, 3, 4]
+        assert [s.status for s in states] == ["uncertain"] * 2 + ["lost"] * 2
         for state in states[2:]:
             assert state.box.tolist() == states[1].box.tolist()
+
+    def test_wider_regions_are_searched_after_a_miss_alone(self, tracker):
+        self.steps(tracker, 0.9, 0.1)
+        assert tracker.scales_seen == [1, 1, 1.5, 2]
+
+    @pytest.mark.parametrize(
+        "wide, misses, to_the_right",
+        [
+            (0.55, 1, 0),  # not above FOUND_ABOVE: the best position stays, in the middle
+            (0.65, 0, 20),
+        ],
+    )
+    def test_a_target_that_left_its_region_is_found_in_the_same_frame(
+        self, tracker, wide, misses, to_the_right
+    ):
+        before = self.steps(tracker, 0.9)[0]
+        tracker.model.say(0.1, wide)
+        state = tracker.step(IMAGE, before)
+        assert state.misses == misses
+        # a crop pixel is 80 / 127 frame pixels, and 1.5 times as many in the wider region
+        moved = (state.box - before.box)[[0, 2]].mean()
+        assert moved == pytest.approx(1.5 * to_the_right * 80 / 127)
+
+    def test_a_match_in_a_wider_region_has_to_be_clearly_better(self, tracker):
+        tracker.online.found_above = (0.2, 0.2)
+        before = self.steps(tracker, 0.9)[0]
+        for wide, misses in ((0.45, 1), (0.55, 0)):
+            tracker.model.say(0.29, wide)
+            assert tracker.step(IMAGE, before).misses == misses
 
     def test_it_takes_a_surer_match_to_find_the_target_again(self, tracker):
         states = self.steps(tracker, 0.1, 0.1, 0.5, 0.5, 0.7, 0.5)
         # 0.5 is enough for a target that is not lost, and not for one that is
         assert [s.misses for s in states] == [1, 2, 3, 4, 0, 0]
         assert [s.status for s in states[2:]] == ["lost", "lost", "tracked", "tracked"]
-        # found in a region of twice the size: 20 crop pixels are 20 * 80 / 127 * 2 frame pixels
-        moved = states[4].box - states[3].box
-        assert moved[[0, 2]].mean() == pytest.approx(2 * 20 * 80 / 127)
 
     def test_nothing_is_learned_from_a_match_that_is_not_believed(self, tracker):
         states = self.steps(tracker, 0.1, 0.1, 0.5)
@@ -152,4 +184,4 @@ class TestLost:
         tracker.online.lost_after = 0
         states = self.steps(tracker, 0.1, 0.1, 0.1, 0.5)
         assert [s.status for s in states[:3]] == ["uncertain"] * 3
-        assert states[3].misses == 0 and set(tracker.scales_seen) == {1}
+        assert states[3].misses == 0
