@@ -21,7 +21,7 @@ from PIL import Image
 from .decoding import FrameError, Picture, Video, bgr_image, to_uint8
 from .frame_source import ALL, Frame, FrameSource, frame_of
 from .frames import ImageFrames, VideoFrames, find_frames
-from .image_files import IMAGE_SUFFIXES, natural_key, read_image
+from .image_files import IMAGE_SUFFIXES, natural_key
 from .live import CameraSource, LiveSource, StreamSource
 
 logger = logging.getLogger(__name__)
@@ -129,13 +129,8 @@ class ImageSource(FrameSource):
         return (partial(self._show, index) for index in range(len(self.files)))
 
     def _show(self, index: int) -> Frame:
-        file = self.files[index]
-        image, error, name = None, "", os.path.basename(file)
-        try:
-            image = read_image(file)
-        except ValueError as e:
-            error = str(e)
-        return Frame(index, name, image, error, index / float(self.fps), name)
+        name, now = os.path.basename(self.files[index]), index / float(self.fps)
+        return frame_of(self.indexed(), index)._replace(name=name, time=now, file=name)
 
     def indexed(self):
         return ImageFrames(self.files)
