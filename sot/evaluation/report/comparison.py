@@ -37,9 +37,7 @@ class Comparison:
     @cached_property
     def whole(self) -> Part:
         """The part with all trackers and all sequences."""
-        summaries = {t.number: t.summary for t in self.trackers}
-        names = [track["name"] for track in self.tracks]
-        return Part(self.protocol, names, self.trackers, summaries)
+        return Part(self.protocol, [track["name"] for track in self.tracks], self.trackers)
 
     @property
     def scored(self) -> List[TrackerScores]:
@@ -70,21 +68,17 @@ class Comparison:
     @cached_property
     def common(self) -> Part:
         """The part with the sequences that all trackers with a score have."""
-        names = self.whole.names
-        return self._part([n for n in names if all(n in t.scores for t in self.scored)])
+        names = [n for n in self.whole.names if all(n in t.scores for t in self.scored)]
+        return Part(self.protocol, names, self.scored)
 
     @cached_property
     def by_attribute(self) -> Dict[str, Part]:
         """A part for the sequences of each attribute, in alphabetical order."""
-        names = sorted({a for attributes in self.attributes.values() for a in attributes})
-        return {
-            a: self._part([n for n, found in self.attributes.items() if a in found]) for a in names
+        with_attribute = {
+            a: [n for n, found in self.attributes.items() if a in found]
+            for a in sorted({a for found in self.attributes.values() for a in found})
         }
-
-    def _part(self, names: List[str]) -> Part:
-        scores = {t.number: {n: t.scores[n] for n in names if n in t.scores} for t in self.scored}
-        summaries = {n: self.protocol.summarize(s) if s else {} for n, s in scores.items()}
-        return Part(self.protocol, names, self.scored, summaries)
+        return {a: Part(self.protocol, n, self.scored) for a, n in with_attribute.items()}
 
 
 def compare(
@@ -142,7 +136,5 @@ def score_tracker(
         speed = frames_per_second(result.times)
         if speed:
             tracker.fps[name] = speed
-    if tracker.scores:
-        tracker.summary = protocol.summarize(tracker.scores)
     logger.info(f"{tracker.name}: {len(tracker.scores)} of {len(tracks)} sequences")
     return tracker

@@ -54,7 +54,7 @@ def _tracker_json(comparison: Comparison, tracker: TrackerScores) -> Dict:
         "common": of(comparison.common),
         "fps": tracker.speed,
         "attributes": {a: of(part) for a, part in comparison.by_attribute.items()},
-        "curves": tracker.summary.get("curves", {}),
+        "curves": comparison.whole.summaries[tracker.number].get("curves", {}),
         "sequences": {
             name: {**scalars(scores), "fps": tracker.fps.get(name)}
             for name, scores in tracker.scores.items()

@@ -48,7 +48,7 @@ def write_report(comparison: Comparison, output, worst: int = 3) -> Path:
 def _tables(comparison: Comparison) -> Dict:
     """The tables of the page, by their names in the template."""
     measures, primary = comparison.protocol.measures, comparison.primary
-    others = dict.fromkeys(k for t in comparison.trackers for k in scalars(t.summary))
+    others = dict.fromkeys(k for s in comparison.whole.summaries.values() for k in scalars(s))
     others = [m for m in others if m not in measures and not m.endswith(("_scored", "_std"))]
     whole, common = comparison.whole, comparison.common
     in_part = 0 < len(common.names) < len(whole.names)

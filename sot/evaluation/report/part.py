@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
@@ -21,7 +22,6 @@ class TrackerScores:
         number: its place in the order of the command line, from 0 on. It decides the color.
         results: {sequence: result} of the usable results.
         scores: {sequence: scores by the protocol}.
-        summary: the measures of all sequences together; {} if there are none.
         fps: {sequence: frames per second}, as far as known.
         problems: the faults of its files.
     """
@@ -31,7 +31,6 @@ class TrackerScores:
     number: int
     results: Dict[str, SequenceResult] = field(default_factory=dict)
     scores: Dict[str, Dict] = field(default_factory=dict)
-    summary: Dict = field(default_factory=dict)
     fps: Dict[str, float] = field(default_factory=dict)
     problems: List[ResultProblem] = field(default_factory=list)
 
@@ -51,13 +50,19 @@ class TrackerScores:
 
 @dataclass(eq=False)
 class Part:
-    """Trackers on some or all of the sequences, and {number of a tracker: its measures on these
-    sequences}. The measures are {} if the tracker has no result on them."""
+    """Trackers on some or all of the sequences, whose names are given."""
 
     protocol: Protocol
     names: List[str]
     trackers: List[TrackerScores]
-    summaries: Dict[int, Dict]
+
+    @cached_property
+    def summaries(self) -> Dict[int, Dict]:
+        """{number of a tracker: its measures on these sequences}; {} if it has no score on them."""
+        of_each = {
+            t.number: {n: t.scores[n] for n in self.names if n in t.scores} for t in self.trackers
+        }
+        return {n: self.protocol.summarize(s) if s else {} for n, s in of_each.items()}
 
     def complete(self, tracker: TrackerScores) -> bool:
         """Whether a tracker has a result for each sequence."""

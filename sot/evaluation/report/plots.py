@@ -109,7 +109,7 @@ def long_term_plot(comparison: Comparison) -> Optional[Figure]:
     for tracker, recall in known:
         precision = comparison.whole.curve(tracker, "precision")
         lines[tracker.number] = axes.plot(recall, precision, **style(tracker))
-        best = tracker.summary["recall"], tracker.summary["precision"]
+        best = (comparison.whole.value(tracker, name) for name in ("recall", "precision"))
         axes.plot(*best, zorder=99, **_dot(tracker))
     _ranked_legend(axes, comparison.whole, "f_score", lines)
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.01), aspect="equal")

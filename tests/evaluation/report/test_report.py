@@ -138,15 +138,16 @@ class TestCompare:
     def test_numbers_and_order(self, comparison):
         assert [t.name for t in comparison.trackers] == ["good", "bad", "partial"]
         good, bad, partial = comparison.trackers
-        assert good.summary["success_auc"] == pytest.approx(20 / 21)
-        assert good.summary["precision_20"] == 1
+        whole = comparison.whole
+        assert whole.value(good, "success_auc") == pytest.approx(20 / 21)
+        assert whole.value(good, "precision_20") == 1
         # a: one IoU of 1 (above 20 of 21 thresholds), four of 15 / 25 = 0.6 (above 12);
         # b and c: one of 1, four of 0
         a, b = (20 + 4 * 12) / 21 / 5, 20 / 21 / 5
         assert bad.scores["a"]["success_auc"] == pytest.approx(a)
-        assert bad.summary["success_auc"] == pytest.approx((a + 2 * b) / 3)
-        assert partial.summary["success_auc"] == pytest.approx(20 / 21)
-        assert not comparison.whole.complete(partial) and comparison.common.names == ["c"]
+        assert whole.value(bad, "success_auc") == pytest.approx((a + 2 * b) / 3)
+        assert whole.value(partial, "success_auc") == pytest.approx(20 / 21)
+        assert not whole.complete(partial) and comparison.common.names == ["c"]
 
     def test_attributes(self, comparison):
         names = {attribute: part.names for attribute, part in comparison.by_attribute.items()}
@@ -195,10 +196,13 @@ class TestCompare:
         assert tracker.scores == {} and "with restarts" in details["a"]
         assert "with restarts" in details["b"]
 
-    def test_tracker_without_the_measure_that_ranks(self, tiny, tmp_path):
+    def test_tracker_without_the_measure_that_ranks(self, tiny, tmp_path, monkeypatch):
         """One run with restarts is long enough for an EAO, another is not."""
-        summaries = {"accuracy": 0.9}, {"accuracy": 0.5, "eao": 0.1, "curves": CURVE}
-        one, two = (TrackerScores(str(i), tmp_path, i, summary=s) for i, s in enumerate(summaries))
+        monkeypatch.setattr(type(PROTOCOLS["vot2018"]), "summarize", lambda self, s: s["a"])
+        scores = {"accuracy": 0.9}, {"accuracy": 0.5, "eao": 0.1, "curves": CURVE}
+        one, two = (
+            TrackerScores(str(i), tmp_path, i, scores={"a": s}) for i, s in enumerate(scores)
+        )
         comparison = Comparison(tiny, PROTOCOLS["vot2018"], get_tracks(tiny), [one, two], {}, "")
         assert comparison.primary == "eao" and comparison.scored == [two, one]
         values = [comparison.whole.value(tracker, "eao") for tracker in (one, two)]
@@ -217,7 +221,7 @@ class TestCompare:
                 (folder / "baseline" / name).mkdir(parents=True)
                 (folder / "baseline" / name / f"{name}_001.txt").write_text(text)
         comparison = compare(tiny, {"fails": fails, "holds": holds})
-        failures = {t.name: t.summary["failures"] for t in comparison.trackers}
+        failures = {t.name: comparison.whole.value(t, "failures") for t in comparison.trackers}
         assert failures == {"fails": 3, "holds": 0}
         assert comparison.sequence_measure == "failures"
         assert worst_sequences(comparison, 1)[0][1][0].name == "fails"
@@ -249,7 +253,7 @@ class TestCompare:
         page = Page(write_report(comparison, tmp_path / "report", worst=0))
         assert "1.000\N{DAGGER}" in page.tables[0][1] and note in page.text
         # a curve that goes on to the end of the interval
-        tracker.summary["curves"]["expected_overlap"] = 357 * [1.0]
+        whole.summaries[tracker.number]["curves"]["expected_overlap"] = 357 * [1.0]
         assert whole.shown(tracker, "eao") == "1.000" and whole.notes() == []
 
 
