@@ -55,7 +55,7 @@ def load_config(args):
     wants_gpus = torch.device(cfg.MODEL.DEVICE).type == "cuda" and args.num_gpus > 1
     if wants_gpus and torch.cuda.device_count() < args.num_gpus:
         raise ValueError(
-            f"--num-gpus {args.num_gpus}, but {torch.cuda.device_count()} are here "
+            f"--num-gpus {args.num_gpus}, but {torch.cuda.device_count()} are available "
             "(with MODEL.DEVICE cpu it is the number of processes on the CPU)"
         )
     cfg.MODEL.DEVICE = resolve_device(cfg.MODEL.DEVICE)

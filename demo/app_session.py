@@ -35,7 +35,7 @@ class Session:
         finally:
             source.close()
         if self.frames is None or not len(self.frames):
-            raise ValueError(f"{os.path.basename(video)} is not a video that can be read")
+            raise ValueError(f"{os.path.basename(video)} cannot be read as a video")
         self.video = video
         self._temporary = tempfile.TemporaryDirectory(prefix="sot-app-")
         self.folder = self._temporary.name

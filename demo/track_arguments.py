@@ -69,7 +69,7 @@ def init_box_argument(text):
         )
     first, last = (None if g is None else int(g) for g in match.groups()) if at else (None, None)
     if last is not None and last < first:
-        raise argparse.ArgumentTypeError(f"{text!r} ends before it begins")
+        raise argparse.ArgumentTypeError(f"{text!r}: its last frame is before its first one")
     return InitBox(box_argument(box), first, last)
 
 
@@ -78,7 +78,7 @@ def reinit_argument(text):
     match = re.fullmatch(r"(?:(\d+):)?(\d+):([^:]*)", text)
     if not match:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not a correction; give FRAME:x,y,w,h, or TARGET:FRAME:x,y,w,h"
+            f"{text!r} is not a frame and a box; give FRAME:x,y,w,h, or TARGET:FRAME:x,y,w,h"
         )
     target, frame, box = match.groups()
     return Correction(None if target is None else int(target), int(frame), box_argument(box))
@@ -99,7 +99,7 @@ def count_argument(text):
 def threads_argument(text):
     count = count_argument(text)
     if count > (os.cpu_count() or 1):
-        raise argparse.ArgumentTypeError(f"{text} threads, but this machine has {os.cpu_count()}")
+        raise argparse.ArgumentTypeError(f"{text} is more than the {os.cpu_count()} cores here")
     return count
 
 
@@ -212,9 +212,12 @@ def targets_of(
             )
         number = number or 0
         if number >= len(known):
-            raise UsageError(f"--reinit {number}:{frame}:...: there are {len(known)} targets")
+            raise UsageError(
+                f"--reinit {number}:{frame}:...: there is no target {number}; the last one is "
+                f"{len(known) - 1}"
+            )
         if frame in known[number]:
-            raise UsageError(f"target {number} has two boxes in frame {frame}")
+            raise UsageError(f"target {number} has two boxes in frame {frame}: give one of them")
         known[number][frame] = correction.box
     targets = []
     for number, (init, boxes) in enumerate(zip(init_boxes, known)):
@@ -223,7 +226,7 @@ def targets_of(
             if frame not in frames:
                 raise UsageError(where + "which --start, --end, --stride or --max-frames leave out")
             if init.last is not None and frame > init.last:
-                raise UsageError(where + f"but ends with frame {init.last}")
+                raise UsageError(where + f"but --init-box ends it with frame {init.last}")
         targets.append(Target({f: to_xyxy(box) for f, box in boxes.items()}, init.last))
     return targets
 

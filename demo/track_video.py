@@ -130,7 +130,7 @@ def check_output(path):
     while not os.path.exists(parent):
         parent = os.path.dirname(parent)
     if not (os.path.isdir(parent) and os.access(parent, os.W_OK)):
-        raise ValueError(f"--output: cannot write to {parent}")
+        raise ValueError(f"--output: cannot write to {parent}; name another folder")
 
 
 def check_inputs_stay(folder, inputs):
@@ -187,7 +187,9 @@ def run(args, stop, window=None):
             begin = f" from frame {args.start} on" if args.start else ""
             raise ValueError(f"no frame of {source.name}{begin} can be read{problem}")
         if first.image is None:
-            raise ValueError(f"nothing to start from, {first.name} cannot be read: {first.error}")
+            raise ValueError(
+                f"cannot start: the first frame, {first.name}, cannot be read: {first.error}"
+            )
         init_boxes = list(args.init_box)
         if args.init_from is not None:
             starts = read_start_boxes(args.init_from, first.image.shape[1::-1])
@@ -243,7 +245,7 @@ def report(results, problem):
         wanted = results.wanted
         given = len(truth[wanted.start : wanted.stop : wanted.step])
         if given != n:
-            logger.warning(f"{given} true boxes for {n} tracked frames")
+            logger.warning(f"--gt: {given} true boxes for {n} tracked frames")
     if results.aspect != 1:
         logger.warning(f"pixels are {results.aspect} as wide as high; boxes are in stored pixels")
     print(

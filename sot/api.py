@@ -173,7 +173,8 @@ def track(
         frames = iter(frames)
         first = next(frames, None)
         if first is None:
-            raise ValueError("no frame of the video can be read")
+            name = video if isinstance(video, (str, int, os.PathLike)) else "the video"
+            raise ValueError(f"no frame of {name} can be read")
         starts = [Target({first.index: box}) for box in targets]
         for frame, states, _ in follow(tracker, itertools.chain([first], frames), starts):
             yield frame, [TrackResult.of(state) for state in states.values()]

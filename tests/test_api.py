@@ -44,7 +44,7 @@ def test_missing_shipped_file_is_named():
 
 
 def test_device_that_is_not_there_is_named():
-    with pytest.raises(ValueError, match="MODEL.DEVICE 'xyz' is not there: write cpu or cuda"):
+    with pytest.raises(ValueError, match="MODEL.DEVICE 'xyz' is not available: write cpu or cuda"):
         build_tracker(CONFIG, device="xyz")
     assert build_tracker(CONFIG, device=torch.device("cpu")).model.device.type == "cpu"
 

@@ -144,7 +144,7 @@ def channel_peaks(model, pairs: Sequence[Pair]) -> Dict[str, np.ndarray]:
     heads = getattr(head, "heads", [head])
     branch = getattr(heads[len(heads) // 2], "cls", None)
     if not hasattr(branch, "head"):
-        raise ValueError("channels needs a network with a DepthwiseRPNHead")
+        raise ValueError("channels: the network of --config-file has no depthwise correlation")
     peaks, found = [], defaultdict(list)
     hook = branch.head.register_forward_pre_hook(
         lambda _module, inputs: peaks.append(inputs[0][0].amax(dim=(1, 2)).numpy())
@@ -162,7 +162,7 @@ def selectivity(peaks: Dict[str, np.ndarray]) -> List[Dict]:
     """Channels, the most selective one first: number, category, and selectivity in -1..1; peaks
     below 0 count as 0. ValueError: one category alone."""
     if len(peaks) < 2:
-        raise ValueError("channels needs sequences of two categories or more")
+        raise ValueError("channels needs a --dataset with two categories or more")
     names, table = list(peaks), np.maximum(np.stack(list(peaks.values())), 0)
     best = table.argmax(axis=0)
     a = table.max(axis=0)

@@ -180,7 +180,7 @@ def parse_args(argv=None):
     if args.workers is None:
         args.workers = os.cpu_count() or 1
     if args.workers < 1:
-        parser.error(f"--workers {args.workers}: at least one is needed")
+        parser.error(f"--workers {args.workers}: it must be at least 1")
     slug = re.sub(r"[^\w.-]+", "_", args.name).replace(".json", "")[-100:]
     args.output = Path(args.output or f"output/check_dataset/{slug}.json")
     if args.output.is_dir():

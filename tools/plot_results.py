@@ -71,10 +71,10 @@ def parse_args(argv=None):
         if not (name and equals and folder):
             parser.error(f"--results {entry}: expected TRACKER=DIR")
         if name in folders:
-            parser.error(f"--results: two folders for {name}")
+            parser.error(f"--results: there are two folders for {name}; give each its own name")
         folders[name] = Path(folder).expanduser()
     if args.worst < 0:
-        parser.error(f"--worst {args.worst}: 0 or more")
+        parser.error(f"--worst {args.worst}: it must be at least 0")
     args.results = folders
     return args
 

@@ -69,9 +69,10 @@ def read_run(path: Path) -> Scalars:
             except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
                 broken.append(number)
     if broken:
-        print(f"warning: {path}: no scalars in line {first_few(broken)}; left out", file=sys.stderr)
+        lines = first_few(broken)
+        print(f"warning: {path}: no numbers in line {lines}; left out", file=sys.stderr)
     if not scalars:
-        raise ValueError(f"{path}: no scalars in it")
+        raise ValueError(f"{path} has no numbers of a training")
     return dict(scalars)
 
 
@@ -83,14 +84,15 @@ def read_runs(folders: Sequence[str]) -> List[Run]:
     files = [p / FILE if p.is_dir() else p for p in paths]
     for given, file in zip(paths, files):
         if not file.is_file():
-            raise ValueError(f"{given}: " + (f"no {FILE} in it" if given.is_dir() else "not there"))
+            problem = f"has no {FILE}" if given.is_dir() else "does not exist"
+            raise ValueError(f"{given} {problem}")
     homes = [file.resolve().parent for file in files]
     names = [home.name for home in homes]
     if len(set(names)) < len(names):
         names = [str(home) for home in homes]
     for i, name in enumerate(names):
         if name in names[:i]:
-            raise ValueError(f"{paths[i]}: given twice")
+            raise ValueError(f"{paths[i]} is given twice")
     return [Run(name, read_run(file)) for name, file in zip(names, files)]
 
 

@@ -80,7 +80,7 @@ def load_ledger() -> List[Dict]:
     for table in tables:
         for row in table["rows"]:
             if len(row["values"]) != len(table["columns"]):
-                raise ValueError(f"{LEDGER}: {row['tracker']} has not one value for each column")
+                raise ValueError(f"{LEDGER}: {row['tracker']} needs one value for each column")
             if row.get("name") in names:
                 raise ValueError(f"{LEDGER}: two entries are named {row['name']}")
             names |= {row["name"]} if "name" in row else set()

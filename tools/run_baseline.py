@@ -140,7 +140,10 @@ def parse_args(argv=None):
     names = [*args.trackers, *(Path(config).stem for config in args.config_file)]
     for name in names:
         if names.count(name) > 1:
-            parser.error(f"two trackers have the name {name}, which is that of their results")
+            parser.error(
+                f"two trackers are named {name}, so their results would be in one folder: run them "
+                "one by one"
+            )
     return args
 
 

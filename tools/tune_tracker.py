@@ -197,7 +197,7 @@ def main(argv=None) -> int:
     if builtin and builtin.strict and builtin.split != "val" and not args.on_test_set:
         raise ValueError(f"{args.dataset} is a test set: tune on another one (or --on-test-set)")
     if optuna is None:
-        raise ImportError("Optuna is not installed: pip install optuna")
+        raise ImportError("this tool needs Optuna: pip install optuna")
     cfg = load_config(args.config_file, args.opts)
     cfg.MODEL.DEVICE = resolve_device(cfg.MODEL.DEVICE)
     protocol = get_protocol(args.dataset, cfg.TEST.PROTOCOL)

@@ -171,11 +171,11 @@ def parse_args(argv=None):
     parser.add_argument("--seed", type=int, help="of the draw of pairs (the config's SEED)")
     args = parser.parse_intermixed_args(argv)
     if args.seed is not None and args.seed < 0:
-        parser.error(f"--seed {args.seed} is negative")
+        parser.error(f"--seed {args.seed}: it must be at least 0")
     if not 0 < args.num_pairs <= MAX_DRAWN:
-        parser.error(f"--num-pairs {args.num_pairs}: 1 to {MAX_DRAWN} fit in a picture")
+        parser.error(f"--num-pairs {args.num_pairs}: it must be from 1 to {MAX_DRAWN}")
     if args.num_positions < 1:
-        parser.error(f"--num-positions {args.num_positions}: at least one is needed")
+        parser.error(f"--num-positions {args.num_positions}: it must be at least 1")
     return args
 
 

@@ -174,8 +174,9 @@ def convert_pretrained(
     _, shortcut = source.get("res3.0.shortcut.weight", (None, None))
     if pixels is None and shortcut is not None and shortcut.shape[-1] > 1:
         raise ValueError(
-            f"names as of {network}, but 3x3 shortcuts as here and in PySOT: MODEL.WEIGHTS takes "
-            "this project's checkpoints as they are; of another say what pixels its network was "
+            f"tensors named like those of {network}, but with the 3x3 shortcuts of this project "
+            "and PySOT. A checkpoint of this project needs no conversion: give it as "
+            "MODEL.WEIGHTS. For another file add --pixels with the pixels that its network was "
             f"fed ({', '.join(PIXELS)})"
         )
     fed = PIXELS[pixels or NETWORKS[network].pixels]
@@ -242,7 +243,7 @@ def _fill(
             return False, f"{theirs} is {shapes}"
     if "norm.weight" in found and "norm.running_var" not in ours:
         raise ValueError(
-            f"{found['norm.weight'][0]} is of a batch norm, which {name} does not have here: set "
+            f"{found['norm.weight'][0]} belongs to a batch norm, but {name} has none here: set "
             "MODEL.SIAMESE.NORM (or MODEL.RESNETS.NORM) to BN, SyncBN or FrozenBN"
         )
     if "norm.weight" in ours and "norm.running_var" not in found:

@@ -148,7 +148,7 @@ def _device(name: str) -> torch.device:
         if device.type not in ("cpu", "cuda"):
             torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError):
-        raise ValueError(f"MODEL.DEVICE {name!r} is not there: write cpu or cuda") from None
+        raise ValueError(f"MODEL.DEVICE {name!r} is not available: write cpu or cuda") from None
     return device
 
 

@@ -40,7 +40,10 @@ class _MappedPairs:
             item = self.mapper(self.pairs[index + k])
             if item is not None:
                 return item
-        raise RuntimeError(f"{MAX_REPLACEMENTS} pairs in a row could not be read; see the log")
+        raise RuntimeError(
+            f"{MAX_REPLACEMENTS} pairs in a row could not be read; see the log, and check "
+            "DATASETS.TRAIN with tools/check_dataset.py"
+        )
 
 
 class PairLoader:

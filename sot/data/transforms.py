@@ -41,7 +41,7 @@ class SubwindowTransform(Transform):
 
     def __post_init__(self):
         if not (self.rect[2] > self.rect[0] and self.rect[3] > self.rect[1]):
-            raise ValueError(f"SubwindowTransform: {self.rect} has no positive sides")
+            raise ValueError(f"the rectangle {self.rect} has no positive sides")
 
     def _scale(self) -> np.ndarray:
         """Output pixels per image pixel, (x, y)."""
@@ -195,7 +195,7 @@ class TargetCrop(Augmentation):
 
     def __post_init__(self):
         if not 0 <= self.scale < 1:
-            raise ValueError(f"scale of TargetCrop must be in [0, 1), got {self.scale}")
+            raise ValueError(f"scale must be at least 0 and below 1, not {self.scale}")
 
     def draw_rect(self, box: Sequence[float]) -> np.ndarray:
         """The rectangle (4,) of the frame that the crop shows for ``box``, both XYXY in frame

@@ -193,7 +193,9 @@ class VideoSource(Video, FrameSource):
         for index, picture in enumerate(self.pictures()):
             if index == 0 and self.left_out:
                 lost = self.left_out
-                logger.warning(f"{self.name}: frame 0 comes after {lost} that do not decode")
+                logger.warning(
+                    f"{self.name}: frame 0 is the first one that decodes; {lost} before it do not"
+                )
             yield partial(self._show, index, picture)
 
     @staticmethod

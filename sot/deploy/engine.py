@@ -54,7 +54,7 @@ class OnnxNetwork:
             if hashlib.sha256((self.folder / name).read_bytes()).hexdigest() != digest:
                 raise ValueError(f"{self.folder / name} is damaged: export the network again")
         if "weights" in about and weights is None:
-            raise ValueError(f"{folder} has graphs without weights: give those of a network")
+            raise ValueError(f"{folder} has graphs without weights: give weights=")
         self.stride, self.num_anchors = about["stride"], about["num_anchors"]
         self._needed = about.get("weights", {})
         self._template = self._open(about["template"])
@@ -119,7 +119,7 @@ def inference_network(cfg: CfgNode, model: nn.Module):
         return fuse_for_inference(model)
     if not on_cpu:
         raise ValueError(
-            f"TEST.TRACKER.ENGINE onnxruntime runs on a CPU, and MODEL.DEVICE is {cfg.MODEL.DEVICE}"
+            f"TEST.TRACKER.ENGINE onnxruntime needs MODEL.DEVICE cpu, not {cfg.MODEL.DEVICE}"
         )
     needs("TEST.TRACKER.ENGINE onnxruntime", "onnxruntime")
     try:
@@ -127,8 +127,10 @@ def inference_network(cfg: CfgNode, model: nn.Module):
     except Exception as e:  # the exporter and onnxruntime raise many kinds of errors
         reason = " ".join(str(e).split())[:300]
         if cfg.TEST.TRACKER.ENGINE != "auto":
-            raise ValueError(f"the network does not run in onnxruntime: {reason}") from e
-        logger.warning(f"the network does not run in onnxruntime, so in torch: {reason}")
+            raise ValueError(
+                f"the network does not run in onnxruntime; set TEST.TRACKER.ENGINE torch: {reason}"
+            ) from e
+        logger.warning(f"the network does not run in onnxruntime, so it runs in torch: {reason}")
         return fuse_for_inference(model)
 
 

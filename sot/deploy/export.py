@@ -190,7 +190,9 @@ def _cut_weights(graphs: Dict, model: nn.Module) -> Dict[str, List[str]]:
     missing = state.keys() - set().union(*cut.values())
     if missing:
         names = ", ".join(sorted(missing)[:3])
-        raise ValueError(f"graphs of this network hold numbers computed from {names}")
+        raise ValueError(
+            f"the graphs cannot be written without weights: they hold numbers computed from {names}"
+        )
     return cut
 
 

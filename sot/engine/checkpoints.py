@@ -66,7 +66,8 @@ class BestCheckpointer(hooks.BestCheckpointer):
             same = best["measure"] == self.measure
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             raise ValueError(
-                f"{self.note} is damaged: remove it to go on, and the next evaluation is the best"
+                f"{self.note} is damaged: remove it and resume again; the next evaluation then "
+                "counts as the best"
             ) from None
         if same:
             self.best_metric, self.best_iter = value, iteration
@@ -100,13 +101,13 @@ def check_output_dir(cfg: CfgNode, resume: bool) -> None:
     logger = logging.getLogger(__name__)
     checkpointed = os.path.exists(os.path.join(folder, "last_checkpoint"))
     if resume and not checkpointed:
-        logger.warning(f"No checkpoint to resume from in {folder}: training starts from the start")
+        logger.warning(f"{folder} has no checkpoint to resume from: training starts anew")
     elif resume:
         changes = _changes(os.path.join(folder, "config.yaml"), cfg)
         if changes:
             logger.warning(
-                f"Resuming in {folder} with another config (the optimizer's settings stay those "
-                f"of the checkpoint): {'; '.join(changes)}"
+                f"{folder} was begun with another config (the optimizer keeps the settings of the "
+                f"checkpoint): {'; '.join(changes)}"
             )
     elif checkpointed:
         logger.warning(
@@ -148,7 +149,7 @@ def _changes(file: str, cfg: CfgNode) -> List[str]:
         content = None
     if not isinstance(content, dict):
         logging.getLogger(__name__).warning(
-            f"{file} is damaged: whether the run was begun with another config is not known"
+            f"{file} is damaged, so it cannot tell whether the run began with another config"
         )
         return []
     before, now = dict(flat(content)), dict(flat(yaml.safe_load(cfg.dump())))

@@ -126,7 +126,7 @@ def _join(rank, local_rank, world_size, local_size, use_gpus, url, timeout) -> N
         )
     except RuntimeError as e:
         raise ConnectionError(
-            f"rank {rank} has not found the other {world_size - 1} at {url}: {e}"
+            f"rank {rank} did not find the other {world_size - 1} processes at {url}: {e}"
         ) from e
     if hasattr(comm, "create_local_process_group"):
         comm.create_local_process_group(local_size)

@@ -116,7 +116,10 @@ def _log(groups: List[Dict[str, Any]], cfg: CfgNode) -> None:
         start = f" from iteration {group['start_iter']} on" if group["start_iter"] else ""
         logger.info(f"{text}{start}, weight decay {group['weight_decay']:g}")
     if cfg.SOLVER.UNFREEZE and not cfg.MODEL.WEIGHTS:
-        logger.warning("SOLVER.UNFREEZE keeps random weights for a while: MODEL.WEIGHTS is empty")
+        logger.warning(
+            "SOLVER.UNFREEZE keeps random weights fixed, because MODEL.WEIGHTS is empty: set it to "
+            "pre-trained weights"
+        )
 
 
 class StagedUnfreezing(HookBase):

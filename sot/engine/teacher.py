@@ -128,8 +128,8 @@ def build_teacher(cfg: CfgNode) -> Optional[Teacher]:
     theirs = teacher.search_size / teacher.template_size
     if abs(own / theirs - 1) > MAX_RATIO_ERROR:
         raise ValueError(
-            f"MODEL.DISTILL.TEACHER: its search crops are {theirs:.3f} times its template crops "
-            f"and those of INPUT.SEARCH_SIZE_TRAIN / TEMPLATE_SIZE {own:.3f} times; both must "
-            "show the same part of the frame"
+            "MODEL.DISTILL.TEACHER: search crop / template crop must be the same for teacher and "
+            f"network; it is {theirs:.3f} for the teacher and {own:.3f} here "
+            "(INPUT.SEARCH_SIZE_TRAIN / INPUT.TEMPLATE_SIZE)"
         )
     return teacher

@@ -93,7 +93,7 @@ class CheckedTrainer(SimpleTrainer):
             pairs = "; ".join(comm.all_gather(_names(data)))
             error = FloatingPointError(
                 f"the gradient is not finite at iteration {self.iter} (norm {norm:g}), though the "
-                f"losses are, for the pairs: {pairs}"
+                f"losses are; lower SOLVER.BASE_LR, or check these pairs: {pairs}"
             )
             raise_on_all_ranks(error)
         self._write_metrics(losses, data_time)
@@ -121,7 +121,7 @@ class CheckedTrainer(SimpleTrainer):
         shown = ", ".join(f"{k} {v:g}" for k, v in zip(losses, values.tolist()))
         error = FloatingPointError(
             f"the loss is not finite at iteration {self.iter} on rank {comm.get_rank()} "
-            f"({shown}), for the pairs: {_names(data)}"
+            f"({shown}); lower SOLVER.BASE_LR, or check these pairs: {_names(data)}"
         )
         raise_on_all_ranks(error if bad else None)
 

@@ -166,7 +166,9 @@ class Trainer(DefaultTrainer):
         problem = optimizer_mismatch(state_dict["_trainer"]["optimizer"], self.optimizer)
         if problem:
             file = self.checkpointer.get_checkpoint_file()
-            raise ValueError(f"{file}: not of a training with this config's SOLVER: {problem}")
+            raise ValueError(
+                f"{file} cannot be resumed with the SOLVER settings of this config: {problem}"
+            )
         super().load_state_dict(state_dict)
         self._trainer.load_state_dict(state_dict["_trainer"])
 

@@ -123,7 +123,7 @@ class OpenCVTracker:
         tracker = self.make()
         # older trackers return whether they could start, newer ones return None
         if tracker.init(image, tuple(int(v) for v in (*low, *(high - low)))) is False:
-            raise RuntimeError("the tracker cannot be started on this target")
+            raise RuntimeError(f"OpenCV's tracker cannot be started on the box {box}")
         return OpenCVState(tracker, box, 1.0, "init")
 
     def step_all(self, image: np.ndarray, states: List[OpenCVState]) -> List[OpenCVState]:

@@ -116,7 +116,7 @@ class TestVideo:
             frames = list(open_source(str(video)))
         assert levels(frames) == list(range(10, 30))
         assert frames[0].index == 0
-        assert "frame 0 comes after 10 that do not decode" in caplog.text
+        assert "frame 0 is the first one that decodes; 10 before it do not" in caplog.text
 
     @pytest.mark.parametrize("degrees, corner", [(90, (0, -1)), (180, (-1, -1)), (270, (-1, 0))])
     def test_rotation_of_phone_videos(self, tmp_path, degrees, corner):

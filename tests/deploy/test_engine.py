@@ -71,7 +71,7 @@ def test_onnxruntime_on_a_gpu_is_an_error():
     cfg, model = engine("onnxruntime"), build_model(config())
     cfg.defrost()
     cfg.MODEL.DEVICE = "cuda"
-    with pytest.raises(ValueError, match=r"runs on a CPU, and MODEL\.DEVICE is cuda"):
+    with pytest.raises(ValueError, match=r"needs MODEL\.DEVICE cpu, not cuda"):
         inference_network(cfg, model)
     cfg.TEST.TRACKER.ENGINE = "auto"
     assert inference_network(cfg, model).engine == "torch"

@@ -140,7 +140,7 @@ class TestOutputDir:
     def test_fresh_folder(self, tmp_path, caplog):
         assert self.warnings(caplog, self.config(tmp_path / "new"), resume=False) == []
         (text,) = self.warnings(caplog, self.config(tmp_path / "new"), resume=True)
-        assert text.startswith("No checkpoint to resume from in") and "/new" in text
+        assert text.endswith("/new has no checkpoint to resume from: training starts anew")
 
     def test_new_training_over_an_old_one(self, folder, caplog):
         (text,) = self.warnings(caplog, self.config(folder), resume=False)

@@ -194,7 +194,7 @@ def test_a_bad_loss_stops_all_ranks_before_the_weights_change(ranks):
     assert first["message"] == second["message"]
     assert "iteration 1 on rank 1 (loss_rpn_cls nan, loss_rpn_loc nan)" in first["message"]
     pairs = first["pairs"]  # of ranks 0, 1, 0, 1
-    assert first["message"].endswith(f"for the pairs: {pairs[1]}; {pairs[3]}")
+    assert first["message"].endswith(f"check these pairs: {pairs[1]}; {pairs[3]}")
     assert " frame " in pairs[1]
     assert first["same"] and second["same"] and first["iteration"] == second["iteration"] == 1
 
@@ -206,7 +206,7 @@ def test_a_bad_gradient_stops_all_ranks_before_the_weights_change(root, ranks):
         assert "gradient is not finite at iteration 1 (norm " in found["message"]
         a, b, c, d = found["pairs"]  # of ranks 0, 1, 0, 1, or all of rank 0
         order = (a, b, c, d) if found is alone else (a, c, b, d)
-        assert found["message"].endswith(f"for the pairs: {'; '.join(order)}")
+        assert found["message"].endswith(f"check these pairs: {'; '.join(order)}")
 
 
 def test_an_error_of_one_rank_is_raised_on_all(ranks):
@@ -312,7 +312,9 @@ class TestLaunch:
     def test_machine_that_does_not_come(self, capfd):
         with pytest.raises(SystemExit, match="1"):
             launch(print, "cpu", 1, 2, 0, "tcp://127.0.0.1:29871", timeout=2)
-        assert "error: rank 0 has not found the other 1 at tcp://" in capfd.readouterr().err
+        assert (
+            "error: rank 0 did not find the other 1 processes at tcp://" in capfd.readouterr().err
+        )
 
 
 @pytest.mark.parametrize("error", [ValueError, FileNotFoundError, FloatingPointError])

@@ -243,8 +243,11 @@ def test_resumed_across_unfreezing_and_with_an_average(clip, tmp_path, optimizer
     "opts, message",
     [
         (("MODEL.COMPACT.CHANNELS", [8, 8, 8, 16]), "does not fit the SiamRPN of this config"),
-        (("SOLVER.OPTIMIZER", "SGD"), "not of a training with this config's SOLVER: .*amsgrad"),
-        (("SOLVER.UNFREEZE", [["backbone.stem", 1]]), "SOLVER: it trains .*backbone.stem"),
+        (
+            ("SOLVER.OPTIMIZER", "SGD"),
+            "cannot be resumed with the SOLVER settings of this config: .*amsgrad",
+        ),
+        (("SOLVER.UNFREEZE", [["backbone.stem", 1]]), "it trains .*backbone.stem"),
     ],
 )
 def test_resume_of_another_training_is_refused(clip, tmp_path, opts, message):

@@ -80,7 +80,7 @@ def test_no_teacher():
         (["MODEL.DISTILL.TEACHER", ("SiamFC/siamfc_alex.yaml", "")], "is not a SiamRPN"),
         (
             ["MODEL.DISTILL.TEACHER", (COMPACT, ""), "INPUT.SEARCH_SIZE_TRAIN", 287],
-            "the same part of the frame",
+            "search crop / template crop must be the same",
         ),
         (
             ["MODEL.DISTILL.TEACHER", (COMPACT, ""), "MODEL.META_ARCHITECTURE", "SiamFC"],

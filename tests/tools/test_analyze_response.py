@@ -86,4 +86,4 @@ def test_writes_picture_and_numbers(sequences, tmp_path, capsys):
     command = ["channels", "--dataset", sequences, "--config-file", "SiamFC/siamfc_alex.yaml"]
     weights = ["MODEL.WEIGHTS", "sot://siamfc_alex_357e108d.pth"]
     assert tool.main([*command, *weights]) == 1
-    assert "needs a network with a DepthwiseRPNHead" in capsys.readouterr().err
+    assert "the network of --config-file has no depthwise correlation" in capsys.readouterr().err

@@ -190,9 +190,9 @@ def test_compare(benchmark, monkeypatch, capsys, tmp_path):
 @pytest.mark.parametrize(
     "second, message",
     [
-        ('{"task": "track"}', r"b.json, line 1: not a result"),
-        ("[1]", r"b.json, line 1: not a result"),
-        (json.dumps({**RESULT, "engine": "onnxruntime"}), "no result of the same thing in common"),
+        ('{"task": "track"}', r"b.json line 1: not a result"),
+        ("[1]", r"b.json line 1: not a result"),
+        (json.dumps({**RESULT, "engine": "onnxruntime"}), "no measurement in common"),
     ],
 )
 def test_files_that_cannot_be_compared(benchmark, monkeypatch, capsys, tmp_path, second, message):

@@ -74,7 +74,7 @@ def test_nothing_to_compare(tool, data, tmp_path, capsys):
         (["folder"], "expected TRACKER=DIR"),
         (["=folder"], "expected TRACKER=DIR"),
         (["a=x", "a=y"], "two folders for a"),
-        (["a=x", "--worst", "-1"], "0 or more"),
+        (["a=x", "--worst", "-1"], "it must be at least 0"),
     ],
 )
 def test_bad_call(tool, capsys, results, message):

@@ -49,7 +49,7 @@ def test_broken_lines_are_named_and_left_out(tool, tmp_path, capsys):
     write(tmp_path, LINE, '{"iteration": 39, "total_lo{"iteration": 59}', "[]", '{"iterat')
     scalars = tool.read_run(tmp_path / "metrics.json")
     assert scalars["total_loss"] == {19: 1.5}
-    expected = f"warning: {tmp_path / 'metrics.json'}: no scalars in line 2, 3, 4; left out\n"
+    expected = f"warning: {tmp_path / 'metrics.json'}: no numbers in line 2, 3, 4; left out\n"
     assert capsys.readouterr().err == expected
 
 
@@ -112,10 +112,10 @@ def test_folders_of_one_name(tool, tmp_path):
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda p: p.mkdir(), "no metrics.json in it"),
-        (lambda p: None, "not there"),
-        (lambda p: write(p), "no scalars in it"),
-        (lambda p: write(p, "no json"), "no scalars in it"),
+        (lambda p: p.mkdir(), "has no metrics.json"),
+        (lambda p: None, "does not exist"),
+        (lambda p: write(p), "has no numbers of a training"),
+        (lambda p: write(p, "no json"), "has no numbers of a training"),
     ],
 )
 def test_bad_input_is_one_line_that_names_it(tool, tmp_path, capsys, make, message):
@@ -129,4 +129,4 @@ def test_bad_input_is_one_line_that_names_it(tool, tmp_path, capsys, make, messa
 def test_the_same_run_twice(tool, tmp_path, capsys):
     folder = write(tmp_path / "out", LINE)
     assert tool.main([folder, folder]) == 1
-    assert capsys.readouterr().err == f"error: {folder}: given twice\n"
+    assert capsys.readouterr().err == f"error: {folder} is given twice\n"

@@ -108,8 +108,8 @@ def test_what_is_wrong_with_a_tracker_shows_before_any_is_run(
         (["--trackers", "ViT", "--model", "net=x"], "expected TRACKER.FIELD=FILE"),
         (["--trackers", "ViT", "--model", "ViT.net"], "expected TRACKER.FIELD=FILE"),
         (["--trackers", "MIL", "--model", "ViT.net=x"], "ViT is not among MIL"),
-        (["--trackers", "MIL", "MIL"], "two trackers have the name MIL"),
-        (["--trackers", "MIL", "--config-file", "a/x.yaml", "b/x.yaml"], "have the name x,"),
+        (["--trackers", "MIL", "MIL"], "two trackers are named MIL"),
+        (["--trackers", "MIL", "--config-file", "a/x.yaml", "b/x.yaml"], "are named x,"),
     ],
 )
 def test_bad_call(tool, capsys, arguments, message):

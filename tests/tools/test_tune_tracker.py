@@ -89,4 +89,4 @@ def test_without_optuna(monkeypatch, capsys):
     tool = load_tool("tune_tracker")
     monkeypatch.setattr(tool, "optuna", None)
     assert tool.main(["--dataset", "folder:x", "--output", "out"]) == 1
-    assert "Optuna is not installed: pip install optuna" in capsys.readouterr().err
+    assert "this tool needs Optuna: pip install optuna" in capsys.readouterr().err

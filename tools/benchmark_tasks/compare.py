@@ -20,7 +20,7 @@ def compare(before: str, after: str) -> Iterator[dict]:
     first, second = read_results(before), read_results(after)
     common = [key for key in first if key in second]
     if not common:
-        raise ValueError(f"{before} and {after} have no result of the same thing in common")
+        raise ValueError(f"{before} and {after} have no measurement in common")
     for key in common:
         a, b = first[key], second[key]
         speed = SPEED[a["task"]]
@@ -41,7 +41,7 @@ def read_results(path: str) -> Dict[Tuple, dict]:
             key = tuple(str(result.get(name)) for name in WHAT)
             result[SPEED[result["task"]]] + 0
         except (ValueError, KeyError, AttributeError, TypeError):
-            raise ValueError(f"{path}, line {number}: not a result of this program") from None
+            raise ValueError(f"{path} line {number}: not a result of tools/benchmark.py") from None
         results[key] = result
     return results
 

@@ -151,7 +151,10 @@ def read_boxes(path, size: Optional[Tuple[int, int]] = None) -> np.ndarray:
     table = _read_columns(path, lines, layout, named)
     if layout.fractions:
         if size is None:
-            raise ValueError(f"{path}: fractions of the frame, whose size is not known here")
+            raise ValueError(
+                f"{path}: the boxes are fractions of the frame, but its size is not known; give "
+                "pixels"
+            )
         table = table * np.tile(size, table.shape[1] // 2)
     if layout.kind == "corners":
         ends_before = (table[:, 2:] < table[:, :2]).any(axis=1)

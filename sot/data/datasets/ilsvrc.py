@@ -65,7 +65,7 @@ def _sources(root: Path, patterns: List[str], read: Callable) -> List[Source]:
     base = root / "Annotations"
     folders = sorted(folder for pattern in patterns for folder in base.glob(pattern))
     if not folders:
-        raise FileNotFoundError(f"there is no {' or '.join(patterns)} in {base}")
+        raise FileNotFoundError(f"found no folder {' or '.join(patterns)} in {base}")
     sources = []
     for folder in folders:
         files = (str(folder), str(root / "Data" / folder.relative_to(base)))
@@ -83,8 +83,8 @@ def _read_snippet(annotations: str, images: str) -> List[Dict]:
     odd = set(names).symmetric_difference(_names(images, ".JPEG"))
     if odd:
         raise ValueError(
-            f"snippet {snippet}: {len(odd)} frames are in one of {images} and {annotations} "
-            f"alone, such as {min(odd)}"
+            f"snippet {snippet}: {len(odd)} frames are only in one of {images} and "
+            f"{annotations}, such as {min(odd)}"
         )
     frames = ImageFrames([os.path.join(images, f"{name}.JPEG") for name in names])
     tables = {}

@@ -43,7 +43,7 @@ def make_track(name: str, frames, boxes_xywh, visible=None, **fields) -> Dict:
 def _check_rows(name: str, length: int, fields: Dict) -> None:
     for key, value in fields.items():
         if len(value) != length:
-            raise ValueError(f"sequence {name}: {length} boxes but {len(value)} of {key}")
+            raise ValueError(f"sequence {name}: {length} boxes but {len(value)} values of {key}")
 
 
 class NumberedFiles(Sequence):

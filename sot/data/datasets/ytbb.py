@@ -42,7 +42,7 @@ def ytbb_sources(root: Path, split: str) -> List[Source]:
     table = folder.with_suffix(".csv")
     for path in (table, folder):
         if not path.exists():
-            raise FileNotFoundError(f"there is no {path}")
+            raise FileNotFoundError(f"{path} does not exist")
     classes = sorted(p for p in folder.iterdir() if p.is_dir())
     read = partial(_read_segments, str(table), str(folder))
     return [Source(folder.name, (table, folder, *classes), read)]

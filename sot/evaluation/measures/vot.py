@@ -84,7 +84,7 @@ def fragments(overlaps: np.ndarray, marks: np.ndarray) -> List[Fragment]:
     turns = marks[(marks == STARTED) | (marks == FAILED)]
     expected = np.where(np.arange(len(turns)) % 2 == 0, STARTED, FAILED)
     if marks[:1].tolist() != [STARTED] or (turns != expected).any():
-        raise ValueError("a run must start on frame 0, and once more after each failure")
+        raise ValueError("the marks must have a start in frame 0 and one after each failure")
     return [
         Fragment(np.asarray(overlaps)[start:end], bool(end < len(marks)))
         for start, end in zip(starts, ends)

@@ -69,8 +69,7 @@ class Protocol:
         restarts."""
         if restarted:
             raise ValueError(
-                f"the result is of an experiment with restarts, which protocol {self.name} does "
-                "not know"
+                f"the tracker was run with restarts, but protocol {self.name} scores one pass"
             )
         runs = [
             self.score(run.regions if self.polygons else run.boxes, track, run.scores)

@@ -111,7 +111,7 @@ def _read_json(path: Path) -> Dict[str, List[str]]:
     try:
         table = json.loads(read_text(path))
     except (ValueError, RecursionError) as e:
-        raise ValueError(f"{path} is no JSON: {e}") from None
+        raise ValueError(f"{path} is not JSON: {e}") from None
     lists = table.values() if isinstance(table, dict) else [None]
     if not all(isinstance(v, list) and all(isinstance(a, str) for a in v) for v in lists):
         raise ValueError(f'{path}: expected {{"NAME OF A SEQUENCE": ["ATTRIBUTE", ...], ...}}')
@@ -122,7 +122,7 @@ def _read_csv(path: Path) -> Dict[str, List[str]]:
     try:
         rows = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO(read_text(path)))]
     except csv.Error as e:
-        raise ValueError(f"{path} is no CSV: {e}") from None
+        raise ValueError(f"{path} is not CSV: {e}") from None
     return {row[0]: [cell for cell in row[1:] if cell] for row in rows if row}
 
 

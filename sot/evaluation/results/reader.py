@@ -147,7 +147,7 @@ def _read_run(path: Path, track: Dict, origin: float, doubts: List[str]) -> Run:
     if len(regions) != length:
         raise ValueError(
             f"{path} has {len(regions)} boxes, but {track['name']} has {length} frames: "
-            + ("the run broke off" if len(regions) < length else "of another data set or version?")
+            + ("the run broke off" if len(regions) < length else "it is for another dataset")
         )
     if marks[0] == STARTED:  # the box that was given to the tracker
         regions[0, :4] = track["boxes"][0]

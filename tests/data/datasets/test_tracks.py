@@ -31,9 +31,9 @@ class TestMakeTrack:
     def test_lengths_must_agree(self):
         with pytest.raises(ValueError, match="sequence s: 1 frames but 2 boxes"):
             make_track("s", [None], np.ones((2, 4)))
-        with pytest.raises(ValueError, match="sequence s: 2 boxes but 3 of cover"):
+        with pytest.raises(ValueError, match="sequence s: 2 boxes but 3 values of cover"):
             make_track("s", [None] * 2, np.ones((2, 4)), cover=[1, 2, 3])
-        with pytest.raises(ValueError, match="sequence s: 2 boxes but 1 of visible"):
+        with pytest.raises(ValueError, match="sequence s: 2 boxes but 1 values of visible"):
             make_track("s", [None] * 2, np.ones((2, 4)), visible=[True])
         with pytest.raises(ValueError, match="sequence s has no frames"):
             make_track("s", [], np.zeros((0, 4)))
@@ -124,7 +124,7 @@ class TestTrackList:
 
     def test_fields_of_another_length_are_refused(self):
         track = {**TRACKS[0], "visible": np.ones(3, bool)}
-        with pytest.raises(ValueError, match="sequence numbered: 2 boxes but 3 of visible"):
+        with pytest.raises(ValueError, match="sequence numbered: 2 boxes but 3 values of visible"):
             TrackList.pack([track])
 
     def test_no_tracks(self):

@@ -100,5 +100,5 @@ def test_what_is_missing_is_named(tmp_path):
     write_table(tmp_path, [], "validation")
     assert read(tmp_path, "validation") == []
     (tmp_path / "yt_bb_detection_validation").rmdir()
-    with pytest.raises(FileNotFoundError, match="no .*yt_bb_detection_validation$"):
+    with pytest.raises(FileNotFoundError, match="yt_bb_detection_validation does not exist"):
         ytbb_sources(tmp_path, "validation")

@@ -86,7 +86,7 @@ class TestRestarts:
 
     @pytest.mark.parametrize("marks", ["", "....", ".S..", "S.x-x", "S..S.", "x.S."])
     def test_marks_out_of_order(self, marks):
-        with pytest.raises(ValueError, match="a run must start on frame 0, and once more"):
+        with pytest.raises(ValueError, match="a start in frame 0 and one after each failure"):
             fragments(np.zeros(len(marks)), marks_of(marks))
 
 

@@ -63,7 +63,7 @@ def test_names_in_files(tmp_path):
 @pytest.mark.parametrize(
     "name, content, message",
     [
-        ("a.json", "[1", "is no JSON"),
+        ("a.json", "[1", "is not JSON"),
         ("a.json", '["OCC"]', "expected .*NAME OF A SEQUENCE"),
         ("a.json", '{"a": "OCC"}', "expected .*NAME OF A SEQUENCE"),
         ("a.json", '{"b": ["OCC"]}', "no attributes of any of the 1 sequences"),

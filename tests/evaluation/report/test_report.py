@@ -177,11 +177,11 @@ class TestCompare:
 
     def test_bad_attributes_beside_the_data_are_no_end(self, tmp_path, three, monkeypatch):
         def broken(dataset, names):
-            raise ValueError("attributes.json is no JSON")
+            raise ValueError("attributes.json is not JSON")
 
         monkeypatch.setattr("sot.evaluation.report.comparison.find_attributes", broken)
         comparison = compare("tiny", three)
-        assert comparison.problems == ["no attributes: attributes.json is no JSON"]
+        assert comparison.problems == ["no attributes: attributes.json is not JSON"]
         assert len(comparison.scored) == 3
 
     def test_restarts_are_not_scored_as_one_pass(self, tiny, tmp_path):

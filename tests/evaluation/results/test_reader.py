@@ -221,7 +221,7 @@ class TestBadInput:
             "short.txt has 2 boxes, but short has 3 frames: the run broke off"
             in found["short", True]
         )
-        assert "another data set or version?" in found["long", True]
+        assert "it is for another dataset" in found["long", True]
         assert "empty.txt has 0 boxes" in found["empty", True]
         assert "words.txt line 1: 'tracking,failed' names no box" in found["words", True]
         assert "no result file for sequence missing" in found["missing", True]
