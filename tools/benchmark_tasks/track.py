@@ -3,6 +3,7 @@
 import functools
 import os
 import time
+from typing import Callable, Iterable, Iterator, NamedTuple
 
 import numpy as np
 import torch
@@ -38,67 +39,85 @@ PARTS = (
 )
 
 
+class Run(NamedTuple):
+    """A tracker that is timed: what a result says of it, the function of a step, and the function
+    that makes the state to start from."""
+
+    about: dict
+    step: Callable
+    start: Callable
+
+
 def benchmark_track(cfg, args):
     """Yield one result for each engine and number of targets, then one for each other tracker."""
     name, images, box = load_clip(cfg, args)
     cfg = cfg.clone()
     cfg.MODEL.DEVICE = resolve_device(cfg.MODEL.DEVICE)
     model = build_model(cfg)
-    runs = {}  # of each tracker what takes a step, and what makes the state to start from
-    for engine in args.engines or [cfg.TEST.TRACKER.ENGINE]:
-        cfg.TEST.TRACKER.ENGINE = engine
-        ours = build_siamese_tracker(cfg, model)
-        for n in args.targets:
-            start = functools.partial(start_all, ours, images[0], box, n)
-            runs[ours.engine, n] = ours.step_all, start
-    own = list(runs)
-    others = {
-        f"OpenCV {kind}": OpenCVTracker(
-            functools.partial(make_opencv_tracker, kind, args.model[kind])
-        )
-        for kind in args.opencv
-    }
-    if args.nanotrack:
-        others["NanoTrack V3"] = build_nanotrack(*args.nanotrack, torch.get_num_threads())
-    for kind, tracker in others.items():
-        runs[kind] = tracker.step, functools.partial(tracker.start, images[0], box)
-
+    runs = [*own_runs(cfg, args, model, images[0], box), *other_runs(args, images[0], box)]
     # in turns, so that a disturbance affects all of them; the fastest pass of each counts
     passes = [
-        {key: follow(step, start(), images[1:]) for key, (step, start) in runs.items()}
-        for _ in range(args.passes)
+        [follow(run.step, run.start(), images[1:]) for run in runs] for _ in range(args.passes)
     ]
-    best = {key: describe(min((p[key] for p in passes), key=np.median)) for key in runs}
+    first, *_ = all_seconds = list(zip(*passes))
     clip = {"clip": name, "frames": len(images), "size": list(images[0].shape[1::-1])}
     bound = {} if torch.device(cfg.MODEL.DEVICE).type != "cpu" else find_bound(cfg, model)
-    for engine, n in own:
+    for run, seconds in zip(runs, all_seconds):
+        speed = describe(min(seconds, key=np.median))
+        if "engine" not in run.about:
+            yield {**run.about, **speed, **compare_with(first, seconds), **clip}
+            continue
         if bound:
-            reached = n * bound["bound_ms"] / best[engine, n]["median_ms"]
+            reached = run.about["targets"] * bound["bound_ms"] / speed["median_ms"]
             bound["share_of_bound"] = round(reached, 3)
         yield {
-            "tracker": cfg.MODEL.META_ARCHITECTURE,
-            "engine": engine,
-            "targets": n,
-            **best[engine, n],
+            **run.about,
+            **speed,
             **bound,
-            "share": shares(*runs[engine, n], images[1:]),
+            "share": shares(run.step, run.start, images[1:]),
             "parameters": sum(p.numel() for p in model.parameters()),
             "weights_mb": size_of_weights(cfg.MODEL.WEIGHTS),
             "device": cfg.MODEL.DEVICE,
             **clip,
         }
-    for kind in others:
-        ratio = round(best[own[0]]["fps"] / best[kind]["fps"], 3)
-        # of the same pass, which meets the same disturbances
-        paired = [np.median(p[kind]) / np.median(p[own[0]]) for p in passes]
-        spread = {k: round(v, 3) for k, v in zip(("low", "high"), (min(paired), max(paired)))}
-        yield {
-            "tracker": kind,
-            **best[kind],
-            "ours_times_its_fps": ratio,
-            "spread": spread,
-            **clip,
-        }
+
+
+def own_runs(cfg, args, model, image, box) -> Iterable[Run]:
+    """The tracker of the config, in each engine and with each number of targets."""
+    runs = {}  # two names of --engines may be one engine
+    for engine in args.engines or [cfg.TEST.TRACKER.ENGINE]:
+        cfg.TEST.TRACKER.ENGINE = engine
+        ours = build_siamese_tracker(cfg, model)
+        for n in args.targets:
+            about = {"tracker": cfg.MODEL.META_ARCHITECTURE, "engine": ours.engine, "targets": n}
+            start = functools.partial(start_all, ours, image, box, n)
+            runs[ours.engine, n] = Run(about, ours.step_all, start)
+    return runs.values()
+
+
+def other_runs(args, image, box) -> Iterator[Run]:
+    """The trackers of --opencv and --nanotrack."""
+    trackers = {}
+    for kind in args.opencv:
+        make = functools.partial(make_opencv_tracker, kind, args.model[kind])
+        trackers[f"OpenCV {kind}"] = OpenCVTracker(make)
+    if args.nanotrack:
+        trackers["NanoTrack V3"] = build_nanotrack(*args.nanotrack, torch.get_num_threads())
+    for name, tracker in trackers.items():
+        start = functools.partial(tracker.start, image, box)
+        yield Run({"tracker": name}, tracker.step, start)
+
+
+def compare_with(ours, theirs) -> dict:
+    """The speed of our tracker in that of another one, from the seconds of their steps in each
+    pass: of the fastest pass of each, and the range over passes, which meet the same
+    disturbances."""
+    ours, theirs = ([np.median(seconds) for seconds in passes] for passes in (ours, theirs))
+    paired = [b / a for a, b in zip(ours, theirs)]
+    return {
+        "ours_times_its_fps": round(min(theirs) / min(ours), 3),
+        "spread": {"low": round(min(paired), 3), "high": round(max(paired), 3)},
+    }
 
 
 def start_all(tracker, image, box, n: int) -> list:
