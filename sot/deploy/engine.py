@@ -1,6 +1,7 @@
 """The engines that run the network of a tracker (TEST.TRACKER.ENGINE)."""
 
 import contextlib
+import functools
 import hashlib
 import json
 import logging
@@ -63,6 +64,12 @@ class OnnxNetwork:
     def __reduce__(self):
         # sessions of onnxruntime cannot be pickled, so the other process opens the files again
         return type(self), (self.folder, self.num_threads, self.weights)
+
+    @functools.cached_property
+    def single_threaded(self) -> "OnnxNetwork":
+        """The same network with one thread for each operation. Several of its calls may run at the
+        same time, each in a thread of the caller."""
+        return type(self)(self.folder, 1, self.weights)
 
     def _open(self, name: str):
         weights = {k: self.weights[k] for k in self._needed.get(name, ())}

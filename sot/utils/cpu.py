@@ -23,8 +23,10 @@ the others have, too; beside another busy process those may wait for the core on
 Importing ``sot`` does not set it, because the environment belongs to the program."""
 
 import ctypes
+import functools
 import math
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Optional
 
@@ -111,6 +113,13 @@ def set_threads(count: Optional[int] = None) -> None:
     count = count or min(usable_cores(), MAX_THREADS)
     torch.set_num_threads(count)
     cv2.setNumThreads(count)
+
+
+@functools.lru_cache(maxsize=None)
+def thread_pool(workers: int) -> ThreadPoolExecutor:
+    """The pool of this many threads. It stays, because threads take longer to start than a step of
+    a tracker. A fork of the process must not use it, because it does not have these threads."""
+    return ThreadPoolExecutor(workers)
 
 
 class ForkGuard:

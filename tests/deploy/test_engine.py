@@ -1,4 +1,5 @@
 import pickle
+import threading
 
 import numpy as np
 import pytest
@@ -39,6 +40,34 @@ def test_tracker_follows_as_in_torch(online):
         states = tracker.step_all(frame(104, 83), states)
         results.append(np.array([[*s.box, s.score] for s in states]))
     np.testing.assert_allclose(results[1], results[0], atol=1e-2)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_several_targets_at_the_same_time_give_the_same_boxes(threads, monkeypatch):
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        cfg = engine("onnxruntime", "TEST.TRACKER.ONLINE.ENABLED", True)
+        tracker = build_tracker(cfg, weights="")
+        single, used = tracker.model.single_threaded, []
+        detect = single.detect_with_features
+        monkeypatch.setattr(
+            single,
+            "detect_with_features",
+            lambda *args: used.append(threading.get_ident()) or detect(*args),
+        )
+        boxes = [100, 80, 140, 120], [20, 30, 60, 90], [150, 60, 190, 100]
+        alone = together = [tracker.start(frame(100, 80), box) for box in boxes]
+        for i in range(4):
+            image = frame(104 + 4 * i, 83)
+            alone = [tracker.step(image, state) for state in alone]
+            together = tracker.step_all(image, together)
+            for one, same in zip(alone, together):
+                assert (one.box.tolist(), one.score) == (same.box.tolist(), same.score)
+        assert bool(used) == (threads > 1)
+        assert threading.get_ident() not in used
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_exported_once_and_again_if_damaged(monkeypatch, caplog):
