@@ -41,11 +41,10 @@ from sot.data.datasets.builtin import BUILTIN
 from sot.data.frames import FrameError
 from sot.evaluation.experiments import Restarts, tracker_fingerprint
 from sot.evaluation.protocols import get_protocol
-from sot.evaluation.results import file_name
 from sot.tracking import build_siamese_tracker
 from sot.utils.command_line import add_config_options, make_parser, one_line_errors
 from sot.utils.figures import panel_grid
-from sot.utils.files import write_text
+from sot.utils.files import file_name, write_text
 
 Range = Tuple[float, float, float]  # lowest value, highest value, step
 SEARCH: Dict[str, Dict[str, Range]] = {  # by MODEL.META_ARCHITECTURE

@@ -13,6 +13,7 @@ from typing import Callable, List, Optional, Tuple
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from tqdm import tqdm
 
+from ..utils.files import file_name
 from .datasets.builtin import BUILTIN, builtin_sources, datasets_root
 from .datasets.cache import Source
 from .datasets.coco import coco_source, load_coco, read_registered
@@ -84,7 +85,7 @@ def _registered(name: str) -> DatasetEntry:
         about["sources"] = partial(builtin_sources, name)
     # a large file is read once and kept as an index
     load = partial(load_coco, *files) if files else partial(_load_registered, name)
-    return DatasetEntry(name, load, _slug(name), **about)
+    return DatasetEntry(name, load, file_name(name), **about)
 
 
 def _coco_files(name: str) -> Tuple[str, ...]:
@@ -106,7 +107,7 @@ def _load_registered(name: str) -> TrackList:
 def _folder(name: str, path: str) -> DatasetEntry:
     root = Path(path).resolve()
     load, sources = partial(load_folder, root), partial(folder_sources, root)
-    return DatasetEntry(name, load, _slug(f"folder_{root.name}"), root, sources=sources)
+    return DatasetEntry(name, load, file_name(f"folder_{root.name}"), root, sources=sources)
 
 
 def _coco(name: str, rest: str) -> DatasetEntry:
@@ -114,7 +115,7 @@ def _coco(name: str, rest: str) -> DatasetEntry:
     if not images:
         raise ValueError(f"dataset {name!r}: expected {USAGES['coco']}")
     load = partial(load_coco, images, annotations)
-    return DatasetEntry(name, load, _slug(f"coco_{Path(annotations).stem}"), Path(images))
+    return DatasetEntry(name, load, file_name(f"coco_{Path(annotations).stem}"), Path(images))
 
 
 def _composite(name: str, rest: str) -> DatasetEntry:
@@ -148,7 +149,7 @@ def _composite(name: str, rest: str) -> DatasetEntry:
         found = composite_tracks(CutOuts(objects), behind, number, length, name)
         return TrackList.pack(tqdm(found, f"sequences of {name}", number, delay=2, mininterval=1))
 
-    return DatasetEntry(name, load, _slug(name))
+    return DatasetEntry(name, load, file_name(name))
 
 
 def _objects(name: str, source: str) -> Source:
@@ -163,8 +164,3 @@ def _objects(name: str, source: str) -> Source:
     if not len(items) or "annotations" not in items[0]:
         raise ValueError(f"dataset {name!r}: {source} holds no photographs with annotations")
     return Source(source, (), partial(read_registered, items, source, cut_out_fields))
-
-
-def _slug(name: str) -> str:
-    """The name with only those letters that are safe in the name of a file."""
-    return re.sub(r"[^\w.#+-]+", "_", name)

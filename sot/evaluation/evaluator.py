@@ -14,11 +14,11 @@ from tabulate import tabulate
 from ..boxes import is_present
 from ..data import resolve
 from ..utils.command_line import first_few
-from ..utils.files import write_text
+from ..utils.files import file_name, write_text
 from .experiments import Restarts
 from .measures.metrics import frames_per_second
 from .protocols import get_protocol
-from .results import ResultWriter, file_name, read_sequence
+from .results import ResultWriter, read_sequence
 
 SPEED = (
     "fps: 1 / median time per tracked frame without reading it; of the set, the median over "

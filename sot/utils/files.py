@@ -3,6 +3,7 @@
 import contextlib
 import glob
 import os
+import re
 import shutil
 import zipfile
 from pathlib import Path
@@ -92,6 +93,12 @@ class GrowingFile:
 
     def __exit__(self, *exc):
         self._file.close()
+
+
+def file_name(text: str) -> str:
+    """``text`` as a file name: letters that are not safe, and names such as `..`, become `_`."""
+    safe = re.sub(r"[^\w.#+-]+", "_", text)
+    return safe if safe.strip(".") else safe.replace(".", "_")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -20,7 +20,7 @@ from portalocker import LockException
 from tqdm import tqdm
 
 from ...utils.command_line import first_few
-from ...utils.files import atomic_write, check_zip
+from ...utils.files import atomic_write, check_zip, file_name
 from ...utils.fingerprint import fingerprint
 from ..frames import FrameError, VideoFrames
 from .tracks import TrackList
@@ -112,9 +112,8 @@ def _key(name: str, sources: List[Source], strict: bool) -> Tuple[str, str]:
     for file in files:
         stat = os.stat(file) if os.path.exists(file) else None
         stamps.append(stat and [stat.st_mtime_ns, stat.st_size])
-    slug = "".join(c if c.isalnum() else "_" for c in name)[-60:]
     state = fingerprint(VERSION, strict, files, stamps)
-    return f"{slug}-{fingerprint(files)[:8]}-", state[:16]
+    return f"{file_name(name)[-60:]}-{fingerprint(files)[:8]}-", state[:16]
 
 
 def _load(path: Path, left_out: List) -> Optional[TrackList]:

@@ -1,6 +1,5 @@
 """Files of results: their layouts, a reader and a writer."""
 
-from .layouts import file_name
 from .reader import ResultProblem, SequenceResult, read_results, read_sequence
 from .writer import ResultWriter
 
@@ -8,7 +7,6 @@ __all__ = [
     "ResultProblem",
     "ResultWriter",
     "SequenceResult",
-    "file_name",
     "read_results",
     "read_sequence",
 ]

@@ -37,6 +37,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import List, Optional, Sequence
 
+from ...utils.files import file_name
+
 RUN = "_001"
 # Folders of experiments of the VOT toolkits, and the prefixes that PyTracking puts before names.
 RESTARTS = ("baseline", "supervised")
@@ -81,12 +83,6 @@ LAYOUTS = {
     "vot_unsupervised": _vot("unsupervised"),
     "vot2018_lt": _vot("longterm"),
 }
-
-
-def file_name(text: str) -> str:
-    """``text`` as a file name: letters that are not safe, and names such as `..`, become `_`."""
-    safe = re.sub(r"[^\w.#+-]+", "_", text)
-    return safe if safe.strip(".") else safe.replace(".", "_")
 
 
 def find_result(folder: Path, name: str) -> Optional[Path]:

@@ -10,10 +10,10 @@ import numpy as np
 
 from ...boxes import to_xywh
 from ...data.frames import FrameError
-from ...utils.files import write_text
+from ...utils.files import file_name, write_text
 from ...utils.fingerprint import fingerprint
 from ..measures.vot import BOX, STARTED
-from .layouts import FLAT, LAYOUTS, file_name
+from .layouts import FLAT, LAYOUTS
 
 RUN_FILE = "run.json"
 
