@@ -103,9 +103,7 @@ class Corrected(Experiment):
     def run(self, track: Dict) -> Dict:
         """See Experiment. FrameError: a frame with such a box cannot be read. ValueError: no box in
         the first frame."""
-        startable = np.flatnonzero(is_present(track["boxes"]))
-        if not len(startable) or startable[0]:
-            raise ValueError(f"sequence {track['name']}: no box in the first frame to start from")
+        startable = np.flatnonzero(_startable(track))
         even = np.linspace(0, len(track["boxes"]) - 1, self.CORRECTIONS).round()
         places = np.searchsorted(startable, even).clip(max=len(startable) - 1)
         target = Target({int(i): track["boxes"][i] for i in startable[places]})
@@ -135,9 +133,7 @@ class Restarts(Experiment):
     def run(self, track: Dict) -> Dict:
         """See Experiment. In a frame of a start the score is NaN. FrameError: the frame of a start
         cannot be read. ValueError: the first frame has no box, or the tracker cannot be started."""
-        startable = is_present(track["boxes"])
-        if not startable[0]:
-            raise ValueError(f"sequence {track['name']}: no box in the first frame to start from")
+        startable = _startable(track)
         result, start = _Result(track), 0
         while start < len(startable):
             failure = self._run_from(start, track, result)
@@ -166,6 +162,14 @@ class Restarts(Experiment):
                 result.add(i, vot.FAILED, "failed", seconds, state.score)
                 return i
         return len(truth)
+
+
+def _startable(track: Dict) -> np.ndarray:
+    """The frames that have a box to start from, (T,) bool. ValueError: the first one has none."""
+    startable = is_present(track["boxes"])
+    if not startable[0]:
+        raise ValueError(f"sequence {track['name']}: no box in the first frame to start from")
+    return startable
 
 
 def _frames(track: Dict, indices: Optional[range] = None) -> Iterator[Frame]:
