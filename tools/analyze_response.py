@@ -66,14 +66,13 @@ def draw_pairs(cfg, dataset: str, count: int, shift: float = 0, margin: int = 0)
         first = seen[0]
         # the pairs of a sequence are evenly spaced in it
         later = seen[(k // len(tracks) + 1) * len(seen) // (count // len(tracks) + 2)]
+        images = []
         with numpy_seed(k):
-            crops = [
-                crop.get_transform(image, track["boxes"][i : i + 1])
-                for crop, i in ((template, first), (search, later))
-                for image in [track["frames"][i]]
-            ]
-        images = [t.apply_image(track["frames"][i]) for t, i in zip(crops, (first, later))]
-        corners = crops[1].apply_coords(track["boxes"][later].reshape(2, 2))
+            for crop, i in ((template, first), (search, later)):
+                image = track["frames"][i]
+                transform = crop.get_transform(image, track["boxes"][i : i + 1])
+                images.append(transform.apply_image(image))
+        corners = transform.apply_coords(track["boxes"][later].reshape(2, 2))
         z, x = (torch.from_numpy(i).permute(2, 0, 1)[None].float() for i in images)
         category = track["name"].rpartition("-")[0] or track["name"]
         yield Pair(z, x, corners.mean(axis=0), category)
