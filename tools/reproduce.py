@@ -179,7 +179,8 @@ def small_options(cfg, tests: Sequence[str]) -> List:
 
 
 def run_seed(config: str, opts: Sequence, folder: Path, seed: int, eval_only: bool) -> Dict:
-    """Train and evaluate; {dataset: measures}. ValueError: train_net.py failed."""
+    """Train and evaluate; {dataset: measures}. ValueError: train_net.py failed, or the training was
+    complete before and was not evaluated on a dataset."""
     opts = [*opts, "SEED", seed, "OUTPUT_DIR", folder]
     program = [sys.executable, ROOT / "train_net.py", "--config-file", config, "--resume"]
     command = [*program, *(["--eval-only"] if eval_only else []), *opts]
@@ -188,6 +189,11 @@ def run_seed(config: str, opts: Sequence, folder: Path, seed: int, eval_only: bo
     cfg, measures = load_config(config, [str(o) for o in opts]), {}
     for name in cfg.DATASETS.TEST:
         path = folder / "inference" / resolve(name).slug / "metrics.json"
+        if not path.is_file():  # a training that was complete before is not evaluated again
+            raise ValueError(
+                f"{folder} was trained before and has no result on {name}: evaluate it with "
+                f"--eval-only MODEL.WEIGHTS {folder / 'model_final.pth'}"
+            )
         report = json.loads(path.read_text(encoding="utf-8"))
         measures[name] = report[get_protocol(name, cfg.TEST.PROTOCOL).task]
     return measures

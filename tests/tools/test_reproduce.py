@@ -151,3 +151,8 @@ def test_smallest_entry_from_end_to_end(tmp_path, capsys):
     assert (folder / "seed3" / "model_final.pth").is_file()
     # a data set scored by OTB's protocol has no EAO
     assert report["numbers"][2]["measured"] is None
+
+    write_sequences(tmp_path / "other", c=4)
+    other = ["DATASETS.TEST", f"('folder:{tmp_path / 'other'}',)"]
+    assert reproduce.main([*command, *other]) == 1
+    assert f"no result on folder:{tmp_path / 'other'}: evaluate it" in capsys.readouterr().err
