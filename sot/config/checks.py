@@ -1,7 +1,9 @@
 """Checks the values of a config. A value that cannot be used is an error of one line that names its
 key."""
 
+import fnmatch
 import logging
+from math import inf
 from typing import Any, Iterator, Tuple
 
 import torch
@@ -23,16 +25,29 @@ CHOICES = {
     "TEST.TRACKER.CROP": ("subpixel", "pysot"),
     "SOLVER.CLIP_GRADIENTS.CLIP_TYPE": ("value", "norm", "full_model"),
 }
-AT_LEAST = {
-    1: (
+# (least, most, keys): the range of the numbers of keys, in which * stands for any letters
+RANGES = (
+    (
+        1,
+        inf,
         "SOLVER.MAX_ITER SOLVER.IMS_PER_BATCH SOLVER.CHECKPOINT_PERIOD INPUT.TEMPLATE_SIZE "
         "INPUT.SEARCH_SIZE_TRAIN INPUT.SEARCH_SIZE_TEST TEST.TRACKER.NUM_SCALES "
         "TEST.TRACKER.RESPONSE_UP TEST.TRACKER.BATCH_SEQUENCES TEST.TRACKER.SCALE_STEP "
-        "MODEL.RPN.BATCH_SIZE_PER_IMAGE"
+        "MODEL.RPN.BATCH_SIZE_PER_IMAGE",
     ),
-    0: "VIS_PERIOD",  # and all keys of these sections
-}
-NOT_NEGATIVE = ("INPUT.", "DATASETS.", "DATALOADER.", "SOLVER.", "TEST.")
+    # larger crops would take all memory
+    (-inf, 4096, "INPUT.TEMPLATE_SIZE INPUT.SEARCH_SIZE_* TEST.TRACKER.LOST_SEARCH_SIZE"),
+    (-inf, 0.99, "INPUT.*_AUG.SCALE"),  # else a crop may have no size
+    (-inf, 2**32 - 1, "SEED"),
+    (
+        0,
+        1,
+        "*_PROB MODEL.RPN.POSITIVE_FRACTION DATALOADER.NEGATIVE_PAIR_FRACTION SOLVER.EMA.DECAY "
+        "TEST.*WINDOW_INFLUENCE TEST.TRACKER.SIZE_LR TEST.TRACKER.ONLINE.SHARE "
+        "TEST.TRACKER.ONLINE.RATE TEST.TRACKER.ONLINE.TEMPLATE_SHARE",
+    ),
+    (0, inf, "VIS_PERIOD INPUT.* DATASETS.* DATALOADER.* SOLVER.* TEST.*"),
+)
 OF_SCORES = ("_ABOVE", "_BELOW", "_THRESHOLD")  # keys that may be out of reach of any score
 LENGTHS = {
     "MODEL.PIXEL_MEAN": 3,
@@ -47,81 +62,58 @@ ABOVE_ZERO = (
     "MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS",
     "SOLVER.BASE_LR",
 )
-AT_MOST = {
-    4096: (  # larger crops would take all memory
-        "INPUT.TEMPLATE_SIZE INPUT.SEARCH_SIZE_TRAIN INPUT.SEARCH_SIZE_TEST "
-        "TEST.TRACKER.LOST_SEARCH_SIZE"
-    ),
-    0.99: "INPUT.TEMPLATE_AUG.SCALE INPUT.SEARCH_AUG.SCALE",  # else a crop may have no size
-    2**32 - 1: "SEED",
-}
-FRACTIONS = (  # and all keys *_PROB
-    "MODEL.RPN.POSITIVE_FRACTION",
-    "DATALOADER.NEGATIVE_PAIR_FRACTION",
-    "SOLVER.EMA.DECAY",
-    "TEST.TRACKER.WINDOW_INFLUENCE",
-    "TEST.TRACKER.SIZE_LR",
-    "TEST.TRACKER.ONLINE.WINDOW_INFLUENCE",
-    "TEST.TRACKER.ONLINE.SHARE",
-    "TEST.TRACKER.ONLINE.RATE",
-    "TEST.TRACKER.ONLINE.TEMPLATE_SHARE",
-)
 TOO_LARGE = 2**63
 
 
 def check_config(cfg: CN) -> None:
     """Check the values of a config. ValueError: a name is not registered, a number is out of its
     range, or the device does not exist. The message names the key and its possible values."""
+    for fault in _faults(cfg):
+        raise ValueError(fault)
+    _device(cfg.MODEL.DEVICE)
+
+
+def _faults(cfg: CN) -> Iterator[str]:
     values = dict(flat(cfg))
-    for key, registry in NAMES.items():
-        if values[key] not in registry:
-            known = ", ".join(sorted(name for name, _ in registry))
-            raise ValueError(f"{key} {values[key]!r} is not known; known are {known}")
-    for key, choices in CHOICES.items():
-        if values[key] not in choices:
-            raise ValueError(f"{key} {values[key]!r} is not known; known are {', '.join(choices)}")
-    for least, keys in AT_LEAST.items():
-        for key in keys.split():
-            if values[key] < least:
-                raise ValueError(f"{key} is {values[key]}: it must be at least {least}")
-    for most, keys in AT_MOST.items():
-        for key in keys.split():
-            if values[key] > most:
-                raise ValueError(f"{key} is {values[key]}: it must be at most {most}")
+    choices = {key: sorted(name for name, _ in registry) for key, registry in NAMES.items()}
+    for key, known in {**choices, **CHOICES}.items():
+        if values[key] not in known:
+            yield f"{key} {values[key]!r} is not known; known are {', '.join(known)}"
+    numbers = {k: [n for n in leaves(v) if isinstance(n, (int, float))] for k, v in values.items()}
+    for least, most, keys in RANGES:
+        low, high = f"at least {least}", f"at most {most}"
+        wanted = high if least == -inf else low if most == inf else f"from {least} to {most}"
+        for key in (key for pattern in keys.split() for key in fnmatch.filter(values, pattern)):
+            if not key.endswith(OF_SCORES) and any(n < least or n > most for n in numbers[key]):
+                yield f"{key} is {values[key]}: it must be {wanted}"
     for key, value in values.items():
-        if (key.endswith("_PROB") or key in FRACTIONS) and not 0 <= value <= 1:
-            raise ValueError(f"{key} is {value}: it must be from 0 to 1")
-        numbers = [v for v in leaves(value) if isinstance(v, (int, float))]
-        negative = not key.endswith(OF_SCORES) and any(v < 0 for v in numbers)
-        if key.startswith(NOT_NEGATIVE) and negative:
-            raise ValueError(f"{key} is {value}: it must be at least 0")
-        if not all(abs(v) < TOO_LARGE for v in numbers):
-            raise ValueError(f"{key} is {value}: its numbers must be finite, and below 2**63")
+        if not all(abs(n) < TOO_LARGE for n in numbers[key]):
+            yield f"{key} is {value}: its numbers must be finite, and below 2**63"
     for key, length in LENGTHS.items():
         if len(values[key]) != length:
-            raise ValueError(f"{key} is {values[key]}: it must hold {length} numbers")
+            yield f"{key} is {values[key]}: it must hold {length} numbers"
     for key in ABOVE_ZERO:
-        if not all(v > 0 for v in leaves(values[key])):
-            raise ValueError(f"{key} is {values[key]}: it must be above 0")
-    if cfg.SOLVER.IMS_PER_BATCH % max(cfg.SOLVER.REFERENCE_WORLD_SIZE, 1):
-        raise ValueError(
-            f"SOLVER.IMS_PER_BATCH is {cfg.SOLVER.IMS_PER_BATCH}: it must be a multiple of "
-            f"SOLVER.REFERENCE_WORLD_SIZE, {cfg.SOLVER.REFERENCE_WORLD_SIZE}"
+        if not all(n > 0 for n in leaves(values[key])):
+            yield f"{key} is {values[key]}: it must be above 0"
+    solver = cfg.SOLVER
+    if solver.IMS_PER_BATCH % max(solver.REFERENCE_WORLD_SIZE, 1):
+        yield (
+            f"SOLVER.IMS_PER_BATCH is {solver.IMS_PER_BATCH}: it must be a multiple of "
+            f"SOLVER.REFERENCE_WORLD_SIZE, {solver.REFERENCE_WORLD_SIZE}"
         )
     if not cfg.OUTPUT_DIR:
-        raise ValueError("OUTPUT_DIR is empty: name a folder")
+        yield "OUTPUT_DIR is empty: name a folder"
     for row in cfg.TEST.EXPECTED_RESULTS:
         kinds = [str, str, (int, float), (int, float)]
         entries = row if isinstance(row, (list, tuple)) else ()
         if len(entries) != 4 or not all(map(isinstance, entries, kinds)):
-            raise ValueError(
+            yield (
                 f"TEST.EXPECTED_RESULTS has {row!r}: write task, measure, value and tolerance, as "
                 "['ope', 'success_auc', 0.5, 0.01]"
             )
     for key in ("INPUT.SEARCH_SIZE_TRAIN", "INPUT.SEARCH_SIZE_TEST"):
-        if values[key] < values["INPUT.TEMPLATE_SIZE"]:
-            raise ValueError(f"{key} is {values[key]}: it must be at least INPUT.TEMPLATE_SIZE")
-    _device(cfg.MODEL.DEVICE)
+        if values[key] < cfg.INPUT.TEMPLATE_SIZE:
+            yield f"{key} is {values[key]}: it must be at least INPUT.TEMPLATE_SIZE"
 
 
 def flat(node: dict, prefix: str = "") -> Iterator[Tuple[str, Any]]:

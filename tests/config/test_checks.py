@@ -25,7 +25,7 @@ CONFIG = "SiamRPN/siamrpn_compact.yaml"
         ("TEST.EVAL_PERIOD", -1, "is -1: it must be at least 0"),
         ("INPUT.SEARCH_SIZE_TEST", 100, "is 100: it must be at least INPUT.TEMPLATE_SIZE"),
         ("INPUT.SEARCH_AUG.BLUR_PROB", 1.5, "is 1.5: it must be from 0 to 1"),
-        ("INPUT.GRAY_PROB", float("nan"), "is nan: it must be from 0 to 1"),
+        ("INPUT.GRAY_PROB", float("nan"), "is nan: its numbers must be finite"),
         ("TEST.TRACKER.SIZE_LR", -0.1, "is -0.1: it must be from 0 to 1"),
         ("INPUT.CONTEXT_AMOUNT", -3.0, "is -3.0: it must be at least 0"),
         ("INPUT.SEARCH_AUG.SCALE", 1.0, "is 1.0: it must be at most 0.99"),
