@@ -84,8 +84,27 @@ def _read_coco(root: str, path: str, fields: Optional[Fields]) -> List[Dict]:
             annotations[annotation["image_id"]].append(annotation)
         except (TypeError, KeyError):
             left_out["annotations without image_id"].append(f"number {i}")
+    images = _images(content["images"], root, path, left_out)
+    for key in annotations.keys() - images.keys():
+        left_out["image_id that no image has"].append(key)
+    tracks = []
+    for key in sorted(images, key=lambda key: (isinstance(key, str), key)):
+        image = images[key]
+        if fields is None and "video_id" in image:
+            continue
+        tracks += _objects(image, image["path"], annotations[key], fields, left_out)
+    _check_format(tracks, path)
+    if fields is None:
+        tracks += _video_tracks(images, annotations, content.get("videos"), left_out)
+    log_left_out(path, left_out)
+    return tracks
+
+
+def _images(entries: List, root: str, source: str, left_out: LeftOut) -> Dict:
+    """The images of a COCO file by their ids, with their ``path``. FileNotFoundError: none of them
+    is there."""
     images, missing, find = {}, [], _finder(root)
-    for i, image in enumerate(content["images"]):
+    for i, image in enumerate(entries):
         try:
             if not isinstance(image["id"], (int, str)):
                 raise TypeError
@@ -104,26 +123,14 @@ def _read_coco(root: str, path: str, fields: Optional[Fields]) -> List[Dict]:
             left_out[str(e)].append(image["file_name"])
         except (TypeError, ValueError, KeyError, AttributeError, OverflowError):
             left_out["images without id or file_name"].append(f"number {i}")
-    for key in annotations.keys() - images.keys():
-        left_out["image_id that no image has"].append(key)
     if missing:
         message = (
-            f"{path}: {len(missing)} of {len(images)} images are missing: {first_few(missing)}"
+            f"{source}: {len(missing)} of {len(images)} images are missing: {first_few(missing)}"
         )
         if len(missing) == len(images):
             raise FileNotFoundError(f"{message}; they were looked for in {os.path.abspath(root)}")
         warn_once(message, __name__)
-    tracks = []
-    for key in sorted(images, key=lambda key: (isinstance(key, str), key)):
-        image = images[key]
-        if fields is None and "video_id" in image:
-            continue
-        tracks += _objects(image, image["path"], annotations[key], fields, left_out)
-    _check_format(tracks, path)
-    if fields is None:
-        tracks += _video_tracks(images, annotations, content.get("videos"), left_out)
-    log_left_out(path, left_out)
-    return tracks
+    return images
 
 
 def _load_json(path: str) -> Dict:
