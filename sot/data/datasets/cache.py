@@ -154,7 +154,7 @@ def _keep(tracks: TrackList, left_out: List, path: Path, prefix: str) -> TrackLi
         "left_out": left_out,
     }
     try:
-        with atomic_write(path, advice="the data set is read anew each time") as f:
+        with atomic_write(path, advice="the dataset is read anew each time") as f:
             torch.save(index, f)
         tracks = _open_index(str(path))
     except OSError as e:
