@@ -92,8 +92,10 @@ def chances(calibration: Calibration, frames: Frames) -> np.ndarray:
 
 def leave_one_out(frames: Frames) -> np.ndarray:
     """The calibrated scores (N,). Those of each video are from a fit to the other videos."""
-    found = np.empty(len(frames.videos))
-    for video in np.unique(frames.videos):
+    found, videos = np.empty(len(frames.videos)), np.unique(frames.videos)
+    if len(videos) < 2:
+        raise ValueError("--fit needs two videos or more: each is scored by a fit to the others")
+    for video in videos:
         inside = frames.videos == video
         others = Frames(*(column[~inside] for column in frames))
         fit = Calibration.fit(others.confidences, others.right, others.videos)

@@ -99,3 +99,10 @@ def test_check_without_a_fit(tool, videos, tmp_path, capsys, monkeypatch):
     with pytest.raises(SystemExit):
         tool.main([])
     assert "name videos with --fit, --check or both" in capsys.readouterr().err
+
+
+def test_one_video_is_too_few(tool, videos, tmp_path, capsys):
+    args = ["--fit", f"{videos}/a", "--output", str(tmp_path / "new.json")]
+    assert tool.main([*args, "MODEL.DEVICE", "cpu"]) == 1
+    assert "error: --fit needs two videos or more: each is" in capsys.readouterr().err
+    assert not (tmp_path / "new.json").exists()
