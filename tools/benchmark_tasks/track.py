@@ -74,7 +74,8 @@ def benchmark_track(cfg, args):
             **run.about,
             **speed,
             **bound,
-            "share": shares(run.step, run.start, images[1:]),
+            # several targets may be searched for at the same time, so their times do not add up
+            **(shares(run, images[1:]) if run.about["targets"] == 1 else {}),
             "parameters": sum(p.numel() for p in model.parameters()),
             "weights_mb": size_of_weights(cfg.MODEL.WEIGHTS),
             "device": cfg.MODEL.DEVICE,
@@ -178,14 +179,14 @@ def describe(seconds: np.ndarray) -> dict:
     }
 
 
-def shares(step, start, images) -> dict:
+def shares(run: Run, images) -> dict:
     """The shares of the parts in the time of the steps. They are measured in a pass of their own,
     because reading the clock takes time, and so does waiting for a GPU."""
-    spent, state = dict.fromkeys((part for part, *_ in PARTS), 0.0), start()
+    spent, state = dict.fromkeys((part for part, *_ in PARTS), 0.0), run.start()
     with timed(PARTS, spent, _clock):
-        total = follow(step, state, images).sum()
+        total = follow(run.step, state, images).sum()
     spent["decode"] = total - sum(spent.values())
-    return {part: round(value / total, 3) for part, value in spent.items()}
+    return {"share": {part: round(value / total, 3) for part, value in spent.items()}}
 
 
 def _clock() -> float:
