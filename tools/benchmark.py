@@ -13,11 +13,11 @@
 
 track  Whole tracking steps (crop, network, decoding) on a clip in memory: milliseconds and frames
        per second of the median step, percentiles, and for one target the share of each part in the
-       time. It can compare engines and numbers of targets, and in turns with them trackers of OpenCV and
-       NanoTrack V3. On a CPU there is also the bound of the network (the time of its multiply-adds
-       at the rate of a product of large matrices) and the share of it. `ours_times_its_fps`
-       compares with the tracker of the first row; `spread` is the lowest and the highest pass.
-       Without DATASETS.TEST the clip is rendered.
+       time. It can compare engines and numbers of targets, and in turns with them trackers of
+       OpenCV and NanoTrack V3. On a CPU there is also the bound of the network (the time of its
+       multiply-adds at the rate of a product of large matrices) and the share of it.
+       `ours_times_its_fps` compares with the tracker of the first row; `spread` is the lowest and
+       the highest pass. Without DATASETS.TEST the clip is rendered.
 train  Whole iterations of training (data, forward and backward pass, optimizer): pairs per second
        of the median iteration, the share of the time spent waiting for data, peak memory. Without
        DATASETS.TRAIN it makes the first dataset of `data`.
