@@ -26,7 +26,7 @@ def test_makefile():
 
 
 def test_install_guide():
-    (sentence,) = re.findall(r"^Linux, Python (.*?),", read("INSTALL.md"), re.MULTILINE)
+    (sentence,) = re.findall(r"^You need Linux, Python (.*?) and", read("INSTALL.md"), re.MULTILINE)
     assert versions(sentence) == [OLDEST, NEWEST]
 
 
