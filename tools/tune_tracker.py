@@ -17,6 +17,7 @@ such a set is refused without --on-test-set."""
 
 import contextlib
 import functools
+import math
 import os
 import platform
 import sys
@@ -113,7 +114,8 @@ def present_values(cfg, search: Dict[str, Range]) -> Dict[str, float]:
     present = {}
     for key, (low, high, step) in search.items():
         value = functools.reduce(getattr, key.split("."), cfg)
-        steps = round((min(max(value, low), high) - low) / step)
+        last = math.floor((high - low) / step + 1e-9)  # STEP need not divide the range
+        steps = min(round((max(value, low) - low) / step), last)
         present[key] = round(low + step * steps, 6)
     return present
 

@@ -52,7 +52,8 @@ def read_start_boxes(path, size: Tuple[int, int]) -> List[StartBox]:
         if not starts:
             raise ValueError("no box to start from")
     except ValueError as error:  # that of a line without numbers names the file already
-        text = str(error).replace(f"{path} ", "", 1)
+        text = str(error)
+        text = text[len(f"{path} ") :] if text.startswith(f"{path} ") else text
         raise ValueError(f"{path} {text}") from None
     return starts
 
@@ -100,7 +101,9 @@ def coco(content: dict) -> Iterator[StartBox]:
         in_video = image.get("video_id") is not None
         sources.add((in_video, image["video_id" if in_video else "id"]))
         frame = int(image["frame_id"]) if in_video else None
-        target = annotation.get("instance_id", annotation.get("track_id", place))
+        target = annotation.get("instance_id", annotation.get("track_id"))
+        if target is None or not in_video:  # each annotation of one image is a target of its own
+            target = place
         starts.append((frame or 0, target, StartBox(annotation_box(annotation), frame, place)))
     if len(sources) > 1:
         raise ValueError(f"has boxes of {len(sources)} videos or images: keep those of one")

@@ -203,7 +203,9 @@ def network_key(cfg) -> str:
     add_sot_config(defaults)
     known = dict(flat(defaults.MODEL))
     settings = {
-        k: v for k, v in flat(cfg.MODEL) if not k.startswith(NOT_IN_GRAPHS) and v != known[k]
+        k: v
+        for k, v in flat(cfg.MODEL)
+        if not k.startswith(NOT_IN_GRAPHS) and (k not in known or v != known[k])
     }
     return fingerprint([EXPORT_VERSION, settings, crop_sizes(cfg)])
 

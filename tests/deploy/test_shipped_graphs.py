@@ -112,6 +112,13 @@ def test_a_new_key_of_the_config_changes_nothing(monkeypatch):
     assert shipped_graphs(cfg) is None
 
 
+def test_a_key_of_another_project_makes_another_network():
+    cfg = config("siamrpn_compact")
+    cfg.defrost()
+    cfg.MODEL.MY_BACKBONE_DEPTH = 3
+    assert shipped_graphs(cfg) is None
+
+
 def test_auto_takes_onnxruntime_for_them_and_torch_for_others(monkeypatch, caplog):
     cfg = config("siamrpn_compact", "MODEL.WEIGHTS", "")
     other = config("siamrpn_compact", "MODEL.WEIGHTS", "", "INPUT.SEARCH_SIZE_TEST", 271)

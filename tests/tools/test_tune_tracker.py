@@ -57,6 +57,9 @@ def test_first_trial_has_the_values_of_the_config(tool):
     search = {"TEST.TRACKER.SIZE_LR": (0.1, 0.9, 0.1), "TEST.TRACKER.PENALTY_K": (0, 0.4, 0.05)}
     found = tool.present_values(cfg, search)
     assert found == pytest.approx({"TEST.TRACKER.SIZE_LR": 0.9, "TEST.TRACKER.PENALTY_K": 0.15})
+    # 0 and 0.6 are the values that can be tried
+    found = tool.present_values(cfg, {"TEST.TRACKER.SIZE_LR": (0, 1, 0.6)})
+    assert found == {"TEST.TRACKER.SIZE_LR": 0.6}
 
 
 def test_decoded_frames_are_the_frames(tool, videos, tmp_path):
