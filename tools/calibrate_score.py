@@ -20,7 +20,7 @@ scored by a fit to the other videos. `raw` is the raw score. A frame whose targe
 as wrong. `absence_precision`, `absence_recall` and `absence_f` compare the frames in which the
 target cannot be seen with those whose status is "lost". `redetected` is the fraction of the targets
 that come back and have a right box within 30 frames. Without --fit the tracker's present
-calibration is checked, and nothing is written. """
+calibration is checked, and nothing is written."""
 
 import json
 import os

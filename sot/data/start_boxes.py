@@ -42,8 +42,9 @@ def read_start_boxes(path, size: Tuple[int, int]) -> List[StartBox]:
     """
     starts = []
     try:
-        is_json = read_text(path).lstrip()[:1] in ("{", "[")
-        for start in _read_json(path) if is_json else _read_text(path, size):
+        text = read_text(path)
+        is_json = text.lstrip()[:1] in ("{", "[")
+        for start in _read_json(text) if is_json else _read_text(path, size):
             try:
                 check_box(start.box, size[::-1], BoxMode.XYWH_ABS)
             except ValueError as error:
@@ -52,15 +53,14 @@ def read_start_boxes(path, size: Tuple[int, int]) -> List[StartBox]:
         if not starts:
             raise ValueError("no box to start from")
     except ValueError as error:  # that of a line without numbers names the file already
-        text = str(error)
-        text = text[len(f"{path} ") :] if text.startswith(f"{path} ") else text
-        raise ValueError(f"{path} {text}") from None
+        named = str(error).startswith(f"{path} ")
+        raise ValueError(str(error) if named else f"{path} {error}") from None
     return starts
 
 
-def _read_json(path) -> List[StartBox]:
+def _read_json(text: str) -> List[StartBox]:
     try:
-        content = json.loads(read_text(path))
+        content = json.loads(text)
         return list(coco(content) if isinstance(content, dict) else detections(content))
     except BAD_FILE as error:
         raise ValueError(

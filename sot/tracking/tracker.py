@@ -2,7 +2,7 @@
 
 import copy
 from dataclasses import replace
-from typing import Iterable, List, Optional, Sequence, Tuple, Union
+from typing import List, Optional, Sequence, Tuple, Union
 
 import cv2
 import numpy as np
@@ -189,19 +189,18 @@ class SiameseTracker:
         new = {i: s for (part, _), several in zip(parts, found) for i, s in zip(part, several)}
         return [new[i] for i in range(len(states))]
 
-    def _search_all(self, parts: Sequence[Tuple]) -> Iterable[List[TargetState]]:
+    def _search_all(self, parts: Sequence[Tuple]) -> List[List[TargetState]]:
         """``_search`` for each of ``parts``. If the network can run without threads of its own,
         several parts run at the same time, which uses the cores better. The results are the same.
         """
-        workers = min(torch.get_num_threads(), len(parts))
-        if workers < 2 or not hasattr(self.model, "single_threaded"):
+        workers = torch.get_num_threads()
+        if min(workers, len(parts)) < 2 or not hasattr(self.model, "single_threaded"):
             return [self._search(*part) for part in parts]
         single = copy.copy(self)
         single.model = self.model.single_threaded
         # inference mode belongs to a thread
         search = torch.inference_mode()(single._search)
-        pool = thread_pool(torch.get_num_threads())
-        return list(pool.map(search, *zip(*parts)))
+        return list(thread_pool(workers).map(search, *zip(*parts)))
 
     def _is_lost(self, state: TargetState) -> bool:
         return self.lost_search_size > 0 and state.status == "lost"

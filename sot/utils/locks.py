@@ -16,9 +16,7 @@ class FolderLock:
         self.folder, self.path = folder, os.path.join(folder, ".lock")
 
     def __enter__(self):
-        """Raises:
-        ValueError: another run has locked the folder; the message names it.
-        """
+        """ValueError: another run has locked the folder; the message names it."""
         while True:
             self._file = open(self.path, "a+")
             try:
