@@ -43,7 +43,7 @@ demo: setup
 		--gt demo/clip_groundtruth.txt --output output/demo
 
 test: setup
-	$(PY) -m pytest -m "not slow" -n 2 --dist loadfile --durations=10
+	$(PY) -m pytest -m "not slow" -n 2 --dist loadfile --max-worker-restart 0 --durations=10
 
 test-slow: setup
 	$(PY) -m pytest -m slow --durations=10

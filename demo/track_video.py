@@ -265,15 +265,22 @@ def report(results, problem):
 
 
 class Stop(threading.Event):
-    """Set by Ctrl-C, a polite kill or a closed terminal, to end after the present frame. A second
-    one ends the process at once, as does the first while there are no results."""
+    """Set by Ctrl-C, a polite kill or a closed terminal inside of a ``with`` block, to end after
+    the present frame. A second one ends the process at once, as does the first while there are no
+    results."""
 
     has_results = False
 
     def __init__(self):
         super().__init__()
-        self.signal = FirstSignal(self._receive, repeat=0.1, watch=True)
-        self.signal.catch()
+        self._signal = FirstSignal(self._receive, repeat=0.1, watch=True)
+
+    def __enter__(self) -> "Stop":
+        self._signal.catch()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._signal.restore()
 
     def _receive(self, number):
         self.set()
@@ -299,4 +306,5 @@ def main(argv=None, stop=None):
 
 
 if __name__ == "__main__":
-    sys.exit(main(stop=Stop()))
+    with Stop() as until_signal:
+        sys.exit(main(stop=until_signal))

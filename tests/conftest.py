@@ -1,10 +1,13 @@
 import os
+import signal
 import warnings
 
 import matplotlib
 import numpy as np
 import pytest
 import torch
+
+from sot.utils.signals import SIGNALS
 
 # detectron2 0.6 scripts a function at import, which newer torch calls deprecated
 warnings.filterwarnings("ignore", message=".*torch.jit.script.*")
@@ -25,3 +28,18 @@ def _seed_and_threads():
     np.random.seed(0)
     # `make test` has two processes
     torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _interruptible():
+    """A run in the background of a shell ignores Ctrl-C, and so would the programs it starts."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def _no_handler_stays():
+    """A handler of signals that outlives its test would end the process in another one."""
+    before = [signal.getsignal(number) for number in SIGNALS]
+    yield
+    assert [signal.getsignal(number) for number in SIGNALS] == before

@@ -74,9 +74,7 @@ def launch(
         return
     if num_machines > 1 and dist_url == "auto":
         raise ValueError("--num-machines needs --dist-url tcp://HOST:PORT, with machine 0's HOST")
-    forwarded = FirstSignal(_forward)
-    forwarded.catch()
-    with tempfile.TemporaryDirectory() as folder:
+    with FirstSignal(_forward) as forwarded, tempfile.TemporaryDirectory() as folder:
         url = f"file://{folder}/rendezvous" if dist_url == "auto" else dist_url
         try:
             job = (world_size, num_processes, use_gpus, url, timeout)
@@ -92,8 +90,6 @@ def launch(
             for process in mp.active_children():
                 process.kill()
             sys.exit(INTERRUPTED)
-        finally:
-            forwarded.restore()
 
 
 def _forward(number: int) -> None:

@@ -15,7 +15,8 @@ REPEAT = 1.0
 
 
 class FirstSignal:
-    """Calls a function at the first of SIGNALS. A second one has its usual effect."""
+    """Calls a function at the first of SIGNALS. A second one has its usual effect. It is a context
+    manager, which catches the signals inside of the block."""
 
     def __init__(self, act: Callable[[int], None], repeat: float = REPEAT, watch: bool = False):
         """
@@ -52,6 +53,13 @@ class FirstSignal:
         if self.watch:
             signal.set_wakeup_fd(-1)
             self._sockets[1].close()  # which ends the thread
+
+    def __enter__(self) -> "FirstSignal":
+        self.catch()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.restore()
 
     def _watch(self):
         while True:

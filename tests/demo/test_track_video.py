@@ -207,17 +207,13 @@ class TestStop:
 
     @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
     def test_signal(self, fake, clip, tmp_path, signum):
-        stop = track_video.Stop()
-
         def interrupt():
             os.kill(os.getpid(), signum)
             assert stop.wait(10)
 
         fake.at_step[3] = interrupt
-        try:
+        with track_video.Stop() as stop:
             assert run(clip, tmp_path, stop=stop) == 130
-        finally:
-            stop.signal.restore()
         self.check(tmp_path, 4)
         assert json.loads((tmp_path / "boxes.json").read_text())["interrupted"] is True
 
