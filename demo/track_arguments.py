@@ -30,11 +30,12 @@ class Parser(argparse.ArgumentParser):
 
 class InitBox(NamedTuple):
     """A value of --init-box: x, y, w, h, the first frame (None: the first one that is tracked), and
-    the last frame."""
+    the last frame. ``place`` names the file and the place of a box of --init-from."""
 
     box: Tuple[float, ...]
     first: Optional[int] = None
     last: Optional[int] = None
+    place: str = ""
 
 
 class Correction(NamedTuple):
@@ -220,9 +221,9 @@ def targets_of(
             raise UsageError(f"target {number} has two boxes in frame {frame}: give one of them")
         known[number][frame] = correction.box
     targets = []
-    for number, (init, boxes) in enumerate(zip(init_boxes, known)):
+    for name, init, boxes in zip(target_names(init_boxes), init_boxes, known):
         for frame in boxes:
-            where = f"target {number} has a box in frame {frame}, "
+            where = f"{name} has a box in frame {frame}, "
             if frame not in frames:
                 raise UsageError(where + "which --start, --end, --stride or --max-frames leave out")
             if init.last is not None and frame > init.last:
@@ -231,19 +232,44 @@ def targets_of(
     return targets
 
 
-def check_targets(targets: Sequence[Target], frames) -> None:
+def target_names(init_boxes: Sequence[InitBox]) -> List[str]:
+    """The names of the targets in messages."""
+    return [
+        f"target {number}" + (f" ({box.place})" if box.place else "")
+        for number, box in enumerate(init_boxes)
+    ]
+
+
+def check_first_boxes(
+    targets: Sequence[Target], names: Sequence[str], index: int, size: Tuple[int, int]
+) -> None:
+    """Check the boxes in the first frame, of the number ``index`` and the size (W, H), on which
+    targets are started. UsageError: a box is outside of it."""
+    for target, name in zip(targets, names):
+        for frame, box in target.boxes.items():
+            if frame <= index:
+                _check_box(box, size, f"{name}, frame {frame}: ")
+
+
+def check_targets(targets: Sequence[Target], names: Sequence[str], frames) -> None:
     """Check the boxes against a video whose ``frames`` can be read by number. UsageError: a box is
     outside the video or outside its frame, or the frame does not decode."""
-    for number, target in enumerate(targets):
+    for target, name in zip(targets, names):
         for index, box in target.boxes.items():
-            where = f"target {number}, frame {index}: "
+            where = f"{name}, frame {index}: "
             if index >= len(frames):
                 raise UsageError(
                     where + f"the video has {len(frames)} frames, 0 to {len(frames) - 1}"
                 )
             try:
-                check_box(box, frame_size(frames, index)[::-1])
+                size = frame_size(frames, index)
             except FrameError as e:
                 raise UsageError(where + f"it does not decode: {e}") from None
-            except ValueError as e:
-                raise UsageError(where + str(e)) from None
+            _check_box(box, size, where)
+
+
+def _check_box(box, size: Tuple[int, int], where: str) -> None:
+    try:
+        check_box(box, size[::-1])
+    except ValueError as e:
+        raise UsageError(where + str(e)) from None

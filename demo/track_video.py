@@ -28,8 +28,10 @@ from track_arguments import (
     USAGE,
     InitBox,
     UsageError,
+    check_first_boxes,
     check_targets,
     parse_args,
+    target_names,
     targets_of,
 )
 from track_results import FILES, LABELS, PLOTS, Results
@@ -65,10 +67,7 @@ def track(tracker, targets, frames, results, stop, total=None, window=None):
     """
     begin = time.perf_counter()
     steps = follow(tracker, frames, targets)
-    try:
-        first = next(steps)  # what the start refuses, before the bar
-    except ValueError as e:
-        raise UsageError(f"--init-box: {e}") from None
+    first = next(steps)  # what the start refuses, before the bar
     in_tracker = write(itertools.chain([first], steps), results, stop, progress(total), window)
     return speed(results.frames, in_tracker, time.perf_counter() - begin)
 
@@ -148,7 +147,7 @@ def check_inputs_stay(folder, inputs):
                 raise UsageError(f"--output: {result} is an input of this run; name another folder")
 
 
-def plan_passes(tracker, source, targets, direction, counted):
+def plan_passes(tracker, source, targets, names, direction, counted):
     """The BothWays of a run, or None if one pass forward is enough. UsageError: a box is not in the
     video, or the source cannot be read again for a pass backward."""
     corrected = any(len(target.boxes) > 1 for target in targets)
@@ -157,7 +156,7 @@ def plan_passes(tracker, source, targets, direction, counted):
     if not one_pass or any(i != counted.start for target in targets for i in target.boxes):
         frames = source.indexed()
     if frames is not None:
-        check_targets(targets, frames)
+        check_targets(targets, names, frames)
         counted = counted[: len(range(counted.start, len(frames), counted.step))]
     elif not one_pass:
         raise UsageError(f"{source.name} can be read only once: use --direction forward")
@@ -190,15 +189,18 @@ def run(args, stop, window=None):
             raise ValueError(
                 f"cannot start: the first frame, {first.name}, cannot be read: {first.error}"
             )
-        init_boxes = list(args.init_box)
+        size, init_boxes = first.image.shape[1::-1], list(args.init_box)
         if args.init_from is not None:
-            starts = read_start_boxes(args.init_from, first.image.shape[1::-1])
-            init_boxes += [InitBox(start.box, start.frame) for start in starts]
+            for start in read_start_boxes(args.init_from, size):
+                place = f"{args.init_from} {start.place}"
+                init_boxes.append(InitBox(start.box, start.frame, place=place))
         init_boxes = init_boxes or [InitBox(window.ask_box(first.image))]
         counted = args.frames if source.live else args.frames[: args.max_frames]
         targets = targets_of(init_boxes, args.reinit, counted, first.index)
-        passes = plan_passes(tracker, source, targets, args.direction, counted)
-        truth = read_truth(args.gt, first.image.shape[1::-1])
+        names = target_names(init_boxes)
+        check_first_boxes(targets, names, first.index, size)
+        passes = plan_passes(tracker, source, targets, names, args.direction, counted)
+        truth = read_truth(args.gt, size)
         info = {
             "source": public_name(args.input),
             "config": args.config_file,

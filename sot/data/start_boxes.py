@@ -7,8 +7,8 @@ from typing import Iterator, List, NamedTuple, Optional, Tuple
 import numpy as np
 from detectron2.structures import BoxMode
 
-from ..boxes import check_box, from_center, to_xywh
-from .datasets.box_files import bounding_boxes, parse_numbers, read_lines, read_text
+from ..boxes import check_box, from_center, is_present, to_xywh, to_xyxy
+from .datasets.box_files import bounding_boxes, parse_numbers, read_text, split_lines
 from .datasets.coco import BAD_ENTRY, annotation_box
 
 # errors that a malformed file may raise besides ValueError, which has words of its own
@@ -44,7 +44,7 @@ def read_start_boxes(path, size: Tuple[int, int]) -> List[StartBox]:
     try:
         text = read_text(path)
         is_json = text.lstrip()[:1] in ("{", "[")
-        for start in _read_json(text) if is_json else _read_text(path, size):
+        for start in _read_json(text) if is_json else _read_text(path, text, size):
             try:
                 check_box(start.box, size[::-1], BoxMode.XYWH_ABS)
             except ValueError as error:
@@ -69,9 +69,9 @@ def _read_json(text: str) -> List[StartBox]:
         ) from None
 
 
-def _read_text(path, size: Tuple[int, int]) -> Iterator[StartBox]:
+def _read_text(path, text: str, size: Tuple[int, int]) -> Iterator[StartBox]:
     rows: Rows = []
-    for number, words in enumerate(read_lines(path), start=1):
+    for number, words in enumerate(split_lines(text), start=1):
         if len(words) < 2:  # also VOT's 0 for a frame without the target
             continue
         if rows and len(words) != len(rows[0][1]):
@@ -79,15 +79,25 @@ def _read_text(path, size: Tuple[int, int]) -> Iterator[StartBox]:
             raise ValueError(f"line {number}: {problem}")
         rows.append((number, parse_numbers(path, number, words)))
     width = len(rows[0][1]) if rows else 4
-    if width in (4, 8):
-        return vot(rows)
     if width in (5, 6):
         return yolo(rows, size)
-    if width < 7:
-        raise ValueError(
-            f"line {rows[0][0]}: {width} columns; VOT has 4 or 8, YOLO 5 or 6, MOTChallenge 7 to 10"
-        )
-    return mot(rows)
+    if width in (7, 9, 10) or (width == 8 and _are_mot(rows)):
+        return mot(rows)
+    if width in (4, 8):
+        return vot(rows)
+    raise ValueError(
+        f"line {rows[0][0]}: {width} columns; VOT has 4 or 8, YOLO 5 or 6, MOTChallenge 7 to 10"
+    )
+
+
+def _are_mot(rows: Rows) -> bool:
+    """Whether rows of eight numbers are those of MOTChallenge without the last columns. In corners
+    of polygons the first two numbers are hardly whole and the seventh one, which is the x of the
+    last corner, is hardly within a pixel of the left edge in all rows."""
+    return all(
+        frame >= 1 and frame.is_integer() and target.is_integer() and -1 <= flag <= 1
+        for _, (frame, target, *_, flag, _) in rows
+    )
 
 
 def coco(content: dict) -> Iterator[StartBox]:
@@ -100,11 +110,15 @@ def coco(content: dict) -> Iterator[StartBox]:
         image, place = images[annotation["image_id"]], f"annotation {i}"
         in_video = image.get("video_id") is not None
         sources.add((in_video, image["video_id" if in_video else "id"]))
-        frame = int(image["frame_id"]) if in_video else None
+        frame = image["frame_id"] if in_video else 0
+        if not (isinstance(frame, (int, float)) and frame >= 0 and frame == frame // 1):
+            problem = f"frame_id {frame!r} of its image is not a whole number from 0 on"
+            raise ValueError(f"{place}: {problem}")
         target = annotation.get("instance_id", annotation.get("track_id"))
         if target is None or not in_video:  # each annotation of one image is a target of its own
             target = place
-        starts.append((frame or 0, target, StartBox(annotation_box(annotation), frame, place)))
+        box = annotation_box(annotation)
+        starts.append((frame, target, StartBox(box, int(frame) if in_video else None, place)))
     if len(sources) > 1:
         raise ValueError(f"has boxes of {len(sources)} videos or images: keep those of one")
     first = {}
@@ -132,18 +146,30 @@ def yolo(rows: Rows, size: Tuple[int, int]) -> Iterator[StartBox]:
 
 
 def mot(rows: Rows) -> Iterator[StartBox]:
-    """MOTChallenge: the first row of each id. Frames and pixels count from 1."""
-    first = {}
+    """MOTChallenge: the first row of each id. Frames, ids and pixels count from 1. A row whose
+    seventh column is 0 is ignored: in the ground truth of the benchmark it is no target."""
+    first, ignored = {}, [number for number, row in rows if row[6] == 0]
     for number, row in sorted(rows, key=lambda entry: entry[1][0]):
-        frame, target, x, y, w, h = row[:6]
-        if not frame.is_integer() or frame < 1 or target < 0:
-            raise ValueError(f"line {number}: frame {frame:g} and id {target:g}; both count from 1")
-        first.setdefault(target, StartBox((x - 1, y - 1, w, h), int(frame) - 1, f"line {number}"))
+        frame, target, x, y, w, h, flag = row[:7]
+        if not (frame.is_integer() and target.is_integer() and min(frame, target) >= 1):
+            problem = "both are whole numbers that count from 1"
+            raise ValueError(f"line {number}: frame {frame:g} and id {target:g}; {problem}")
+        start = StartBox((x - 1, y - 1, w, h), int(frame) - 1, f"line {number}")
+        if flag != 0:
+            first.setdefault(target, start)
+    if len(ignored) == len(rows):
+        raise ValueError(
+            f"line {ignored[0]}: the seventh column is 0 here and in all other lines, which means "
+            "that the box is ignored; write 1 for a target"
+        )
     yield from first.values()
 
 
 def vot(rows: Rows) -> Iterator[StartBox]:
-    """VOT: the first box or polygon of the one target. Each line is a frame."""
-    for number, row in rows[:1]:
-        (box,) = bounding_boxes(np.array([row])).tolist()
-        yield StartBox(tuple(box), number - 1, f"line {number}")
+    """VOT: the first box or polygon of the one target. Each line is a frame. A line of zeros or NaN
+    is a frame without the target."""
+    if rows:
+        boxes = bounding_boxes(np.array([row for _, row in rows]))
+        first = int(is_present(to_xyxy(boxes)).argmax())  # 0 if there is none: its fault is told
+        number, box = rows[first][0], boxes[first]
+        yield StartBox(tuple(box.tolist()), number - 1, f"line {number}")

@@ -1,4 +1,6 @@
 import json
+import os
+import threading
 
 import pytest
 
@@ -49,6 +51,8 @@ def test_files_of_others(tmp_path):
     assert read(file) == [(None, pytest.approx(FIRST))]
     file.write_text("3,7,61,31,40,20,1,1,0.9\n1,7,11,6,20,10,1,1,1\n")  # 9 columns as in MOT17
     assert read(file) == [(0, FIRST)]
+    file.write_text("1,2,11,6,20,10,1,1\n2,2,61,31,40,20,1,1\n")  # 8 columns of MOTChallenge
+    assert read(file) == [(0, FIRST)]
     entry = {"image_id": 4, "category_id": 1, "bbox": FIRST, "score": 0.9}
     others = [{**entry, "score": 0.4}, {**entry, "image_id": 5}, {**entry, "bbox": SECOND}]
     file.write_text(json.dumps([entry, *others]))
@@ -58,6 +62,41 @@ def test_files_of_others(tmp_path):
     photograph = {"images": [{"id": 3}, {"id": 4}], "annotations": [note, crowd]}
     file.write_text(json.dumps(photograph))
     assert read(file) == [(None, FIRST)]
+
+
+@pytest.mark.parametrize("absent", ["nan,nan,nan,nan", "0,0,0,0", "0", "nan", ""])
+def test_vot_begins_with_the_first_line_that_has_a_box(tmp_path, absent):
+    file = tmp_path / "groundtruth.txt"
+    file.write_text(f"{absent}\r\n{absent}\r\n10,5,20,10\r\n{absent}\r\n", newline="")
+    assert read(file) == [(2, FIRST)]
+
+
+def test_ignored_rows_of_mot_start_no_target(tmp_path):
+    """A flag of 0 in ground truth means "ignored". Results have -1 there, or a confidence."""
+    file = tmp_path / "gt.txt"
+    rows = [
+        "1,1,1,1,9,9,0,8,1",
+        "2,1,11,6,20,10,1,1,1",
+        "1,3,1,1,9,9,0,8,1",
+        "3,2,61,31,40,20,-1,1,1",
+    ]
+    file.write_text("\n".join(rows))
+    assert read(file) == [(1, FIRST), (2, SECOND)]
+
+
+def test_file_is_read_once(tmp_path):
+    """A shell's <(command) can be read only once."""
+    file = tmp_path / "fifo"
+    os.mkfifo(file)
+    writer = threading.Thread(target=file.write_text, args=("10,5,20,10\n",), daemon=True)
+    writer.start()
+    assert read(file) == [(0, FIRST)]
+    writer.join()
+
+
+def of_video(frame_id):
+    image = {"id": 1, "video_id": 1, "frame_id": frame_id}
+    return json.dumps({"images": [image], "annotations": [{"image_id": 1, "bbox": FIRST}]})
 
 
 @pytest.mark.parametrize(
@@ -71,8 +110,19 @@ def test_files_of_others(tmp_path):
         ("0 .1 .1 .2 .2\n0 10 5 20 10\n", "line 2: class cx cy w h are not fractions of the frame"),
         ("10,5,0,10\n", "line 1: box has no positive size: width 0, height 10"),
         ("\n110,5,20,10\n", "line 2: box x=110 y=5 w=20 h=10 lies outside the 100x50 image"),
-        ("0,1,11,6,20,10,1\n", "line 1: frame 0 and id 1; both count from 1"),
-        ("1,-1,11,6,20,10,1\n", "line 1: frame 1 and id -1; both count from 1"),
+        (
+            "0,1,11,6,20,10,1\n",
+            "line 1: frame 0 and id 1; both are whole numbers that count from 1",
+        ),
+        ("1,-1,11,6,20,10,1\n", "line 1: frame 1 and id -1; both are"),
+        ("1,0,11,6,20,10,1\n", "line 1: frame 1 and id 0; both are"),
+        ("1,1,11,6,20,10,1\n2,1.5,11,6,20,10,1\n", "line 2: frame 2 and id 1.5; both are"),
+        ("1,1,11,6,20,10,0\n", "line 1: the seventh column is 0 here and in all other lines"),
+        ("1,1" + ",11" * 12, "line 1: 14 columns; VOT has 4 or 8, YOLO 5 or 6, MOTChallenge 7"),
+        ("nan,nan,nan,nan\n", "line 1: a box must be four finite numbers"),
+        (of_video(float("nan")), "annotation 0: frame_id nan of its image is not a whole number"),
+        (of_video(1.5), "annotation 0: frame_id 1.5 of its image is not a whole number from 0"),
+        (of_video("3"), "annotation 0: frame_id '3' of its image is not a whole number from 0 on"),
         ("[3", "Expecting ',' delimiter: line 1 column 3"),
         ("{}", "is neither COCO annotations nor a list of"),
         ('[{"image_id": 1, "bbox": [1, 2], "score": 1}]', "entry 0: a box must be four finite"),

@@ -448,6 +448,10 @@ class TestCorrections:
         capsys.readouterr()
         code = run(clip, tmp_path / "new", *args)
         check_error(capsys, tmp_path / "new", code, 1, f"{file} line 1: class cx cy w h are not")
+        file.write_text("1,1,2,2,9,9,1\n30,2,2,2,9,9,1\n")
+        code = run(clip, tmp_path / "new", "--init-box=5,6,20,10", "--init-from", str(file))
+        words = f"target 2 ({file} line 2), frame 29: the video has 10 frames"
+        check_error(capsys, tmp_path / "new", code, 2, words)
 
     def test_backward_and_both(self, fake, clip, tmp_path):
         box = "--init-box=5,6,20,10@4"
@@ -587,7 +591,7 @@ class TestErrors:
     def test_box_outside(self, fake, clip, tmp_path, capsys):
         out = tmp_path / "out"
         code = run(clip, out, "--init-box", "5,6,20,10", "--init-box", "90,6,20,10")
-        check_error(capsys, out, code, 2, "--init-box: box x=90 lies outside the image")
+        check_error(capsys, out, code, 2, "target 1, frame 0: box x=90 y=6 w=20 h=10 lies outside")
 
     @pytest.mark.parametrize(
         "args, words",

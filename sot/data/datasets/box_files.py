@@ -62,9 +62,8 @@ def split_line(line: str, separator: str = "") -> List[str]:
     return [w.replace(",", ".") if re.fullmatch(r"[-+]?\d*,\d+", w) else w for w in words]
 
 
-def read_lines(path) -> List[List[str]]:
-    """The words of each line. Blank lines at the end of the file are left out."""
-    text = read_text(path)
+def split_lines(text: str) -> List[List[str]]:
+    """The words of each line of a text. Blank lines at its end are left out."""
     if any(sign in text for sign in ";\t\"'"):
         # names separated by commas in the first line set the separator: columns may hold any other
         # sign
@@ -96,7 +95,7 @@ def read_table(path, columns: Sequence = ()) -> np.ndarray:
         (T, K) float64; (0, 0) for an empty file. ValueError names file and line.
     """
     rows = []
-    for number, words in enumerate(read_lines(path), start=1):
+    for number, words in enumerate(split_lines(read_text(path)), start=1):
         if not words:
             continue
         row = parse_numbers(path, number, words)
@@ -131,7 +130,7 @@ def read_boxes(path, size: Optional[Tuple[int, int]] = None) -> np.ndarray:
         (T, 4) float64 x, y, w, h. ValueError gives file and line, and what to write.
     """
     lines, layout = [], None
-    for number, words in enumerate(read_lines(path), start=1):
+    for number, words in enumerate(split_lines(read_text(path)), start=1):
         is_comment = bool(words) and words[0].startswith(("#", "%"))
         found = None
         if not lines and words and (is_comment or not _is_number(words[0])):
