@@ -257,8 +257,8 @@ def report(results, problem):
     )
     if outcome.get("latency") is not None:
         print(
-            f"live: {outcome['latency']:.3f} s from the arrival of a frame to its boxes, "
-            f"{outcome['dropped']} frames that came too fast were left out, "
+            f"live: {outcome['latency']:.3f} s from the arrival of a frame until it is drawn and "
+            f"written, {outcome['dropped']} frames that came too fast were left out, "
             f"{outcome['reconnects']} reconnections"
         )
     if truth is not None:

@@ -88,11 +88,13 @@ class FrameSource:
     wanted = ALL
 
     def __iter__(self) -> Iterator[Frame]:
+        if not self.wanted:
+            return
         for index, make_frame in enumerate(self._all()):
-            if index >= self.wanted.stop:
-                return
             if index in self.wanted:
                 yield make_frame()
+            if index == self.wanted[-1]:  # a live source may have no further frame for long
+                return
 
     def _all(self) -> Iterator[Callable[[], Frame]]:
         """Yield a function for each frame of the source, wanted or not, that makes the frame."""

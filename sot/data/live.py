@@ -59,16 +59,16 @@ class StreamSource(FrameSource):
         self,
         source: FrameSource,
         reopen: Callable[[], FrameSource],
-        stop: threading.Event,
+        closing: threading.Event,
         wanted: range = ALL,
     ):
         """
         Args:
             source: the open stream.
             reopen: opens the stream again. FrameError: it cannot be opened.
-            stop: an event that ends the waits.
+            closing: an event that ends the waits.
         """
-        self.source, self.reopen, self.stop, self.wanted = source, reopen, stop, wanted
+        self.source, self.reopen, self.closing, self.wanted = source, reopen, closing, wanted
         self.name, self.fps = source.name, source.fps
         self.reconnects = 0
         self._next_time = 0.0  # at the earliest
@@ -88,7 +88,7 @@ class StreamSource(FrameSource):
                     waits = iter(RETRY_AFTER)
                 yield partial(self._show, make_frame, number, shift)
                 number += 1
-            if number >= self.wanted.stop or not self._open_again(waits):
+            if not self._open_again(waits):
                 return
 
     def _show(self, make_frame: Callable[[], Frame], index: int, shift: float) -> Frame:
@@ -99,12 +99,12 @@ class StreamSource(FrameSource):
 
     def _open_again(self, waits: Iterator[float]) -> bool:
         """Open the stream after the next of the waits for which that works. False: after none, or
-        ``stop`` is set."""
+        ``closing`` is set."""
         reason, begin = self.source.problem or "ended", time.monotonic()
         self.source.close()
         logger.warning(f"{self.name} {reason}; trying to open it again")
         for wait in waits:
-            if self.stop.wait(wait):
+            if self.closing.wait(wait):
                 return False
             try:
                 self.source = self.reopen()
@@ -136,16 +136,22 @@ class LiveSource(FrameSource):
         stop: Optional[threading.Event] = None,
         endless: bool = True,
         wanted: range = ALL,
+        closing: Optional[threading.Event] = None,
     ):
-        """``endless``: the source has its own pace, and ends only by a fault or after the last
-        wanted frame. Otherwise it is a pipe."""
+        """
+        Args:
+            stop: an event that ends the iteration.
+            endless: the source has its own pace, and ends only by a fault or after the last wanted
+                frame. Otherwise it is a pipe.
+            closing: an event that this source sets when it is closed.
+        """
         self.source, self.endless, self.wanted = source, endless, wanted
         self.name, self.fps, self.files = source.name, source.fps, source.files
         self._keeps_pace = endless or None  # None: not known yet
         self._frames, self._ended = collections.deque(), False
         self._next = 0  # number of the frame that is to come
         self._latencies = collections.deque(maxlen=LATENCIES)
-        self._stop, self._closing = stop or threading.Event(), False
+        self._stop, self._closing = stop or threading.Event(), closing or threading.Event()
         self._news = threading.Condition()
         self._thread = threading.Thread(target=self._fetch, daemon=True)
 
@@ -156,7 +162,8 @@ class LiveSource(FrameSource):
     @property
     def latency(self) -> Optional[float]:
         """The median of the seconds from the arrival of a frame until its user asked for the next
-        one, over the last LATENCIES frames. None if there are none."""
+        one, over the last LATENCIES frames: all that the user does with a frame counts. None if
+        there are none."""
         return statistics.median(self._latencies) if self._latencies else None
 
     @property
@@ -179,6 +186,7 @@ class LiveSource(FrameSource):
             yield frame
             self._latencies.append(time.monotonic() - arrival)
         else:
+            self._closing.set()
             return
         broke_off = self.endless and self._next < self.wanted.stop
         self.problem = self.problem or self.source.problem or ("ended" if broke_off else "")
@@ -193,11 +201,11 @@ class LiveSource(FrameSource):
                         self._keeps_pace = time.monotonic() - begin > frame.time / 2
                     if self._keeps_pace:
                         self._frames.clear()
-                    self._news.wait_for(lambda: self._closing or len(self._frames) <= HELD)
+                    self._news.wait_for(lambda: self._closing.is_set() or len(self._frames) <= HELD)
                     self._frames.append((time.monotonic(), frame))
                     self._next = frame.index + self.wanted.step
                     self._news.notify_all()
-                if self._closing:
+                if self._closing.is_set():
                     break
         except Exception as e:  # any error of a library, which the user of the frames is told
             self.problem = f"broke off: {e}"
@@ -205,11 +213,13 @@ class LiveSource(FrameSource):
             with self._news:
                 self._ended = True
                 self._news.notify_all()
+            if self._closing.is_set():  # by a close that may not have waited for this read
+                self.source.close()
 
     def close(self):
-        """Close the source. A read that still waits for data is left to the end of the process."""
+        """Close the source. A read that still waits for data closes it when it ends."""
         with self._news:
-            self._closing = True
+            self._closing.set()
             self._news.notify_all()
         if self._thread.is_alive():
             self._thread.join(0.5)

@@ -59,8 +59,9 @@ def open_source(src: str, stop: Optional[threading.Event] = None, wanted: range 
         source = VideoSource(src, wanted)
         if not source.is_live:
             return source
-        stream = StreamSource(source, partial(VideoSource, src), stop, wanted)
-        return LiveSource(stream, stop, wanted=wanted)
+        closing = threading.Event()
+        stream = StreamSource(source, partial(VideoSource, src), closing, wanted)
+        return LiveSource(stream, stop, wanted=wanted, closing=closing)
     if src.isdecimal():
         return LiveSource(CameraSource(int(src), wanted), stop, wanted=wanted)
     pattern = re.sub(r"%0?\d*d", "*", src)

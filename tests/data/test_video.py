@@ -1,6 +1,7 @@
 import http.server
 import logging
 import threading
+import time
 from fractions import Fraction
 
 import av
@@ -499,3 +500,18 @@ class TestReconnect:
                 threading.Timer(0.2, stop.set).start()
         source.close()
         assert not source._thread.is_alive() and source.problem == ""
+
+    def test_close_while_it_waits(self, server, monkeypatch, caplog):
+        monkeypatch.setattr("sot.data.live.RETRY_AFTER", (3600,))
+        source = open_source(server.address)
+        next(iter(source))
+        while not caplog.records:  # it says that it tries to open the stream again
+            time.sleep(0.01)
+        source.close()
+        assert not source._thread.is_alive()
+
+    def test_not_opened_again_after_the_last_wanted_frame(self, server, caplog):
+        source = open_source(server.address, wanted=range(0, 4, 2))  # the stream has frames 0 to 2
+        assert [f.index for f in source] in ([0, 2], [2])
+        assert (source.problem, source.reconnects, caplog.records) == ("", 0, [])
+        source.close()

@@ -354,7 +354,7 @@ class TestInputs:
     def test_extreme_sizes(self, fake, tmp_path, size):
         cv2.imwrite(str(tmp_path / "0.png"), np.zeros((*size, 3), np.uint8))
         cv2.imwrite(str(tmp_path / "1.png"), np.zeros((*size, 3), np.uint8))
-        assert run(tmp_path, tmp_path / "12:30") == 0
+        assert run(tmp_path, tmp_path / "12:30", "--init-box", "5,0,20,10") == 0
         assert len(rows(tmp_path / "12:30")) == 2
 
     def test_encoder_fault_costs_no_boxes(self, fake, clip, tmp_path, monkeypatch, caplog):
