@@ -17,7 +17,7 @@ from track_video import run
 from sot.boxes import check_box, to_xyxy
 from sot.data.labels import FORMATS, Label, read_labels
 from sot.data.video import open_source
-from sot.visualization import draw_box, target_color
+from sot.visualization import draw_box, draw_target
 
 Box = Tuple[float, float, float, float]  # x, y, w, h in pixels of the frame
 DOUBTFUL = ("uncertain", "lost", "skipped")
@@ -141,9 +141,8 @@ class Session:
         drawn in white, and the corner that was clicked as a cross."""
         picture = self.frames[frame].copy()
         for target, label in self.labels.get(frame, {}).items():
-            doubt = "?" if label.status in DOUBTFUL else ""
             box = to_xyxy((label.x, label.y, label.w, label.h))
-            draw_box(picture, box, target_color(target), f"{target}: {label.score:.2f}{doubt}")
+            draw_target(picture, target, box, label.score, label.status)
         for target, boxes in enumerate(self.boxes):
             if frame in boxes:
                 draw_box(picture, to_xyxy(boxes[frame]), (255, 255, 255), f"{target}: given")

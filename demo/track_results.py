@@ -22,9 +22,17 @@ from sot.boxes import is_present, to_xywh
 from sot.data.labels import read_labels, save_labels
 from sot.evaluation.protocols import PROTOCOLS
 from sot.tracking import Estimate
+from sot.utils.command_line import first_few
 from sot.utils.files import GrowingFile
 from sot.utils.locks import FolderLock
-from sot.visualization import TRUTH_COLOR, VideoWriter, draw_box, draw_label, target_color
+from sot.visualization import (
+    TRUTH_COLOR,
+    VideoWriter,
+    draw_box,
+    draw_frame_number,
+    draw_label,
+    draw_target,
+)
 
 logger = logging.getLogger("demo")
 
@@ -32,6 +40,7 @@ FILES = ("tracked.mp4", "boxes.csv", "boxes.json")
 LABELS, PLOTS = "labels", "plots"  # folders of other formats, and of pictures
 COLUMNS = ("frame", "target", "x", "y", "w", "h", "score", "status", "time", "name", "raw_score")
 TEXTS = ("status", "name")
+DOUBTS = ("uncertain", "lost")  # statuses that the summary counts
 VERSIONS = {
     "sot": sot.__version__,
     "detectron2": detectron2.__version__,
@@ -74,6 +83,8 @@ class Results(contextlib.ExitStack):
         self.tracked = {}  # frame -> XYXY of target 0, while there is a truth for it
         self.image = self.video = None  # image: the last that decoded
         self.sizes = {}  # of frames -> the first one's name
+        self.last_index = None  # of the frames so far
+        self.doubts = {}  # target -> status in DOUBTS -> ranges [first frame, last frame, count]
 
     def path(self, name: str) -> str:
         return os.path.join(self.folder, name)
@@ -104,7 +115,10 @@ class Results(contextlib.ExitStack):
         else:
             self.image = frame.image
             self._say_size(frame)
+        before = self.last_index
         self.frames, self.last_index = self.frames + 1, frame.index
+        if frame.image is not None:
+            self._note_doubts(frame.index, before, states)
         if 0 in states and self.truth is not None and frame.index < len(self.truth):
             self.tracked[frame.index] = states[0].box
         self._write_rows(frame, states)
@@ -169,14 +183,38 @@ class Results(contextlib.ExitStack):
             )
         self.sizes.setdefault(size, frame.name)
 
+    def _note_doubts(self, index, before, states):
+        """Note the targets that are in doubt in a frame. A range goes on if it ended in ``before``,
+        the frame before, whose number is lower by more than 1 with a stride."""
+        for target, state in states.items():
+            if state.status in DOUBTS:
+                ranges = self.doubts.setdefault(target, {}).setdefault(state.status, [])
+                if not ranges or ranges[-1][1] != before:
+                    ranges.append([index, index, 0])
+                ranges[-1][1:] = index, ranges[-1][2] + 1
+
+    def doubt_lines(self) -> List[str]:
+        """A line for each target that is in doubt somewhere, for example "target 0: uncertain in 12
+        frames (40-48, 77-79), lost in 5 (90-94)"."""
+        lines = []
+        for target, statuses in sorted(self.doubts.items()):
+            parts = []
+            for status in (s for s in DOUBTS if s in statuses):
+                ranges = statuses[status]
+                count = sum(n for _, _, n in ranges)
+                unit = "" if parts else " frame" if count == 1 else " frames"
+                texts = [f"{a}" if a == b else f"{a}-{b}" for a, b, _ in ranges]
+                parts.append(f"{status} in {count}{unit} ({first_few(texts)})")
+            lines.append(f"target {target}: " + ", ".join(parts))
+        return lines
+
     def _draw(self, frame, states) -> np.ndarray:
         picture = self.image.copy()
         if frame.index in self.tracked:
             draw_box(picture, self.truth[frame.index], TRUTH_COLOR)
         for target, state in states.items():
-            doubt = "?" if state.status in ("uncertain", "lost") else ""
-            label = f"{target}: {state.score:.2f}{doubt}"
-            draw_box(picture, state.box, target_color(target), label)
+            draw_target(picture, target, state.box, state.score, state.status)
+        draw_frame_number(picture, frame.index)
         if frame.image is None:
             draw_label(picture, f"{frame.name} skipped", (0, 0), (255, 255, 255))
         return picture

@@ -263,6 +263,8 @@ def report(results, problem):
         )
     if truth is not None:
         print(results.score_line())
+    for line in results.doubt_lines():
+        print(line)
     print("results: " + ", ".join(results.files))
 
 

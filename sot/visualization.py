@@ -26,7 +26,21 @@ def target_color(target: int):
     return TARGET_COLORS[target % len(TARGET_COLORS)]
 
 
-def draw_box(image: np.ndarray, box: Sequence[float], color, label: str = ""):
+def draw_target(image: np.ndarray, number: int, box: Sequence[float], score: float, status: str):
+    """Draw the box of a target in its color, with its number and score. A question mark says that
+    the tracker is not sure. A box of a lost target is dashed, and its label says so. For the image
+    and the box see :func:`draw_box`, for the status TargetState."""
+    doubt = {"uncertain": "?", "skipped": "?", "lost": " lost"}.get(status, "")
+    label = f"{number}: {score:.2f}{doubt}"
+    draw_box(image, box, target_color(number), label, dashed=status == "lost")
+
+
+def draw_frame_number(image: np.ndarray, number: int):
+    """Write the number of a frame into its lower left corner, in place."""
+    draw_label(image, str(number), (0, len(image)), (255, 255, 255))
+
+
+def draw_box(image: np.ndarray, box: Sequence[float], color, label: str = "", dashed: bool = False):
     """Draw a box, XYXY in pixels of the image (H, W, 3) uint8, with a label above it, in place. A
     part of the box may lie outside. A box that is not finite is not drawn. Line and letters grow
     with the image."""
@@ -37,9 +51,21 @@ def draw_box(image: np.ndarray, box: Sequence[float], color, label: str = ""):
     # continuous coordinates -> first and last pixel, at most one pixel out of the image
     x0, y0, x1, y1 = (int(np.clip(round(v), -1, m + 1)) for v, m in zip(box, limit))
     thickness = 1 + min(height, width) // 240
-    cv2.rectangle(image, (x0, y0), (x1 - 1, y1 - 1), color, thickness)
+    (_draw_dashes if dashed else cv2.rectangle)(image, (x0, y0), (x1 - 1, y1 - 1), color, thickness)
     if label:
         draw_label(image, label, (x0, y0 - thickness), color)
+
+
+def _draw_dashes(image, first, last, color, thickness):
+    """Draw the outline of a rectangle in dashes, which are as long as the gaps between them.
+    ``first`` and ``last`` are its upper left and its lower right pixel (x, y)."""
+    (x0, y0), (x1, y1), dash = first, last, 5 * thickness
+    for x in range(x0, x1 + 1, 2 * dash):
+        for y in (y0, y1):
+            cv2.line(image, (x, y), (min(x + dash - 1, x1), y), color, thickness)
+    for y in range(y0, y1 + 1, 2 * dash):
+        for x in (x0, x1):
+            cv2.line(image, (x, y), (x, min(y + dash - 1, y1)), color, thickness)
 
 
 def draw_label(image: np.ndarray, text: str, corner, color):

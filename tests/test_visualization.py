@@ -7,7 +7,14 @@ import cv2
 import numpy as np
 import pytest
 
-from sot.visualization import VideoWriter, Window, draw_box, target_color
+from sot.visualization import (
+    VideoWriter,
+    Window,
+    draw_box,
+    draw_frame_number,
+    draw_target,
+    target_color,
+)
 
 RED = (0, 0, 255)
 
@@ -28,6 +35,30 @@ class TestDrawBox:
         image = np.zeros((20, 30, 3), np.uint8)
         draw_box(image, box, RED)
         assert not image.any()
+
+    def test_lost_target_is_dashed(self):
+        image = np.zeros((120, 160, 3), np.uint8)
+        draw_target(image, 1, (20, 40, 51, 90), 0.123, "lost")
+        edge = image[89, 20:51].any(axis=1)  # one pixel wide, in dashes of 5
+        assert edge.tolist() == [*([True] * 5 + [False] * 5) * 3, True]
+        assert image[89, 20].tolist() == [255, 144, 30]
+
+    @pytest.mark.parametrize(
+        "status, label",
+        [("tracked", "1: 0.12"), ("uncertain", "1: 0.12?"), ("lost", "1: 0.12 lost")],
+    )
+    def test_label_says_the_status(self, monkeypatch, status, label):
+        labels = []
+        monkeypatch.setattr("sot.visualization.draw_label", lambda *args: labels.append(args[1]))
+        draw_target(np.zeros((120, 160, 3), np.uint8), 1, (20, 40, 51, 90), 0.123, status)
+        assert labels == [label]
+
+    def test_frame_number_is_black_on_white(self):
+        image = np.full((120, 160, 3), 80, np.uint8)
+        draw_frame_number(image, 1234)
+        corner = image[106:, :30]
+        assert corner.max() == 255 and corner.min() == 0
+        assert (image[:90] == 80).all() and (image[:, 60:] == 80).all()
 
     def test_label_stays_inside(self):
         image = np.zeros((120, 160, 3), np.uint8)

@@ -22,7 +22,12 @@ from sot.visualization import VideoWriter
 
 DEMO = Path(__file__).parents[2] / "demo"
 sys.path.insert(0, str(DEMO))
+import track_results  # noqa: E402
 import track_video  # noqa: E402
+
+
+class FakeSource:
+    fps, aspect = 10, 1
 
 
 @dataclass(frozen=True)
@@ -146,20 +151,46 @@ class TestFiles:
         assert red_minus_blue[45, 10:40].mean() > 60  # the lower edge, yellow on gray
         assert abs(red_minus_blue[35, 10:40]).mean() < 10  # inside
 
+    def test_number_of_the_frame_in_the_lower_left_corner(self, fake, clip, tmp_path):
+        run(clip, tmp_path, "--start", "8")
+        with av.open(str(tmp_path / "tracked.mp4")) as container:
+            dark = next(container.decode(video=0)).to_ndarray(format="gray").astype(int)
+        assert dark[-10:, :6].mean() > 150 and dark[-10:, 20:].mean() < 40  # black on white
+
+    def test_doubts_are_counted_and_named(self, tmp_path):
+        """Each second frame is tracked, and frame 2 does not decode."""
+        statuses = ["uncertain"] * 3 + ["tracked", "uncertain", "lost", "lost", "tracked"]
+        rows = [[status, "tracked", "uncertain"] for status in statuses]
+        found = [
+            {k: State(np.zeros(4), 0.5, status) for k, status in enumerate(row)} for row in rows
+        ]
+        frames = [Frame(2 * i, "", None if i == 1 else np.zeros((9, 9, 3))) for i in range(8)]
+        results = track_results.Results(tmp_path, FakeSource, range(99), {}, video=False)
+        with results:
+            for frame, states in zip(frames, found):
+                results.add(frame, states)
+        assert results.doubt_lines() == [
+            "target 0: uncertain in 3 frames (0, 4, 8), lost in 2 (10-12)",
+            "target 2: uncertain in 7 frames (0, 4-14)",
+        ]
+
     def test_other_formats_and_no_video(self, fake, clip, tmp_path, capsys):
         assert run(clip, tmp_path, "--save", "mot", "--save", "cvat", "--no-video") == 0
         files = {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()}
         assert files == {"clip.mp4", "boxes.csv", "boxes.json", "labels/mot.txt", "labels/cvat.xml"}
         first = (tmp_path / "labels" / "mot.txt").read_text().splitlines()[0]
         assert first == "1,1,6.000,7.000,20.000,10.000,1.0000,-1,-1,-1"
-        assert capsys.readouterr().out.endswith(f"boxes.json, {tmp_path / 'labels'}\n")
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[-2] == "target 0: uncertain in 3 frames (7-9)"
+        assert lines[-1].endswith(f"boxes.json, {tmp_path / 'labels'}")
 
     def test_plots(self, fake, clip, tmp_path):
         assert run(clip, tmp_path, "--plot") == 0
         assert sorted(os.listdir(tmp_path / "plots")) == ["scores.png", "trajectory_0.png"]
 
-    def test_max_frames(self, fake, clip, tmp_path):
+    def test_max_frames(self, fake, clip, tmp_path, capsys):
         assert run(clip, tmp_path, "--max-frames", "4") == 0
+        assert "target 0:" not in capsys.readouterr().out  # there is no doubt
         assert [r["frame"] for r in rows(tmp_path)] == ["0", "1", "2", "3"]
         assert fake.steps == 3
 
