@@ -17,8 +17,8 @@ IMAGE_SUFFIXES = tuple(
     ".jpg .jpeg .jpe .jfif .png .bmp .dib .webp .tif .tiff .pbm .pgm .ppm .pnm .jp2 .avif".split()
 )
 SMALL_JPEG = 500_000  # bytes, in which there is no room for too many pixels
-JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
-JPEG_HEAD = 1 << 16  # bytes, in which the EXIF data are, with a thumbnail that has its own end
+JPEG_START, JPEG_END, JPEG_SCAN = b"\xff\xd8", b"\xff\xd9", b"\xda"
+JPEG_HEAD = 1 << 16  # bytes, in which the EXIF data are
 
 
 def read_image(path) -> np.ndarray:
@@ -47,8 +47,7 @@ def read_file(path, max_reduction: float, gray: bool) -> Tuple[np.ndarray, int]:
     is_jpeg, reduction = data.startswith(JPEG_START), 1
     if not is_jpeg or len(data) > SMALL_JPEG:
         _check_size(path, data)
-    # anything may follow the end, such as the film of a motion photo
-    ends = not is_jpeg or data.endswith(JPEG_END) or data.find(JPEG_END, JPEG_HEAD) > 0
+    ends = not is_jpeg or data.endswith(JPEG_END) or _has_jpeg_end(data)
     if not ends:  # OpenCV needs an end marker, and fills missing data before it with gray
         data = data.rstrip(b"\0") + JPEG_END
     # the one format that decodes smaller for less; EXIF may turn it about a corner that is not on
@@ -66,6 +65,20 @@ def read_file(path, max_reduction: float, gray: bool) -> Tuple[np.ndarray, int]:
     if not ends and _has_gray_corner(image):
         raise FrameError(f"image {path} does not decode: it is cut off")
     return to_uint8(image), reduction
+
+
+def _has_jpeg_end(data: bytes) -> bool:
+    """Whether the picture of a JPEG file has its end marker. Anything may follow it, such as zeros
+    or the film of a motion photo. A thumbnail in the segments before the picture has an end marker
+    of its own, which does not count."""
+    at = 2
+    while (at := data.find(b"\xff", at)) >= 0:
+        marker = data[at + 1 : at + 2]
+        if marker == JPEG_SCAN:  # in the scan, FF D9 is nothing but the end marker
+            return data.find(JPEG_END, at) >= 0
+        length = int.from_bytes(data[at + 2 : at + 4], "big")
+        at += 1 if marker == b"\xff" else 2 + length  # bytes FF may fill the space before a marker
+    return False
 
 
 def _read_numbers(path, data: bytes, gray: bool) -> np.ndarray:

@@ -1,4 +1,5 @@
 import gc
+import io
 import multiprocessing
 import os
 import pickle
@@ -91,6 +92,22 @@ def test_jpeg_with_another_end(tmp_path, end, tail):
     whole, content = read_image(path), path.read_bytes()
     path.write_bytes((content if end else content[:-2]) + tail)
     assert np.array_equal(read_image(path), whole)
+
+
+def test_end_marker_of_the_picture_decides_whether_it_is_cut_off(tmp_path):
+    """libjpeg fills missing pixels with gray, but a picture may be gray. A thumbnail in the EXIF
+    segment has an end marker, too."""
+    gray, thumbnail, path = np.full((80, 96, 3), 128, np.uint8), io.BytesIO(), tmp_path / "a.jpg"
+    Image.fromarray(smooth_picture(20, 24)).save(thumbnail, "JPEG")
+    write_jpeg(path, gray, exif=b"Exif\0\0" + thumbnail.getvalue(), progressive=True)
+    content = path.read_bytes()
+    for tail in (bytes(5000), FILM):
+        path.write_bytes(content + tail)
+        assert np.array_equal(read_image(path), gray)
+    for end in (content[:-2], content[:-2] + bytes(5000)):
+        path.write_bytes(end)
+        with pytest.raises(FrameError, match="a.jpg does not decode: it is cut off"):
+            read_image(path)
 
 
 def test_too_many_pixels_are_refused(tmp_path):
