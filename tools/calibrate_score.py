@@ -38,6 +38,7 @@ from tqdm import tqdm
 from sot.boxes import is_present
 from sot.config import load_config
 from sot.data import get_tracks, resolve
+from sot.data.datasets import check_start
 from sot.data.frame_source import frames_of
 from sot.evaluation.measures.metrics import iou_xyxy
 from sot.evaluation.measures.reliability import absence, reliability, trust
@@ -69,6 +70,7 @@ def run(tracker, dataset: str) -> Frames:
     are left out."""
     columns: List[List] = [[] for _ in Frames._fields]
     for video, track in enumerate(tqdm(get_tracks(dataset), desc=dataset)):
+        check_start(track)
         boxes = np.asarray(track["boxes"], dtype=np.float64)
         absent = ~(is_present(boxes) & track["visible"])
         steps = follow(tracker, frames_of(track["frames"]), [Target({0: boxes[0]})])

@@ -6,8 +6,9 @@
 
 Each trial tracks the data set with other values of some keys of the config. The measure that ranks
 trackers decides. The first trial has the present values. After a fourth of the sequences, a trial
-whose mean so far is below the median of the others ends early. `--search KEY LOW HIGH STEP` names a
-key and the values to try; without it the window, the penalty and the rates are searched.
+whose measure so far is below the median of at least five others ends early. `--search KEY LOW HIGH
+STEP` names a key and the values to try; without it the window, the penalty and the rates are
+searched.
 
 The same command goes on with the trials in OUTPUT/study.log. Several processes can do so at once.
 Frames are decoded once, into OUTPUT/frames, which you may remove afterwards. OUTPUT/tuned.yaml has
@@ -38,6 +39,7 @@ except ImportError:  # said in main, so that --help works
 
 from sot.config import find_config, load_config, merge_opts, resolve_device
 from sot.data import get_tracks
+from sot.data.datasets import check_start
 from sot.data.datasets.builtin import BUILTIN
 from sot.data.frames import FrameError
 from sot.evaluation.experiments import Restarts, tracker_fingerprint
@@ -46,6 +48,7 @@ from sot.tracking import build_siamese_tracker
 from sot.utils.command_line import add_config_options, make_parser, one_line_errors
 from sot.utils.figures import panel_grid
 from sot.utils.files import file_name, write_text
+from sot.utils.fingerprint import fingerprint
 
 Range = Tuple[float, float, float]  # lowest value, highest value, step
 SEARCH: Dict[str, Dict[str, Range]] = {  # by MODEL.META_ARCHITECTURE
@@ -59,6 +62,9 @@ SEARCH: Dict[str, Dict[str, Range]] = {  # by MODEL.META_ARCHITECTURE
         "TEST.TRACKER.SIZE_LR": (0.1, 0.9, 0.02),
     },
 }
+
+
+OTHERS = 5  # trials that are complete before one may end early
 
 
 class DecodedFrames:
@@ -77,7 +83,10 @@ class DecodedFrames:
 def decode(track: Dict, folder: Path) -> Dict:
     """The track with frames that are decoded into a file of the folder, unless that is there. If a
     frame does not decode, or frames differ in size, the track stays as it is."""
-    path, frames = folder / f"{file_name(track['name'])}.npy", track["frames"]
+    frames = track["frames"]
+    # different names may become the same file name
+    which = fingerprint(track["name"], [frames.name(i) for i in range(len(frames))])
+    path = folder / f"{file_name(track['name'])[-60:]}-{which[:8]}.npy"
     if not path.is_file():
         part = path.with_suffix(f".{platform.node()}.{os.getpid()}")
         shape = frames[0].shape
@@ -148,9 +157,18 @@ def measure(trial, cfg, model, protocol, tracks, search: Dict[str, Range]) -> fl
         scores[track["name"]] = protocol.score(result["boxes"], track, result["scores"])
         value = protocol.summarize(scores).get(protocol.primary, float("nan"))
         trial.report(value, step)
-        if trial.should_prune():
+        if step >= len(tracks) // 4 and is_behind(trial, value, step):
             raise optuna.TrialPruned
     return value
+
+
+def is_behind(trial, value: float, step: int) -> bool:
+    """Whether the measure of a trial after some sequences is below the median of the complete
+    trials. (Optuna's MedianPruner compares the best of all measures so far, which is that after an
+    easy first sequence.)"""
+    complete = trial.study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
+    others = [t.intermediate_values[step] for t in complete if step in t.intermediate_values]
+    return len(others) >= OTHERS and value < np.median(others)
 
 
 def plot(study, measure_name: str) -> Figure:
@@ -210,6 +228,9 @@ def main(argv=None) -> int:
         search = {f"{part}.WINDOW_INFLUENCE": (0.0, 0.6, 0.02)}
         search.update(SEARCH.get(cfg.MODEL.META_ARCHITECTURE, {}))
     present = present_values(cfg, search)
+    tracks = list(get_tracks(args.dataset))
+    for track in tracks:
+        check_start(track)
     model = sot.build_model(cfg)
     study = open_study(
         args.output,
@@ -218,8 +239,7 @@ def main(argv=None) -> int:
         search={key: list(numbers) for key, numbers in search.items()},
     )
     study.enqueue_trial(present, skip_if_exists=True)
-    tracks = [decode(track, args.output / "frames") for track in get_tracks(args.dataset)]
-    study.pruner = optuna.pruners.MedianPruner(n_warmup_steps=len(tracks) // 4)
+    tracks = [decode(track, args.output / "frames") for track in tracks]
     try:
         study.optimize(
             lambda trial: measure(trial, cfg, model, protocol, tracks, search), n_trials=args.trials

@@ -6,6 +6,7 @@ from tool_modules import load_tool
 
 from sot.config import load_config
 from sot.data import get_tracks
+from sot.data.frames import ImageFrames
 
 NETWORK = ["MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", "", "MODEL.COMPACT.CHANNELS", "[8, 8, 16, 16]"]
 
@@ -47,7 +48,7 @@ def test_trials_are_shared_and_the_best_becomes_a_config(tool, videos, tmp_path,
     assert tracker.SIZE_LR in (0.1, 0.4, 0.7) and tracker.PENALTY_K in (0.0, 0.1, 0.2)
     assert cfg.MODEL.COMPACT.CHANNELS == [8, 8, 16, 16] and cfg.MODEL.DEVICE == "cpu"
     assert cv2.imread(str(output / "trials.png")).shape[1] > 700
-    assert [p.name for p in (output / "frames").iterdir()] == ["a.npy"]
+    assert [p.name[:2] for p in (output / "frames").iterdir()] == ["a-"]
     assert run(tool, videos, output, "--trials", "1") == 1
     assert f"{output} has trials of another search: name another" in capsys.readouterr().err
 
@@ -68,7 +69,38 @@ def test_decoded_frames_are_the_frames(tool, videos, tmp_path):
     assert isinstance(first["frames"], tool.DecodedFrames) and len(first["frames"]) == 4
     np.testing.assert_array_equal(first["frames"][3], tracks[0]["frames"][3])
     assert second["frames"] is tracks[1]["frames"]
-    assert [p.name for p in tmp_path.glob("*.*")] == ["a.npy"]
+    assert [p.name[:2] for p in tmp_path.glob("*.*")] == ["a-"]
+
+
+def test_names_that_are_one_file_name_have_two_files(tool, tmp_path):
+    frames = {name: ImageFrames([str(tmp_path / f"{name}.png")]) for name in ("cat 1", "cat_1")}
+    for level, images in enumerate(frames.values()):
+        cv2.imwrite(images.name(0), np.full((9, 12, 3), level, np.uint8))
+    tracks = [tool.decode({"name": n, "frames": f}, tmp_path) for n, f in frames.items()]
+    assert [int(track["frames"][0].max()) for track in tracks] == [0, 1]
+
+
+def test_trial_that_is_behind_the_median(tool):
+    """The measures after two sequences are compared, whatever they were after the first one."""
+    study = tool.optuna.create_study(direction="maximize")
+    for last in (0.2, 0.3, 0.4, 0.5, 0.6):
+        trial = study.ask()
+        assert not tool.is_behind(trial, 0.0, 1)  # fewer than five others
+        trial.report(0.1, 0)
+        trial.report(last, 1)
+        study.tell(trial, last)
+    trial = study.ask()
+    trial.report(0.9, 0)
+    assert tool.is_behind(trial, 0.39, 1) and not tool.is_behind(trial, 0.4, 1)
+
+
+def test_sequence_in_which_no_tracker_can_start(tool, videos, tmp_path, capsys):
+    (tmp_path / "videos" / "b" / "0.png").write_bytes(b"broken")
+    assert run(tool, videos, tmp_path / "out", "--trials", "1") == 1
+    error = capsys.readouterr().err
+    assert "error: sequence b: a tracker cannot start in the first frame: image " in error
+    assert "b/0.png does not decode" in error and error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

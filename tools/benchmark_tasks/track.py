@@ -13,6 +13,7 @@ from detectron2.utils.file_io import PathManager
 from sot.api import build_model
 from sot.config import resolve_device
 from sot.data import SubwindowTransform, get_tracks
+from sot.data.datasets import check_start
 from sot.data.datasets.synthetic import SyntheticFrames
 from sot.deploy import OnnxNetwork
 from sot.modeling import SiameseNetwork, SiameseRPN
@@ -152,6 +153,7 @@ def load_clip(cfg, args):
     rendered one if that was not given. The images are in memory, so reading them does not count."""
     if "DATASETS.TEST" in args.opts:
         track = get_tracks(cfg.DATASETS.TEST[0])[0]
+        check_start(track)
         name, frames, box = track["name"], track["frames"], track["boxes"][0]
     else:
         frames = SyntheticFrames(args.seed, args.num_frames, CLIP_SIZE)

@@ -13,12 +13,13 @@ from .cache import Source, cached_tracks
 from .coco import load_coco
 from .folder import load_folder
 from .synthetic import register_synthetic
-from .tracks import TrackList, make_track
+from .tracks import TrackList, check_start, make_track
 
 __all__ = [
     "Source",
     "TrackList",
     "cached_tracks",
+    "check_start",
     "load_coco",
     "load_folder",
     "make_track",

@@ -7,7 +7,7 @@ from typing import Dict, Iterable, List, Tuple
 
 import numpy as np
 
-from ...boxes import is_present, to_xyxy
+from ...boxes import check_box, is_present, to_xyxy
 from ..frames import ImageFrames, Photograph
 
 
@@ -44,6 +44,16 @@ def _check_rows(name: str, length: int, fields: Dict) -> None:
     for key, value in fields.items():
         if len(value) != length:
             raise ValueError(f"sequence {name}: {length} boxes but {len(value)} values of {key}")
+
+
+def check_start(track: Dict) -> None:
+    """ValueError: a tracker cannot start in the first frame of a track, because the frame cannot be
+    read, or its box is absent or outside of it. The message names the track."""
+    try:
+        check_box(track["boxes"][0], track["frames"][0].shape[:2])
+    except ValueError as error:
+        problem = f"a tracker cannot start in the first frame: {error}"
+        raise ValueError(f"sequence {track['name']}: {problem}") from None
 
 
 class NumberedFiles(Sequence):

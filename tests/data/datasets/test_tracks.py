@@ -3,7 +3,7 @@ import pickle
 import numpy as np
 import pytest
 
-from sot.data.datasets import TrackList, make_track
+from sot.data.datasets import TrackList, check_start, make_track
 from sot.data.datasets.tracks import NumberedFiles
 from sot.data.frames import ImageFrames, Photograph
 
@@ -37,6 +37,17 @@ class TestMakeTrack:
             make_track("s", [None] * 2, np.ones((2, 4)), visible=[True])
         with pytest.raises(ValueError, match="sequence s has no frames"):
             make_track("s", [], np.zeros((0, 4)))
+
+
+def test_track_in_which_no_tracker_can_start():
+    frames = [np.zeros((50, 100, 3), np.uint8)]
+    check_start(make_track("s", frames, [[90, 40, 20, 20]]))
+    for box, words in [([np.nan] * 4, "four finite numbers"), ([100, 0, 9, 9], "lies outside the")]:
+        with pytest.raises(ValueError, match=f"sequence s: a tracker cannot start .*{words}"):
+            check_start(make_track("s", frames, [box]))
+    frames = ImageFrames(["gone.png"])
+    with pytest.raises(ValueError, match="sequence s: .*: image gone.png is missing"):
+        check_start(make_track("s", frames, [[1, 2, 3, 4]]))
 
 
 class TestNumberedFiles:
