@@ -11,7 +11,7 @@ import torch
 
 from sot.boxes import check_box, to_xyxy
 from sot.data.frames import FrameError, frame_size
-from sot.data.labels import FORMATS
+from sot.data.labels import CATEGORY, FORMATS
 from sot.tracking import DIRECTIONS, Target
 
 DEFAULT_CONFIG = "SiamRPN/siamrpn_lite.yaml"
@@ -174,6 +174,7 @@ def parse_args(argv=None, description=""):
         action="append",
         default=[],
     )
+    add("--label", "class of the targets in labels/ (%(default)s)", default=CATEGORY)
     add("--plot", "draw scores and trajectories into plots/, too", action="store_true")
     add("--no-video", "write no tracked.mp4, which saves time", action="store_true")
     add("--max-frames", "stop after so many frames", type=count_argument)

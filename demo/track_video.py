@@ -210,6 +210,7 @@ def run(args, stop, window=None):
             "engine": tracker.engine,
             "init_boxes": [b.box for b in init_boxes],
             "direction": args.direction,
+            "label": args.label,
             "targets": [
                 {"boxes": {i: list(to_xywh(b)) for i, b in t.boxes.items()}, "last": t.last}
                 for t in targets

@@ -4,13 +4,16 @@ In this project boxes are (x, y, w, h) in continuous pixels, and frames and targ
 The docstring of each writer says how its format counts."""
 
 import json
-from pathlib import Path
-from typing import Callable, Dict, List, NamedTuple, Sequence
+from pathlib import Path, PurePath
+from typing import Callable, Dict, List, NamedTuple, Sequence, Set
 from xml.etree import ElementTree
+
+import numpy as np
 
 from ..utils.files import write_text
 
-CATEGORY = "object"  # targets have no class
+CATEGORY = "object"  # the class of targets that were given none
+MAX_DEVIATION = 0.5  # pixels; see cvat
 
 
 class Label(NamedTuple):
@@ -29,14 +32,15 @@ class Label(NamedTuple):
 
 
 class Labels(NamedTuple):
-    """A video, the size of its frames in pixels, and the labels found in it, in the order of the
-    frames."""
+    """A video, the size of its frames in pixels, the labels found in it, in the order of the
+    frames, and the class of its targets."""
 
     source: str
     width: int
     height: int
     fps: float
     labels: List[Label]
+    category: str = CATEGORY
 
     @property
     def num_frames(self) -> int:
@@ -54,7 +58,7 @@ def read_labels(path) -> Labels:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
         labels = [Label(**{k: row[k] for k in Label._fields}) for row in content["boxes"]]
         video = (content[key] for key in ("source", "width", "height", "fps"))
-        return Labels(*video, labels)
+        return Labels(*video, labels, content.get("label", CATEGORY))
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is not a boxes.json of demo/track_video.py: {error}") from error
 
@@ -136,7 +140,7 @@ def coco(video: Labels) -> Dict[str, str]:
     content = {
         "videos": [{"id": 1, "name": video.source}],
         "images": images,
-        "categories": [{"id": 1, "name": CATEGORY}],
+        "categories": [{"id": 1, "name": video.category}],
         "annotations": annotations,
     }
     return {"coco.json": json.dumps(content) + "\n"}
@@ -144,27 +148,52 @@ def coco(video: Labels) -> Dict[str, str]:
 
 def cvat(video: Labels) -> Dict[str, str]:
     """CVAT for video 1.1: a track for each target, with the attributes ``score`` and ``status``.
-    Each box is a key frame, because CVAT interpolates between key frames. In the frame after its
-    last box a target is marked as outside. Frames and pixels count from 0."""
+    CVAT reads the key frames alone and interpolates between them. They are the frames with a given
+    box, those in which the status changes, and as many others as keep the interpolated corners
+    within MAX_DEVIATION of the tracked ones. A target is outside where it is lost, and in the frame
+    after its last box. Frames and pixels count from 0."""
     root = ElementTree.Element("annotations")
     _add(root, "version", "1.1")
     task = _add(_add(root, "meta"), "task")
-    _add(task, "name", video.source)
+    _add(task, "name", PurePath(video.source).name or video.source)
     _add(task, "size", video.num_frames)
     _add(task, "mode", "interpolation")
     size = _add(task, "original_size")
     _add(size, "width", video.width)
     _add(size, "height", video.height)
-    _add(_add(_add(task, "labels"), "label"), "name", CATEGORY)
+    _add(_add(_add(task, "labels"), "label"), "name", video.category)
     for target in video.targets:
-        track = _add(root, "track", id=target, label=CATEGORY)
+        track = _add(root, "track", id=target, label=video.category)
         boxes = [b for b in video.labels if b.target == target]
-        for b, after in zip(boxes, [*boxes[1:], None]):
-            _add_box(track, b, b.frame, outside=0)
-            if after is None or after.frame > b.frame + 1:
-                _add_box(track, b, b.frame + 1, outside=1)
+        keys = _key_frames(boxes)
+        for i, b in enumerate(boxes):
+            _add_box(track, b, b.frame, outside=b.status == "lost", keyframe=i in keys)
+        _add_box(track, boxes[-1], boxes[-1].frame + 1, outside=True, keyframe=True)
     ElementTree.indent(root)
     return {"cvat.xml": ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"}
+
+
+def _key_frames(boxes: Sequence[Label]) -> Set[int]:
+    """The places of the key frames among the boxes of a target, see :func:`cvat`."""
+    frames = np.array([b.frame for b in boxes])
+    corners = np.array([(b.x, b.y, b.x + b.w, b.y + b.h) for b in boxes])
+    changes = (i for i in range(1, len(boxes)) if boxes[i].status != boxes[i - 1].status)
+    given = (i for i, b in enumerate(boxes) if b.status == "init")
+    keys = {0, len(boxes) - 1, *changes, *given}
+    ends = sorted(keys)
+    # the boxes of a lost target are not shown
+    spans = [(i, j) for i, j in zip(ends, ends[1:]) if boxes[i].status != "lost"]
+    while spans:
+        first, last = spans.pop()
+        inside = slice(first, last + 1)
+        share = (frames[inside] - frames[first]) / (frames[last] - frames[first])
+        line = corners[first] + share[:, None] * (corners[last] - corners[first])
+        deviation = np.abs(corners[inside] - line).max(axis=1)
+        if deviation.max() > MAX_DEVIATION:
+            worst = first + int(deviation.argmax())
+            keys.add(worst)
+            spans += [(first, worst), (worst, last)]
+    return keys
 
 
 def _add(parent, tag: str, text="", **attributes):
@@ -174,10 +203,10 @@ def _add(parent, tag: str, text="", **attributes):
     return element
 
 
-def _add_box(track, b: Label, frame: int, outside: int) -> None:
+def _add_box(track, b: Label, frame: int, outside: bool, keyframe: bool) -> None:
     corners = zip(("xtl", "ytl", "xbr", "ybr"), (b.x, b.y, b.x + b.w, b.y + b.h))
     corners = {name: f"{value:.3f}" for name, value in corners}
-    flags = {"outside": outside, "occluded": 0, "keyframe": 1}
+    flags = {"outside": int(outside), "occluded": 0, "keyframe": int(keyframe)}
     box = _add(track, "box", frame=frame, **flags, **corners, z_order=0)
     _add(box, "attribute", b.score, name="score")
     _add(box, "attribute", b.status, name="status")

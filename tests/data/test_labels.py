@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sot.data.datasets import read_boxes
-from sot.data.labels import FORMATS, Label, Labels, read_labels, save_labels
+from sot.data.labels import FORMATS, Label, Labels, cvat, read_labels, save_labels
 
 VIDEO = Labels(
     "clip.mp4",
@@ -95,11 +95,52 @@ class TestOtherReaders:
         second = root.findall("track")[1]
         assert second.attrib == {"id": "1", "label": "object"}
         boxes = [(b.get("frame"), b.get("outside")) for b in second]
-        assert boxes == [("1", "0"), ("2", "1"), ("3", "0"), ("4", "1")]
+        assert boxes == [("1", "0"), ("3", "1"), ("4", "1")]
         first = second[0]
         corners = [float(first.get(k)) for k in ("xtl", "ytl", "xbr", "ybr")]
         assert corners == [60, 30, 100, 60] and first.get("keyframe") == "1"
         assert {a.get("name"): a.text for a in first} == {"score": "1.0", "status": "init"}
+
+
+class TestCvat:
+    def track(self, *rows):
+        """{frame: (key frame, outside)} of boxes with these (frame, left, status)."""
+        labels = [
+            Label(frame, 0, left, 5.0, 20.0, 10.0, 0.9, status, "") for frame, left, status in rows
+        ]
+        video = Labels("/home/me/clip.mp4", 100, 50, 25.0, labels, "car")
+        self.root = ElementTree.fromstring(cvat(video)["cvat.xml"])
+        flags = ("keyframe", "outside")
+        return {
+            int(b.get("frame")): tuple(int(b.get(k)) for k in flags) for b in self.root.iter("box")
+        }
+
+    def test_key_frames_where_interpolation_would_be_off(self):
+        lefts = [10, 11.4, 13, 14.6, 16, 12, 8, 4]  # a line, off by 0.4, and a line back
+        rows = [(i, left, "tracked") for i, left in enumerate(lefts)]
+        found = self.track(*rows)
+        assert [frame for frame, (key, _) in found.items() if key] == [0, 4, 7, 8]
+        assert len(found) == 9 and found[8] == (1, 1) and found[7] == (1, 0)
+
+    def test_frames_that_were_not_tracked_are_interpolated(self):
+        found = self.track((0, 10, "tracked"), (4, 14, "tracked"), (10, 20, "tracked"))
+        assert found == {0: (1, 0), 4: (0, 0), 10: (1, 0), 11: (1, 1)}
+
+    def test_given_and_lost(self):
+        status = ["init", *["tracked"] * 3, *["lost"] * 3, "tracked", "tracked", "init"]
+        found = self.track(*((i, 10, name) for i, name in enumerate(status)))
+        key, hidden, plain = (1, 0), (1, 1), (0, 0)
+        assert [found[i] for i in range(11)] == [
+            *(key, key, plain, plain),
+            *(hidden, (0, 1), (0, 1)),
+            *(key, plain, key, hidden),
+        ]
+
+    def test_names(self):
+        self.track((0, 10, "tracked"))
+        assert self.root.findtext("meta/task/name") == "clip.mp4"
+        assert self.root.findtext("meta/task/labels/label/name") == "car"
+        assert self.root.find("track").get("label") == "car"
 
 
 def test_earlier_files_go_and_others_stay(tmp_path):
@@ -122,6 +163,8 @@ def test_read_labels(tmp_path):
     head = {"source": "clip.mp4", "width": 100, "height": 50, "fps": 25.0, "frames": 4}
     path.write_text(json.dumps({**head, "boxes": rows}))
     assert read_labels(path) == VIDEO
+    path.write_text(json.dumps({**head, "label": "car", "boxes": rows}))
+    assert read_labels(path) == VIDEO._replace(category="car")
     path.write_text("{}")
     with pytest.raises(ValueError, match="boxes.json is not a boxes.json of demo/track_video.py"):
         read_labels(path)

@@ -175,11 +175,13 @@ class TestFiles:
         ]
 
     def test_other_formats_and_no_video(self, fake, clip, tmp_path, capsys):
-        assert run(clip, tmp_path, "--save", "mot", "--save", "cvat", "--no-video") == 0
+        args = ("--save", "mot", "--save", "cvat", "--no-video", "--label", "car")
+        assert run(clip, tmp_path, *args) == 0
         files = {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()}
         assert files == {"clip.mp4", "boxes.csv", "boxes.json", "labels/mot.txt", "labels/cvat.xml"}
         first = (tmp_path / "labels" / "mot.txt").read_text().splitlines()[0]
         assert first == "1,1,6.000,7.000,20.000,10.000,1.0000,-1,-1,-1"
+        assert '<track id="0" label="car">' in (tmp_path / "labels" / "cvat.xml").read_text()
         lines = capsys.readouterr().out.splitlines()
         assert lines[-2] == "target 0: uncertain in 3 frames (7-9)"
         assert lines[-1].endswith(f"boxes.json, {tmp_path / 'labels'}")
