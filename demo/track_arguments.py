@@ -194,13 +194,19 @@ def parse_args(argv=None, description=""):
 
 
 def targets_of(
-    init_boxes: Sequence[InitBox], corrections: Sequence[Correction], frames: range, first: int
+    init_boxes: Sequence[InitBox],
+    corrections: Sequence[Correction],
+    frames: range,
+    first: int,
+    direction: str,
 ) -> List[Target]:
     """The targets of a command line.
 
     Args:
         frames: the frames that are tracked.
         first: the first of them that the video has. Boxes without a frame belong to it.
+        direction: one of DIRECTIONS. A correction before the first box of its target needs a pass
+            backward from that box.
 
     Raises:
         UsageError: boxes contradict each other, or their frames are not tracked.
@@ -220,6 +226,12 @@ def targets_of(
             )
         if frame in known[number]:
             raise UsageError(f"target {number} has two boxes in frame {frame}: give one of them")
+        start = next(iter(known[number]))
+        if frame < start and direction in ("between", "forward"):
+            raise UsageError(
+                f"--reinit {frame}:...: target {number} appears in frame {start} only; write "
+                f"--init-box x,y,w,h@{frame} and --reinit {start}:..., or --direction both"
+            )
         known[number][frame] = correction.box
     targets = []
     for name, init, boxes in zip(target_names(init_boxes), init_boxes, known):

@@ -196,7 +196,7 @@ def run(args, stop, window=None):
                 init_boxes.append(InitBox(start.box, start.frame, place=place))
         init_boxes = init_boxes or [InitBox(window.ask_box(first.image))]
         counted = args.frames if source.live else args.frames[: args.max_frames]
-        targets = targets_of(init_boxes, args.reinit, counted, first.index)
+        targets = targets_of(init_boxes, args.reinit, counted, first.index, args.direction)
         names = target_names(init_boxes)
         check_first_boxes(targets, names, first.index, size)
         passes = plan_passes(tracker, source, targets, names, args.direction, counted)

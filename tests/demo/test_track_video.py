@@ -492,6 +492,9 @@ class TestCorrections:
         assert lefts(tmp_path / "a") == {2: {0: 11}, 3: {0: 8}, 4: {0: 5}}
         result = json.loads((tmp_path / "a" / "boxes.json").read_text())
         assert result["frames"] == 8 and len(result["boxes"]) == 3
+        args = ("--direction", "backward", "--start", "2", "--reinit", "3:9,6,20,10")
+        assert run(clip, tmp_path / "c", box, *args) == 0
+        assert lefts(tmp_path / "c") == {2: {0: 12}, 3: {0: 9}, 4: {0: 5}}
         assert run(clip, tmp_path / "b", box, "--direction", "both", "--end", "6") == 0
         assert lefts(tmp_path / "b") == {i: {0: 5 + 3 * abs(i - 4)} for i in range(7)}
 
@@ -642,6 +645,10 @@ class TestErrors:
                 "but --init-box ends it with frame 4",
             ),
             (["--init-box=5,6,9,9", "--init-box=5,6,9,9", "--reinit", "6:5,6,9,9"], "Write 0:6:"),
+            (
+                ["--init-box=5,6,20,10@4", "--reinit=2:5,6,20,10"],
+                "--reinit 2:...: target 0 appears in frame 4 only; write --init-box x,y,w,h@2 and",
+            ),
             (["--init-box", "5,6,20,10@12"], "target 0, frame 12: the video has 10 frames"),
             (["--start", "10"], "no frame of"),
         ],
