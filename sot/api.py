@@ -3,7 +3,7 @@
 import contextlib
 import itertools
 import os
-from typing import Any, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
@@ -140,29 +140,33 @@ def _calibration_of(weights: str) -> Optional[Calibration]:
 
 def track(
     video: Union[str, os.PathLike, int, Iterable[np.ndarray]],
-    boxes: Sequence[Any],
+    boxes: Union[Sequence[Any], Mapping[int, Sequence[float]]],
     config: Union[str, os.PathLike, CfgNode] = "SiamRPN/siamrpn_lite.yaml",
     **options: Any,
-) -> Iterator[Tuple[Frame, List[TrackResult]]]:
+) -> Iterator[Tuple[Frame, List[Optional[TrackResult]]]]:
     """Follow one or several targets through a video.
 
     Args:
         video: a file, a folder of images, a stream URL or the number of a camera (see
             sot.data.video.open_source); or an iterable of images, (H, W, 3) uint8 BGR.
-        boxes: one (x, y, w, h) for each target, in pixels of the first frame. A single box may
-            stand without a list around it.
+        boxes: one (x, y, w, h) for each target, in pixels of the first frame. A target that appears
+            later has ``{FRAME: (x, y, w, h)}`` instead, where frames count from 0. It is started
+            anew on each further box in this dict. A single target may stand without a list around
+            it.
         config: the tracker, see :func:`build_tracker`.
         options: ``weights``, ``device`` and ``opts`` of :func:`build_tracker`.
 
     Yields:
-        tuple: a Frame (``.image``, ``.index``) and the list of one TrackResult for each target. If
-        a frame does not decode, its image is None and the results are those of the frame before.
+        tuple: a Frame (``.image``, ``.index``) and the list of one TrackResult for each target,
+        which is None before its first box. If a frame does not decode, its image is None and the
+        results are those of the frame before.
 
     Raises:
         OSError, ValueError: as open_source and build_tracker raise them; ValueError also if the
-            first frame does not decode or a box lies outside of it.
+            frame of a box does not decode, a box lies outside of its frame, or the video ends
+            before the frame of a box.
     """
-    targets = [check_box(box, mode=BoxMode.XYWH_ABS) for box in np.atleast_2d(boxes)]
+    given = _boxes_by_frame(boxes)
     tracker = build_tracker(config, **options)
     with contextlib.ExitStack() as stack:
         if isinstance(video, (str, int, os.PathLike)):
@@ -175,6 +179,31 @@ def track(
         if first is None:
             name = video if isinstance(video, (str, int, os.PathLike)) else "the video"
             raise ValueError(f"no frame of {name} can be read")
-        starts = [Target({first.index: box}) for box in targets]
-        for frame, states, _ in follow(tracker, itertools.chain([first], frames), starts):
-            yield frame, [TrackResult.of(state) for state in states.values()]
+        targets = [
+            Target({first.index if i is None else i: box for i, box in boxes_of.items()})
+            for boxes_of in given
+        ]
+        for frame, states, _ in follow(tracker, itertools.chain([first], frames), targets):
+            found = [states.get(number) for number in range(len(targets))]
+            yield frame, [None if state is None else TrackResult.of(state) for state in found]
+        for number, target in enumerate(targets):
+            if max(target.boxes) > frame.index:
+                raise ValueError(
+                    f"target {number} has a box in frame {max(target.boxes)}, but the last frame "
+                    f"of the video is {frame.index}"
+                )
+
+
+def _boxes_by_frame(boxes) -> List[Dict[Optional[int], np.ndarray]]:
+    """The boxes (4,) XYXY of each target by frame, from the argument of :func:`track`. The frame
+    None is the first one of the video."""
+    if isinstance(boxes, Mapping):
+        boxes = [boxes]
+    elif not any(isinstance(box, Mapping) for box in boxes):
+        boxes = np.atleast_2d(boxes)
+    by_frame = [box if isinstance(box, Mapping) else {None: box} for box in boxes]
+    if not all(by_frame):
+        raise ValueError(f"target {by_frame.index({})} has no box: give {{FRAME: (x, y, w, h)}}")
+    return [
+        {i: check_box(box, mode=BoxMode.XYWH_ABS) for i, box in some.items()} for some in by_frame
+    ]

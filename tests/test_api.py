@@ -100,6 +100,16 @@ class TestTrack:
         assert [r.status for r in steps[0][1]] == ["init", "init"]
         assert all(len(results) == 2 and results[1].box[2] > 0 for _, results in steps)
 
+    def test_target_that_appears_later_and_is_corrected(self):
+        late = {1: (40, 20, 15, 30), 2: (44, 20, 15, 30)}
+        found = [
+            results for _, results in track(self.images(), [(10, 10, 20, 20), late], **self.OPTIONS)
+        ]
+        assert found[0][1] is None and found[0][0].box == (10, 10, 20, 20)
+        assert found[1][1] == (late[1], 1.0, "init") and found[2][1] == (late[2], 1.0, "init")
+        alone = [results for _, results in track(self.images(), late, **self.OPTIONS)]
+        assert alone == [[None], [found[1][1]], [found[2][1]]]
+
     def test_folder_and_one_target(self, tmp_path):
         import cv2
 
@@ -119,6 +129,13 @@ class TestTrack:
             ("ok", (1, 1, 0, 9), "no positive size"),
             ("ok", (90, 1, 9, 9), "outside"),
             ("ok", (1, 1, 9), "four finite numbers"),
+            (
+                "ok",
+                [(1, 1, 9, 9), {3: (1, 1, 9, 9)}],
+                "target 1 has a box in frame 3, but the last",
+            ),
+            ("ok", [(1, 1, 9, 9), {}], "target 1 has no box"),
+            ("ok", {1: (90, 1, 9, 9)}, "outside"),
         ],
     )
     def test_errors(self, video, boxes, words):
