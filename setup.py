@@ -68,6 +68,8 @@ setup(
     extras_require={
         # for the export of networks, and TEST.TRACKER.ENGINE onnxruntime
         "onnx": ["onnx", "onnxscript", "onnxruntime"],
+        # for TEST.TRACKER.ENGINE openvino
+        "openvino": ["openvino>=2024.0"],
         # for demo/app.py
         "app": ["gradio>=5"],
         # for tools/tune_tracker.py

@@ -21,7 +21,7 @@ NAMES = {
     "MODEL.SIAMESE.LEVEL_HEAD": RPN_HEAD_REGISTRY,
 }
 CHOICES = {
-    "TEST.TRACKER.ENGINE": ("auto", "torch", "onnxruntime"),
+    "TEST.TRACKER.ENGINE": ("auto", "torch", "onnxruntime", "openvino"),
     "TEST.TRACKER.CROP": ("subpixel", "pysot"),
     "SOLVER.CLIP_GRADIENTS.CLIP_TYPE": ("value", "norm", "full_model"),
 }

@@ -171,11 +171,12 @@ def add_sot_config(cfg: CN) -> None:
 
     # ---------------------------------------------------------------- tracker
     _C.TEST.TRACKER = CN()
-    # What runs the network. "torch" is PyTorch. "onnxruntime" works on a CPU; a network whose
-    # graphs do not come with the package is exported once and kept in the user's cache folder.
-    # "auto" is onnxruntime if it is installed and the graphs come with the package, which has them
-    # for the networks that get faster; otherwise it is torch. Evaluation during training always
-    # uses torch.
+    # What runs the network. "torch" is PyTorch. "onnxruntime" and "openvino" work on a CPU; a
+    # network whose graphs do not come with the package is exported once and kept in the user's
+    # cache folder. "openvino" computes in bfloat16 if the processor has instructions for its matrix
+    # products, so boxes and scores then differ a little from those of the other engines. "auto" is
+    # onnxruntime if it is installed and the graphs come with the package, which has them for the
+    # networks that get faster; otherwise it is torch. Evaluation during training always uses torch.
     _C.TEST.TRACKER.ENGINE = "auto"
     # Number of sequences that a one-pass evaluation follows side by side. Threads read their next
     # frames at the same time. On a GPU their crops go through the network as one batch, which

@@ -20,7 +20,7 @@ from ..data.datasets.cache import cache_folder
 from ..modeling.fuse import fuse_for_inference, fuse_layers
 from ..utils.fingerprint import fingerprint
 from .export import DESCRIPTION, EXPORT_VERSION, crop_sizes, export_network, network_key
-from .session import is_installed, needs, open_session
+from .session import GRAPHS, is_installed, needs
 
 # Graphs without weights, of the networks that are faster in onnxruntime than in PyTorch.
 SHIPPED = Path(__file__).parent / "graphs"
@@ -29,25 +29,31 @@ logger = logging.getLogger(__name__)
 
 
 class OnnxNetwork:
-    """Runs a network of :func:`export_network` in onnxruntime on the CPU. It has the parts of a
-    SiameseNetwork that trackers use."""
+    """Runs a network of :func:`export_network` on the CPU. It has the parts of a SiameseNetwork
+    that trackers use."""
 
-    device, engine = torch.device("cpu"), "onnxruntime"
+    device = torch.device("cpu")
 
     def __init__(
-        self, folder: Path, num_threads: int = 1, weights: Optional[Dict[str, np.ndarray]] = None
+        self,
+        folder: Path,
+        num_threads: int = 1,
+        weights: Optional[Dict[str, np.ndarray]] = None,
+        engine: str = "onnxruntime",
     ):
         """
         Args:
             folder: a folder that export_network wrote.
             num_threads: threads of each operation.
             weights: if the graphs have no weights, those of the network after fuse_layers.
+            engine: "onnxruntime" or "openvino".
 
         Raises:
-            OSError, ValueError: a file is missing or damaged, or onnxruntime is not installed; or
+            OSError, ValueError: a file is missing or damaged, or the engine is not installed; or
                 the weights are missing.
         """
         self.folder, self.num_threads, self.weights = Path(folder), num_threads, weights
+        self.engine = engine
         about = json.loads((self.folder / DESCRIPTION).read_text(encoding="utf-8"))
         if about.get("version") != EXPORT_VERSION:
             raise ValueError(f"{folder} was written by another version: export the network again")
@@ -62,19 +68,18 @@ class OnnxNetwork:
         self._searches = {int(size): self._open(name) for size, name in about["search"].items()}
 
     def __reduce__(self):
-        # sessions of onnxruntime cannot be pickled, so the other process opens the files again
-        return type(self), (self.folder, self.num_threads, self.weights)
+        # opened graphs cannot be pickled, so the other process opens the files again
+        return type(self), (self.folder, self.num_threads, self.weights, self.engine)
 
     @functools.cached_property
     def single_threaded(self) -> "OnnxNetwork":
         """The same network with one thread for each operation. Several of its calls may run at the
         same time, each in a thread of the caller."""
-        return type(self)(self.folder, 1, self.weights)
+        return type(self)(self.folder, 1, self.weights, self.engine)
 
     def _open(self, name: str):
         weights = {k: self.weights[k] for k in self._needed.get(name, ())}
-        session = open_session(str(self.folder / name), self.num_threads, weights)
-        return session, [node.name for node in session.get_inputs()]
+        return GRAPHS[self.engine](str(self.folder / name), self.num_threads, weights)
 
     def template(self, crops: torch.Tensor) -> List[torch.Tensor]:
         """Kernels of N targets, batch first, from template crops (N, 3, Z, Z), uint8 BGR."""
@@ -100,21 +105,20 @@ class OnnxNetwork:
 
     @staticmethod
     def _run(graph, tensors: Sequence[torch.Tensor]) -> List[torch.Tensor]:
-        session, names = graph
-        arrays = (np.ascontiguousarray(t.numpy()) for t in tensors)
-        return [torch.from_numpy(x) for x in session.run(None, dict(zip(names, arrays)))]
+        arrays = [np.ascontiguousarray(t.numpy()) for t in tensors]
+        return [torch.from_numpy(x) for x in graph(arrays)]
 
 
 def inference_network(cfg: CfgNode, model: nn.Module):
     """A fast copy of ``model`` for a tracker, in the engine TEST.TRACKER.ENGINE.
 
     "auto" is onnxruntime if it is installed and the package has graphs of the network, which it has
-    for networks that get faster. With "onnxruntime" other networks are exported once and kept in
-    the user's cache folder.
+    for networks that get faster. With "onnxruntime" and "openvino" other networks are exported once
+    and kept in the user's cache folder.
 
     Raises:
-        ValueError: the engine is "onnxruntime", and onnxruntime is not installed, the device is not
-            the CPU, or the network cannot be exported. With "auto" the network then runs in
+        ValueError: the engine is "onnxruntime" or "openvino", and it is not installed, the device
+            is not the CPU, or the network cannot be exported. With "auto" the network then runs in
             PyTorch, and the log says so.
     """
     engine, on_cpu = cfg.TEST.TRACKER.ENGINE, torch.device(cfg.MODEL.DEVICE).type == "cpu"
@@ -126,18 +130,20 @@ def inference_network(cfg: CfgNode, model: nn.Module):
         return fuse_for_inference(model)
     if not on_cpu:
         raise ValueError(
-            f"TEST.TRACKER.ENGINE onnxruntime needs MODEL.DEVICE cpu, not {cfg.MODEL.DEVICE}"
+            f"TEST.TRACKER.ENGINE {engine} needs MODEL.DEVICE cpu, not {cfg.MODEL.DEVICE}"
         )
-    needs("TEST.TRACKER.ENGINE onnxruntime", "onnxruntime")
+    needs(f"TEST.TRACKER.ENGINE {engine}", engine)
     try:
-        return _exported(cfg, model) if graphs is None else _with_weights_of(model, graphs)
-    except Exception as e:  # the exporter and onnxruntime raise many kinds of errors
+        if graphs is None:
+            return _exported(cfg, model, engine)
+        return _with_weights_of(model, graphs, engine)
+    except Exception as e:  # the exporter and the engines raise many kinds of errors
         reason = " ".join(str(e).split())[:300]
         if cfg.TEST.TRACKER.ENGINE != "auto":
             raise ValueError(
-                f"the network does not run in onnxruntime; set TEST.TRACKER.ENGINE torch: {reason}"
+                f"the network does not run in {engine}; set TEST.TRACKER.ENGINE torch: {reason}"
             ) from e
-        logger.warning(f"the network does not run in onnxruntime, so it runs in torch: {reason}")
+        logger.warning(f"the network does not run in {engine}, so it runs in torch: {reason}")
         return fuse_for_inference(model)
 
 
@@ -150,27 +156,27 @@ def shipped_graphs(cfg: CfgNode) -> Optional[Path]:
     return None
 
 
-def _with_weights_of(model: nn.Module, folder: Path) -> OnnxNetwork:
+def _with_weights_of(model: nn.Module, folder: Path, engine: str) -> OnnxNetwork:
     state = fuse_layers(model).float().state_dict()
     weights = {name: values.numpy() for name, values in state.items()}
-    return OnnxNetwork(folder, torch.get_num_threads(), weights)
+    return OnnxNetwork(folder, torch.get_num_threads(), weights, engine)
 
 
-def _exported(cfg: CfgNode, model: nn.Module) -> OnnxNetwork:
+def _exported(cfg: CfgNode, model: nn.Module, engine: str) -> OnnxNetwork:
     weights = [part for item in model.state_dict().items() for part in item]
     key = fingerprint([torch.__version__, network_key(cfg)], *weights)
     folder = cache_folder() / "engines" / key[:32]
     if folder.is_dir():
         try:
-            return OnnxNetwork(folder, torch.get_num_threads())
+            return OnnxNetwork(folder, torch.get_num_threads(), engine=engine)
         except (OSError, ValueError, KeyError) as e:
             logger.warning(f"the network in {folder} is exported anew: {e}")
             shutil.rmtree(folder, ignore_errors=True)
-    logger.info(f"the network is exported for onnxruntime, once: {folder}")
+    logger.info(f"the network is exported for {engine}, once: {folder}")
     folder.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
         whole = Path(temporary, "network")
         export_network(model, whole, *crop_sizes(cfg))
         with contextlib.suppress(OSError):  # another process was faster
             os.rename(whole, folder)
-    return OnnxNetwork(folder, torch.get_num_threads())
+    return OnnxNetwork(folder, torch.get_num_threads(), engine=engine)

@@ -16,7 +16,7 @@ from ..config.checks import flat
 from ..modeling.fuse import fuse_layers
 from ..utils.files import atomic_write, write_text
 from ..utils.fingerprint import fingerprint
-from .session import WEIGHT_PREFIX, needs
+from .session import WEIGHT_PREFIX, WEIGHTS_FILE, needs
 
 EXPORT_VERSION = 2  # raise this when the same network gives other graphs than before
 DESCRIPTION = "tracker.json"
@@ -174,19 +174,21 @@ def _fill(model: nn.Module) -> None:
 
 def _cut_weights(graphs: Dict, model: nn.Module) -> Dict[str, List[str]]:
     """Replace the weights in the graphs of a network by references to external data. Returns the
-    names of the weights that each graph needs."""
+    names of the weights that each graph needs, in the order of the data."""
     state = {k: v for k, v in model.state_dict().items() if v.is_floating_point()}
     cut = {file: [] for file in graphs}
     for file, exported in graphs.items():
+        offset = 0
         for tensor in exported.graph.initializer:
             name = tensor.name[len(WEIGHT_PREFIX) :]
             if name in state and tensor.raw_data == state[name].numpy().tobytes():
                 cut[file].append(name)
-                length = str(len(tensor.raw_data))
+                place = {"location": WEIGHTS_FILE, "offset": offset, "length": len(tensor.raw_data)}
+                offset += len(tensor.raw_data)
                 tensor.ClearField("raw_data")
                 tensor.data_location = tensor.EXTERNAL
-                for key, value in (("location", "weights"), ("offset", "0"), ("length", length)):
-                    tensor.external_data.add(key=key, value=value)
+                for key, value in place.items():
+                    tensor.external_data.add(key=key, value=str(value))
     missing = state.keys() - set().union(*cut.values())
     if missing:
         names = ", ".join(sorted(missing)[:3])

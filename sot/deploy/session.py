@@ -1,12 +1,21 @@
-"""Sessions of onnxruntime on the CPU, and the packages that they need."""
+"""Runs ONNX graphs on the CPU, in onnxruntime or OpenVINO."""
 
 import importlib.util
+import shutil
+import tempfile
+import threading
 from pathlib import Path
-from typing import Dict, Optional
+from typing import Callable, Dict, List, Optional, Sequence
 
 import numpy as np
 
 WEIGHT_PREFIX = "model."  # of a network's weights in its graphs
+# Where a graph without weights expects them: in this file, one after the other.
+WEIGHTS_FILE = "weights"
+EXTRAS = {"openvino": "openvino"}  # of setup.py, for packages that are not in the extra 'onnx'
+
+# A graph that is ready to run: from the values of its inputs to those of its outputs.
+Graph = Callable[[Sequence[np.ndarray]], List[np.ndarray]]
 
 
 def is_installed(*packages: str) -> bool:
@@ -21,7 +30,7 @@ def needs(what: str, *packages: str) -> None:
     if missing:
         raise ValueError(
             f"{what} needs {' and '.join(missing)}: pip install {' '.join(missing)}, part of the "
-            "extra 'onnx' in setup.py"
+            f"extra '{EXTRAS.get(missing[0], 'onnx')}' in setup.py"
         )
 
 
@@ -55,3 +64,59 @@ def open_session(file: str, num_threads: int = 1, weights: Optional[Dict[str, np
         return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     except Exception as e:  # onnxruntime has a class of its own for each error
         raise ValueError(f"onnxruntime cannot read {file}: {e}") from None
+
+
+def onnxruntime_graph(file: str, num_threads: int, weights: Dict[str, np.ndarray]) -> Graph:
+    """A graph in onnxruntime. For arguments and errors see :func:`open_session`."""
+    session = open_session(file, num_threads, weights)
+    names = [node.name for node in session.get_inputs()]
+    return lambda arrays: session.run(None, dict(zip(names, arrays)))
+
+
+class OpenVinoGraph:
+    """A graph in OpenVINO. It is compiled for each shape of the inputs at its first use, and in
+    each thread, because threads cannot share a compiled graph without waiting for each other.
+
+    OpenVINO computes in bfloat16 where the processor has instructions for its matrix products."""
+
+    def __init__(self, file: str, num_threads: int, weights: Dict[str, np.ndarray]):
+        """
+        Args:
+            file: an ONNX file.
+            num_threads: threads of each operation.
+            weights: weights that the file does not hold, float32, in the order in which the file
+                expects them in WEIGHTS_FILE.
+
+        Raises:
+            ValueError: OpenVINO is not installed, or cannot read the file.
+        """
+        needs(str(file), "openvino")
+        import openvino
+
+        self._core = openvino.Core()
+        # a thread of its own on each core would keep other graphs off this core
+        options = {"ENABLE_CPU_PINNING": False, "NUM_STREAMS": 1}
+        self._options = {**options, "INFERENCE_NUM_THREADS": num_threads}
+        self._local = threading.local()
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                if weights:
+                    file = shutil.copy(file, folder)
+                    whole = b"".join(values.tobytes() for values in weights.values())
+                    Path(folder, WEIGHTS_FILE).write_bytes(whole)
+                self._graph = self._core.read_model(file)
+        except RuntimeError as e:
+            raise ValueError(f"OpenVINO cannot read {file}: {e}") from None
+
+    def __call__(self, arrays: Sequence[np.ndarray]) -> List[np.ndarray]:
+        shapes = tuple(array.shape for array in arrays)
+        requests = vars(self._local)
+        if shapes not in requests:
+            graph = self._graph.clone()
+            graph.reshape(dict(enumerate(shapes)))
+            compiled = self._core.compile_model(graph, "CPU", self._options)
+            requests[shapes] = compiled.create_infer_request()
+        return list(requests[shapes].infer(list(arrays), share_inputs=True).values())
+
+
+GRAPHS = {"onnxruntime": onnxruntime_graph, "openvino": OpenVinoGraph}  # by engine

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..modeling import xcorr
+from ..utils.cpu import one_thread
 
 MAX_CHANNELS = 64  # channels of the projected features
 MAX_COLUMNS = 288  # columns of the regression: its two Gram matrices then take 0.7 MB
@@ -67,11 +67,14 @@ class OnlineResponse(NamedTuple):
     """The responses of N models to N search crops.
 
     Attributes:
-        features: (N, C, h, w), the features of the crops, divided by their root mean square.
-        maps: (N, n, n), responses, about 1 at the target and 0 elsewhere.
+        features: (N, C, h, w), the features of the crops.
+        scales: (N, 1, 1), their root mean squares.
+        maps: (N, n, n), responses to the features divided by the scales, about 1 at the target and
+            0 elsewhere.
     """
 
     features: torch.Tensor
+    scales: torch.Tensor
     maps: torch.Tensor
 
 
@@ -122,6 +125,7 @@ class OnlineLearner:
         """Whether a match with these confidences is the target. ``surely`` needs higher ones."""
         return _above(confidences, self.found_above if surely else self.accept_above)
 
+    @one_thread()
     def start(self, features, centers, sizes, crop_size: int, kernels) -> TargetModel:
         """Learn a model from the first frame.
 
@@ -136,7 +140,8 @@ class OnlineLearner:
         # maps of network and filter have the same centre
         k = 3 if kernels[0].shape[-1] % 2 else 2
         width = min(channels, MAX_CHANNELS, MAX_COLUMNS // k**2)
-        features = _scaled(features)
+        features = features.float()
+        features = features / _scales(features)[..., None]
         rows = features.transpose(0, 1).flatten(1)  # (C, V * h * w)
         basis = torch.linalg.eigh(rows @ rows.T)[1][None, :, -width:].contiguous()
         columns = _columns(features, basis.expand(len(features), -1, -1), k)
@@ -152,11 +157,19 @@ class OnlineLearner:
         filter = _filter(basis, weights, k)
         return TargetModel(basis, gram, moment, gram, moment, filter, tuple(kernels))
 
+    @one_thread()
     def respond(self, models: Sequence[TargetModel], features: torch.Tensor) -> OnlineResponse:
         """The responses of N models to search features (N, C, h, w), one crop for each model."""
-        features = _scaled(features)
-        return OnlineResponse(features, xcorr(_batch(models, "filter"), features)[:, 0])
+        features = features.float()
+        scales, filters = _scales(features), _batch(models, "filter")
+        # As a product and few sums: a convolution to one channel takes several times as long.
+        k, n = filters.shape[-1], features.shape[-1] - filters.shape[-1] + 1
+        parts = (filters.flatten(2).mT @ features.flatten(2)).unflatten(2, features.shape[2:])
+        places = [(y, x) for y in range(k) for x in range(k)]
+        maps = sum(parts[:, i, y : y + n, x : x + n] for i, (y, x) in enumerate(places))
+        return OnlineResponse(features, scales, maps / scales)
 
+    @one_thread()
     def learn(self, models, response, maps, matches, crop_size: int) -> List[TargetModel]:
         """The models after a frame. A model learns from the frame if both network and model are
         confident. It learns at double the rate if something away from the target responds, too.
@@ -184,8 +197,11 @@ class OnlineLearner:
             return new
         learning = [trusted[r] for r in rows]
         features, responses = response.features, response.maps.flatten(1)
+        scales = response.scales
         if len(learning) < len(models):
             features, responses = features[learning], responses[learning]
+            scales = scales[learning]
+        features = features / scales[..., None]
         before = [models[i] for i in learning]
         k = before[0].filter.shape[-1]
         columns = _columns(features, _batch(before, "basis"), k)
@@ -238,11 +254,10 @@ def _apart(batch: torch.Tensor) -> List[torch.Tensor]:
     return [batch] if len(batch) == 1 else [t.clone() for t in batch.split(1)]
 
 
-def _scaled(features: torch.Tensor) -> torch.Tensor:
-    """Features (N, C, h, w), divided by the root mean square of each crop."""
-    features = features.float()
-    norm = torch.linalg.vector_norm(features, dim=(1, 2, 3), keepdim=True)
-    return features / (norm / features[0].numel() ** 0.5).clamp(min=1e-6)
+def _scales(features: torch.Tensor) -> torch.Tensor:
+    """The root mean squares (N, 1, 1) of features (N, C, h, w)."""
+    norm = torch.linalg.vector_norm(features, dim=(1, 2, 3), keepdim=True)[..., 0]
+    return (norm / features[0].numel() ** 0.5).clamp(min=1e-6)
 
 
 def _columns(features: torch.Tensor, basis: torch.Tensor, k: int) -> torch.Tensor:

@@ -121,7 +121,7 @@ class SiameseTracker:
 
     @property
     def engine(self) -> str:
-        """The engine that runs the network: "torch" or "onnxruntime"."""
+        """The engine that runs the network: "torch", "onnxruntime" or "openvino"."""
         return self.model.engine
 
     # ------------------------------------------------------------------ core

@@ -22,6 +22,7 @@ torch, because OpenMP reads it when it is loaded. By default a thread that has f
 the others have, too; beside another busy process those may wait for the core on which it spins.
 Importing ``sot`` does not set it, because the environment belongs to the program."""
 
+import contextlib
 import ctypes
 import functools
 import math
@@ -113,6 +114,18 @@ def set_threads(count: Optional[int] = None) -> None:
     count = count or min(usable_cores(), MAX_THREADS)
     torch.set_num_threads(count)
     cv2.setNumThreads(count)
+
+
+@contextlib.contextmanager
+def one_thread():
+    """A context, or a decorator, in which PyTorch uses one thread. It is for many small operations,
+    which take longer if they are divided among threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @functools.lru_cache(maxsize=None)

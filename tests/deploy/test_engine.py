@@ -19,6 +19,10 @@ pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
 
+# how far boxes may be off, in pixels, if OpenVINO computes in bfloat16
+BFLOAT16 = 1.0
+
+
 def config(*opts):
     return load_config("SiamRPN/siamrpn_compact.yaml", [*COMPACT, *opts])
 
@@ -28,10 +32,12 @@ def engine(name, *opts):
 
 
 @pytest.mark.parametrize("online", [False, True])
-def test_tracker_follows_as_in_torch(online):
+@pytest.mark.parametrize("other, tolerance", [("onnxruntime", 1e-2), ("openvino", BFLOAT16)])
+def test_tracker_follows_as_in_torch(other, tolerance, online):
+    pytest.importorskip(other)
     boxes = [100, 80, 140, 120], [20, 30, 60, 90]
     results = []
-    for name in ("torch", "onnxruntime"):
+    for name in ("torch", other):
         torch.manual_seed(0)
         cfg = engine(name, "TEST.TRACKER.ONLINE.ENABLED", online)
         tracker = build_tracker(cfg, weights="")
@@ -39,15 +45,17 @@ def test_tracker_follows_as_in_torch(online):
         states = [tracker.start(frame(100, 80), box) for box in boxes]
         states = tracker.step_all(frame(104, 83), states)
         results.append(np.array([[*s.box, s.score] for s in states]))
-    np.testing.assert_allclose(results[1], results[0], atol=1e-2)
+    np.testing.assert_allclose(results[1], results[0], atol=tolerance)
 
 
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
 @pytest.mark.parametrize("threads", [1, 2])
-def test_several_targets_at_the_same_time_give_the_same_boxes(threads, monkeypatch):
+def test_several_targets_at_the_same_time_give_the_same_boxes(name, threads, monkeypatch):
+    pytest.importorskip(name)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        cfg = engine("onnxruntime", "TEST.TRACKER.ONLINE.ENABLED", True)
+        cfg = engine(name, "TEST.TRACKER.ONLINE.ENABLED", True)
         tracker = build_tracker(cfg, weights="")
         single, used = tracker.model.single_threaded, []
         detect = single.detect_with_features
@@ -104,6 +112,13 @@ def test_onnxruntime_on_a_gpu_is_an_error():
         inference_network(cfg, model)
     cfg.TEST.TRACKER.ENGINE = "auto"
     assert inference_network(cfg, model).engine == "torch"
+
+
+def test_openvino_is_not_installed(monkeypatch):
+    monkeypatch.setattr(session_module, "is_installed", lambda package: package != "openvino")
+    text = "ENGINE openvino needs openvino: pip install openvino, part of the extra 'openvino'"
+    with pytest.raises(ValueError, match=text):
+        inference_network(engine("openvino"), build_model(config()))
 
 
 def test_asked_for_but_not_installed(monkeypatch):

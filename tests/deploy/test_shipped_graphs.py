@@ -53,6 +53,29 @@ def test_outputs_are_those_of_the_shipped_weights(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_outputs_in_openvino_in_float32(name, monkeypatch):
+    """It reads the weights from a file in which they follow one another."""
+    pytest.importorskip("openvino")
+    cfg = config(name, "TEST.TRACKER.ENGINE", "openvino")
+    network = inference_network(cfg, build_model(cfg))
+    for graph in (network._template, *network._searches.values()):
+        graph._options["INFERENCE_PRECISION_HINT"] = "f32"
+    again = pickle.loads(pickle.dumps(network))
+    assert again.engine == network.engine == "openvino" and network.folder == SHIPPED / name
+    cfg.TEST.TRACKER.ENGINE = "onnxruntime"
+    other = inference_network(cfg, build_model(cfg))
+    for n in (1, 3):
+        template, search = crops(n, cfg.INPUT.TEMPLATE_SIZE), crops(n, cfg.INPUT.SEARCH_SIZE_TEST)
+        kernels = other.template(template)
+        assert torch.allclose(network.template(template)[0], kernels[0], atol=1e-4)
+        (boxes, scores), features = network.detect_with_features(kernels, search)
+        (others, other_scores), other_features = other.detect_with_features(kernels, search)
+        assert torch.allclose(boxes, others, atol=1e-2)  # pixels
+        assert torch.allclose(scores, other_scores, atol=1e-4)
+        assert torch.allclose(features, other_features, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_they_hold_no_weights(name):
     for file in (SHIPPED / name).glob("*.onnx"):
         assert file.stat().st_size < 60_000

@@ -99,3 +99,16 @@ def test_threads_are_at_most_four_unless_more_are_asked_for(groups):
     finally:
         torch.set_num_threads(threads[0])
         cv2.setNumThreads(threads[1])
+
+
+def test_one_thread_until_the_end_of_the_block_or_an_error():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(ValueError), cpu.one_thread():
+            assert torch.get_num_threads() == 1
+            raise ValueError
+        assert torch.get_num_threads() == 2
+        assert cpu.one_thread()(torch.get_num_threads)() == 1
+    finally:
+        torch.set_num_threads(before)
