@@ -8,8 +8,10 @@ import ast
 import re
 import textwrap
 from pathlib import Path
+from typing import Dict, List
 
-from sot.evaluation.protocols import PROTOCOLS
+from sot.data.datasets.builtin import BUILTIN
+from sot.evaluation.protocols import PROTOCOLS, Protocol
 from sot.utils.files import write_text
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -54,22 +56,47 @@ end of a command line.
 
 
 def protocols() -> str:
-    """The page of the protocols, from their descriptions."""
+    """The page of the protocols, from their descriptions. Protocols with the same measures share a
+    section, which has their common sentences once."""
     page = f"""# Protocols
 {MADE}
 
 A protocol says how a tracker is run on a dataset, which frames count, and how the measures are
-computed. Each public dataset has its own; your own folders have `otb`. `TEST.PROTOCOL NAME` of
-`train_net.py` and `--protocol NAME` of `tools/run_baseline.py` and `tools/plot_results.py` choose
-another one. Every `metrics.json` holds the description of its protocol.
+computed. Each public dataset has its own, and your own folders have `otb`. To choose another one,
+give `TEST.PROTOCOL NAME` to `train_net.py`, or `--protocol NAME` to `tools/run_baseline.py` and
+`tools/plot_results.py`. Every `metrics.json` holds the description of its protocol.
 
-The measure that ranks trackers stands first.
+| protocol | datasets | ranks by |
+| --- | --- | --- |
 """
     for name, protocol in PROTOCOLS.items():
-        measures = ", ".join(f"`{measure}`" for measure in protocol.measures)
-        description = textwrap.fill(protocol.description, 100)
-        page += f"\n## {name}\n\n{description}\n\nMeasures: {measures}.\n"
+        datasets = [f"`{d}`" for d in BUILTIN if BUILTIN[d].protocol == name]
+        page += f"| `{name}` | {_shortened(datasets)} | `{protocol.primary}` |\n"
+    families: Dict[frozenset, List[Protocol]] = {}
+    for protocol in PROTOCOLS.values():
+        families.setdefault(frozenset(protocol.measures), []).append(protocol)
+    for family in families.values():
+        marked = [re.sub(r"\b[a-z]+(_[a-z0-9]+)+\b", r"`\g<0>`", p.description) for p in family]
+        first, *others = sentences = [re.split(r"(?<=\.) ", text) for text in marked]
+        common = [s for s in first if others and all(s in other for other in others)]
+        page += f"\n## {', '.join(protocol.name for protocol in family)}\n"
+        if common:
+            page += f"\n{textwrap.fill(' '.join(common), 100)}\n\n"
+        for protocol, texts in zip(family, sentences):
+            own = " ".join(s for s in texts if s not in common)
+            if common:
+                bullet = f"* `{protocol.name}`: {own}"
+                page += textwrap.fill(bullet, 100, subsequent_indent="  ") + "\n"
+            else:
+                page += f"\n{textwrap.fill(own, 100)}\n"
+        measures = ", ".join(f"`{measure}`" for measure in family[0].measures)
+        page += f"\nMeasures: {measures}.\n"
     return page
+
+
+def _shortened(datasets: List[str]) -> str:
+    """The names of datasets; of a long list the first and the last."""
+    return f"{datasets[0]} ... {datasets[-1]}" if len(datasets) > 4 else ", ".join(datasets)
 
 
 def main():

@@ -33,6 +33,7 @@ NEEDS = {"export_model.py": "onnxscript", "--engines onnxruntime": "onnxruntime"
 REPLACED = {  # words for data that are not at hand, and for work that takes long
     "('vot2018',)": ["('folder:validation',)", "TEST.PROTOCOL", "vot2018"],
     "('folder:sequences', 'synthetic_val')": ["('folder:sequences',)"],
+    "synthetic_train": ["folder:heldout"],  # 400 sequences
     "--all": ["--config-file", "SiamRPN/siamrpn_lite.yaml"],
     "KCF": [],  # these two need another package of OpenCV
     "CSRT": [],
@@ -135,12 +136,13 @@ def work(tmp_path):
     shutil.copy(tmp_path / "video.mp4", tmp_path / "clip.mp4")
     (tmp_path / "labels").mkdir()
     (tmp_path / "labels" / "mot.txt").write_text("1,1,121,81,60,90,1,-1,-1,-1\n")
-    for name in ("output/lite", "output/tuned", "output/compact", "docs", "weights"):
-        (tmp_path / name).mkdir(parents=True)
     (weights,) = (ROOT / "weights").glob("siamrpn_compact_*.pth")
-    trained = ("output/lite/model_final", "output/tuned/model_final", "output/compact/model_final")
-    for name in (*trained, "mean"):
-        shutil.copy(weights, tmp_path / f"{name}.pth")
+    for name in ("lite", "tuned", "sizes", "compact"):
+        (tmp_path / "output" / name).mkdir(parents=True)
+        shutil.copy(weights, tmp_path / "output" / name / "model_final.pth")
+    shutil.copy(weights, tmp_path / "mean.pth")
+    for name in ("docs", "weights"):
+        (tmp_path / name).mkdir()
     return tmp_path
 
 
