@@ -20,8 +20,7 @@ OPENCV_PACKAGES = (
 
 
 def opencv_requirement():
-    """
-    All OpenCV packages provide the same module `cv2` and a requirement cannot say "any of them":
+    """All OpenCV packages provide the same module `cv2` and a requirement cannot say "any of them":
     ask for the one that is there, else for the one that needs no graphics libraries.
     """
     for name in OPENCV_PACKAGES:

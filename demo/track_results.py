@@ -256,9 +256,9 @@ class Results(contextlib.ExitStack):
 
     @property
     def files(self) -> List[str]:
-        """The paths of the files that were written."""
-        names = (*FILES, LABELS, PLOTS)
-        return [path for path in map(self.path, names) if os.path.exists(path)]
+        """The paths of the files that were written, and of the folders with others of them."""
+        folders = [f for f in map(self.path, (LABELS, PLOTS)) if any(n for *_, n in os.walk(f))]
+        return [path for path in map(self.path, FILES) if os.path.exists(path)] + folders
 
     @property
     def dropped(self) -> int:

@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
-"""
-Calibrate the score of a tracker, so that it is the probability that the box overlaps the true box
-by more than 0.5, and measure how well it is calibrated:
+"""Calibrate the score of a tracker, so that it is the probability that the box overlaps the true
+box by more than 0.5, and measure how well it is calibrated:
 
     python tools/calibrate_score.py --config-file SiamRPN/siamrpn_lite.yaml \\
         --fit folder:kept_out --check folder:sequences --plot reliability.png \\

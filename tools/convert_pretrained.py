@@ -1,7 +1,6 @@
 #!/usr/bin/env python
-r"""
-Convert weights of an image classifier to the backbone of a config, to start a training from, and
-list what loaded, what did not, and why.
+r"""Convert weights of an image classifier to the backbone of a config, to start a training from,
+and list what loaded, what did not, and why.
 
     # torchvision's ResNet-50, -34, -18, MobileNetV2 (width 1.0) or AlexNet: .pth
     wget https://download.pytorch.org/models/resnet50-0676ba61.pth

@@ -1,6 +1,5 @@
 #!/usr/bin/env python
-"""
-Install detectron2 0.6 without a compiler: `python tools/install_detectron2.py [--wheel-dir DIR]`.
+"""Install detectron2 0.6 without a compiler: `python tools/install_detectron2.py`.
 
 Does nothing if `import detectron2` already works in this interpreter. Otherwise it downloads the
 source archive `pb1-detectron2==0.6` (the Python files of the official v0.6; detectron2 has no
@@ -92,9 +91,8 @@ def pip(*args):
 
 
 def download(directory, sha256=SHA256):
-    """
-    Download the source archive into `directory` and return its path. pip compares the hash before
-    it opens the archive.
+    """Download the source archive into `directory` and return its path. pip compares the hash
+    before it opens the archive.
 
     Raises InstallError if the hash differs or the archive cannot be had.
     """

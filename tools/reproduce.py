@@ -40,7 +40,7 @@ from tabulate import tabulate
 from sot.config import load_config
 from sot.data import resolve
 from sot.evaluation.protocols import get_protocol
-from sot.utils.command_line import make_parser, one_line_errors
+from sot.utils.command_line import first_few, make_parser, one_line_errors
 from sot.utils.figures import panel_grid
 from sot.utils.files import write_text
 
@@ -280,7 +280,16 @@ def guidelines(entries: Sequence[Tuple[Dict, Dict]], args) -> str:
 
 def plot(entries: Sequence[Tuple[Dict, Dict]], args) -> None:
     """Draw the first number of each entry: the published one, and that of each seed whose result is
-    in the folder of the results."""
+    in the folder of the results. ValueError: the entries are of several tables, whose numbers are
+    different ones."""
+    sources: Dict[str, str] = {}
+    for table, row in entries:
+        sources.setdefault(f"{table['source']}, {table['where']}", row["name"])
+    if len(sources) > 1:
+        raise ValueError(
+            f"--plot draws one table, but {args.name!r} has entries of {len(sources)}, such as "
+            f"{first_few(sources.values())}: name those of one"
+        )
     figure, (axes,) = panel_grid(1, 1, 8, 1 + 0.3 * len(entries))
     published, seeds = [], []
     for i, (_, row) in enumerate(entries):

@@ -1,5 +1,4 @@
-"""
-Names and channel orders of PySOT's checkpoints (github.com/STVIR/pysot), mapped to this project's.
+"""Names and channel orders of PySOT's checkpoints (github.com/STVIR/pysot), mapped to ours.
 
 What PySOT's weights hold, and where they differ from ours (A anchors per position):
 

@@ -39,8 +39,7 @@ def export_network(
     with_weights: bool = True,
     **settings,
 ) -> None:
-    """
-    Write a network as ONNX graphs for any number n of targets:
+    """Write a network as ONNX graphs for any number n of targets:
 
     ``template.onnx``
         ``crops`` (n, 3, Z, Z) uint8 BGR -> ``kernel0``, ...: the kernels of the targets.

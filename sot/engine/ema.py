@@ -7,11 +7,11 @@ from torch.optim import swa_utils
 
 
 class WeightAverage(swa_utils.AveragedModel):
-    """
-    The moving average of all parameters and norm statistics, for evaluation. After each iteration
-    ``average <- d * average + (1 - d) * weights``, with ``d = min(decay, (1 + t) / (10 + t))``,
-    where ``t`` iterations have been averaged before. So a short run forgets its first weights, too:
-    d is 0.18, 0.25, ..., 0.9 after 80 iterations and 0.99 after 890.
+    """The moving average of all parameters and norm statistics, for evaluation. After each
+    iteration ``average <- d * average + (1 - d) * weights``, with
+    ``d = min(decay, (1 + t) / (10 + t))``, where ``t`` iterations have been averaged before. So a
+    short run forgets its first weights, too: d is 0.18, 0.25, ..., 0.9 after 80 iterations and 0.99
+    after 890.
 
     A checkpoint holds the ``state_dict`` of the average as "ema", beside the weights as "model".
 

@@ -14,11 +14,10 @@ from ..utils.signals import FirstSignal
 
 
 class StopOnSignal(HookBase):
-    """
-    Stops the training after the current iteration, or the evaluation after the current sequence, on
-    SIGINT, SIGTERM or SIGHUP. It writes a checkpoint that is named as the periodic ones, and exits
-    with the code that a shell uses for the signal (130, 143, 129). A second signal has its usual
-    effect at once.
+    """Stops the training after the current iteration, or the evaluation after the current sequence,
+    on SIGINT, SIGTERM or SIGHUP. It writes a checkpoint that is named as the periodic ones, and
+    exits with the code that a shell uses for the signal (130, 143, 129). A second signal has its
+    usual effect at once.
 
     Several processes stop together, whether one of them or all of them get the signal. This hook
     must come after the others, so that they have finished the iteration."""

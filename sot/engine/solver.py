@@ -123,12 +123,12 @@ def _log(groups: List[Dict[str, Any]], cfg: CfgNode) -> None:
 
 
 class StagedUnfreezing(HookBase):
-    """
-    Keeps the modules of SOLVER.UNFREEZE unchanged until their iteration: their learning rate is 0,
-    and they are in evaluation mode, which keeps the statistics of their norms. In a single process
-    they also have no backward pass. With several processes their parameters keep requires_grad,
-    because DistributedDataParallel waits for the gradients of all parameters that required one when
-    it was built, and never synchronizes the others. The groups of the optimizer never change."""
+    """Keeps the modules of SOLVER.UNFREEZE unchanged until their iteration: their learning rate is
+    0, and they are in evaluation mode, which keeps the statistics of their norms. In a single
+    process they also have no backward pass. With several processes their parameters keep
+    requires_grad, because DistributedDataParallel waits for the gradients of all parameters that
+    required one when it was built, and never synchronizes the others. The groups of the optimizer
+    never change."""
 
     def __init__(self, cfg: CfgNode, model: nn.Module):
         """``model`` is not wrapped in DistributedDataParallel. The trainer's optimizer must be over

@@ -150,6 +150,6 @@ class ForkGuard:
         if os.getpid() != self._process and torch.get_num_threads() > 1:
             raise RuntimeError(
                 "this tracker was built before the process was forked, and its threads are not "
-                "here: start processes by multiprocessing.get_context('spawn'), build the tracker "
-                "in the new process, or call torch.set_num_threads(1) there"
+                "here: start processes by multiprocessing.get_context('spawn'), or call "
+                "torch.set_num_threads(1) in the new process before it uses the tracker"
             )

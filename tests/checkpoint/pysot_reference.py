@@ -1,5 +1,4 @@
-"""
-The AlexNet depthwise network under PySOT's names and conventions, written from its description.
+"""The AlexNet depthwise network under PySOT's names and conventions, written from its description.
 
 It stands in for PySOT in tests: what the converter must reproduce is what this network computes.
 It shares nothing with sot.modeling.

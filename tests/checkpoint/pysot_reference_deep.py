@@ -1,6 +1,5 @@
-"""
-The three-level networks (ResNet-50, MobileNetV2) under PySOT's names and conventions, written from
-their description; see pysot_reference. It shares nothing with sot.modeling.
+"""The three-level networks (ResNet-50, MobileNetV2) under PySOT's names and conventions, written
+from their description; see pysot_reference. It shares nothing with sot.modeling.
 """
 
 import torch

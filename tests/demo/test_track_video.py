@@ -186,9 +186,12 @@ class TestFiles:
         assert lines[-2] == "target 0: uncertain in 3 frames (7-9)"
         assert lines[-1].endswith(f"boxes.json, {tmp_path / 'labels'}")
 
-    def test_plots(self, fake, clip, tmp_path):
+    def test_plots(self, fake, clip, tmp_path, capsys):
         assert run(clip, tmp_path, "--plot") == 0
         assert sorted(os.listdir(tmp_path / "plots")) == ["scores.png", "trajectory_0.png"]
+        assert capsys.readouterr().out.endswith(f"boxes.json, {tmp_path / 'plots'}\n")
+        run(clip, tmp_path)
+        assert capsys.readouterr().out.endswith("boxes.json\n")
 
     def test_max_frames(self, fake, clip, tmp_path, capsys):
         assert run(clip, tmp_path, "--max-frames", "4") == 0

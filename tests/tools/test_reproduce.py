@@ -125,6 +125,14 @@ def test_plot(tmp_path, capsys):
     assert list(values) == [0.1, 0.2] and list(positions) == [0, 0]
 
 
+def test_plot_of_several_tables(tmp_path, capsys):
+    picture = tmp_path / "all.png"
+    assert reproduce.main(["*net22*", "--plot", str(picture)]) == 1
+    error = capsys.readouterr().err
+    assert "error: --plot draws one table, but '*net22*' has entries of " in error
+    assert not picture.exists()
+
+
 def test_unknown_entry(capsys):
     assert reproduce.main(["michigen"]) == 1
     assert "no entry 'michigen'" in capsys.readouterr().err

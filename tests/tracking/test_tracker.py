@@ -265,6 +265,27 @@ def test_a_fork_is_told_to_spawn_instead_of_waiting_for_ever(threads, word):
         process.kill()
 
 
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork here")
+def test_what_a_fork_is_told_to_do_works():
+    """Although several threads of its parent have run the network."""
+    before, (here, there) = torch.get_num_threads(), multiprocessing.Pipe(duplex=False)
+    torch.set_num_threads(2)
+    tracker = build_tracker("SiamRPN/siamrpn_lite.yaml", device="cpu")
+    state = tracker.step(IMAGE, tracker.start(IMAGE, BOX))
+
+    def follow_the_advice():
+        torch.set_num_threads(1)
+        there.send([s.status for s in tracker.step_all(IMAGE, [state, state])])
+
+    process = multiprocessing.get_context("fork").Process(target=follow_the_advice, daemon=True)
+    process.start()
+    try:
+        assert here.poll(60) and len(here.recv()) == 2
+    finally:
+        process.kill()
+        torch.set_num_threads(before)
+
+
 def test_a_tracker_that_is_sent_to_another_process_runs_there(monkeypatch):
     data = pickle.dumps(fake())
     monkeypatch.setattr("os.getpid", lambda: -1)
