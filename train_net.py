@@ -23,6 +23,7 @@ import contextlib
 import errno
 import logging
 import os
+import shlex
 import sys
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported; see utils/cpu.py
@@ -67,6 +68,7 @@ def check_test_sets(cfg, args):
     for name in cfg.DATASETS.TEST:
         # so that errors in the test sets show now and not at the end
         build_siamese_test_loader(cfg, name)
+        Trainer.build_evaluator(cfg, name)
     prefixes = zip(task_prefixes(cfg.DATASETS.TEST), cfg.DATASETS.TEST)
     tasks = {prefix + get_protocol(name, cfg.TEST.PROTOCOL).task for prefix, name in prefixes}
     unknown = {task for task, *_ in cfg.TEST.EXPECTED_RESULTS} - tasks
@@ -127,7 +129,14 @@ def run(cfg, args):
     with same_on_all_ranks():
         trainer.resume_or_load(resume=args.resume)
     save_config(cfg)
+    begins = trainer.start_iter < trainer.max_iter
     trainer.train()
+    if begins and comm.is_main_process():
+        weights = shlex.quote(trainer.weights_file)
+        config = shlex.quote(os.path.join(cfg.OUTPUT_DIR, "config.yaml"))
+        logging.getLogger("sot").info(
+            f"weights: {weights}; use them with --config-file {config} MODEL.WEIGHTS {weights}"
+        )
 
 
 @contextlib.contextmanager

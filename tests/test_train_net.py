@@ -200,6 +200,8 @@ def test_command_line_trains_evaluates_and_evaluates_again(sequences, tmp_path):
     (tmp_path / "config.yaml").write_text("of an earlier run")
     done = command("--config-file", CONFIG, *common, "SOLVER.MAX_ITER", 3, "TEST.EVAL_PERIOD", 3)
     assert done.returncode == 0, done.stderr[-2000:]
+    use = f"use them with --config-file {tmp_path}/config.yaml MODEL.WEIGHTS {tmp_path}/model_"
+    assert f"weights: {tmp_path}/model_best.pth; {use}best.pth\n" in done.stdout
     assert "MAX_ITER: 3\n" in (tmp_path / "config.yaml").read_text()
     results = tmp_path / "inference" / f"folder_{sequences.name}"
     during = json.loads((results / "metrics.json").read_text())["ope"]
@@ -253,6 +255,16 @@ def test_bad_input_is_one_line(tmp_path, args, message):
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("error: ") and message in last
     assert "Traceback" not in done.stderr
+
+
+def test_test_set_whose_results_cannot_be_written_is_refused_before_the_training(tmp_path):
+    write_sequences(tmp_path / "data", **{"cat 1": 2, "cat_1": 2})
+    data = f"('folder:{tmp_path / 'data'}',)"
+    opts = ("DATASETS.TRAIN", data, "DATASETS.TEST", data, "OUTPUT_DIR", tmp_path / "out")
+    done = command("--config-file", CONFIG, *opts)
+    assert done.returncode == 1
+    assert "sequences 'cat 1' and 'cat_1' would both be written to cat_1.txt" in done.stderr
+    assert not list((tmp_path / "out").glob("*.pth"))
 
 
 def test_start_that_is_refused_leaves_the_earlier_config(tmp_path):

@@ -19,6 +19,8 @@ from fvcore.common.param_scheduler import (
 from torch import nn
 from torch.optim import Optimizer
 
+LONG_WARMUP = 0.3  # fraction of the iterations; the papers have at most a fourth
+
 
 def build_siamese_optimizer(cfg: CfgNode, model: nn.Module) -> Optimizer:
     """Build SOLVER.OPTIMIZER over :func:`parameter_groups`, with detectron2's gradient clipping.
@@ -158,9 +160,18 @@ def build_siamese_lr_scheduler(cfg: CfgNode, optimizer: Optimizer) -> LRMultipli
     at the former), and then falls geometrically from BASE_LR to BASE_LR_END. The rate changes with
     each iteration; in papers and toolkits it changes with each epoch.
 
+    A warm-up is never shortened, as in detectron2. If it is a large part of a short training, the
+    log says so.
+
     ValueError: the schedule or the warm-up is unknown, BASE_LR_END is not above 0, WARMUP_ITERS is
     not below MAX_ITER, or other values are impossible."""
     solver = cfg.SOLVER
+    if solver.WARMUP_ITERS > LONG_WARMUP * solver.MAX_ITER:
+        logging.getLogger(__name__).warning(
+            f"the warm-up takes {solver.WARMUP_ITERS} of {solver.MAX_ITER} iterations, in which "
+            "the learning rate is below SOLVER.BASE_LR: for a short training set "
+            f"SOLVER.WARMUP_ITERS {solver.MAX_ITER // 20}"
+        )
     if solver.LR_SCHEDULER_NAME != "WarmupExponentialLR":
         try:
             return build_lr_scheduler(cfg, optimizer)

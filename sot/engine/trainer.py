@@ -181,6 +181,15 @@ class Trainer(DefaultTrainer):
             return None
         return super().train()
 
+    @property
+    def weights_file(self) -> str:
+        """The file of the weights to use after the training: model_best.pth if evaluations have
+        chosen one, otherwise model_final.pth."""
+        chosen = any(
+            isinstance(h, BestCheckpointer) and h.best_metric is not None for h in self._hooks
+        )
+        return os.path.join(self.cfg.OUTPUT_DIR, f"model_{'best' if chosen else 'final'}.pth")
+
     def resume_or_load(self, resume=True):
         super().resume_or_load(resume)
         self.data_loader.skip_to(self.start_iter)

@@ -1,3 +1,4 @@
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -58,6 +59,25 @@ class TestExponential:
     def test_impossible_values_are_named(self, opts, message):
         with pytest.raises(ValueError, match=message):
             rates(*self.OPTS, *opts)
+
+
+@pytest.mark.parametrize(
+    "iterations, warmup, words",
+    [
+        (
+            300,
+            200,
+            "the warm-up takes 200 of 300 iterations, .*: for .* set SOLVER.WARMUP_ITERS 15",
+        ),
+        (100, 200, "the warm-up takes 200 of 100 iterations, .* set SOLVER.WARMUP_ITERS 5"),
+        (93750, 23437, ""),  # SiamRPN++
+    ],
+)
+def test_long_warmup_is_said(caplog, iterations, warmup, words):
+    opts = ["SOLVER.MAX_ITER", iterations, "SOLVER.WARMUP_ITERS", warmup, "SOLVER.STEPS", ()]
+    cfg = load_config("Base-SiamRPN.yaml", [*opts, "SOLVER.LR_SCHEDULER_NAME", "WarmupCosineLR"])
+    Trainer.build_lr_scheduler(cfg, torch.optim.SGD([torch.zeros(1)], lr=1.0))
+    assert len(caplog.messages) == bool(words) and re.search(words, caplog.text)
 
 
 def test_detectron2_schedules_as_before():
