@@ -31,7 +31,7 @@ from sot.data import resolve
 from sot.data.datasets import Source, TrackList
 from sot.data.datasets.cache import read_all
 from sot.utils.command_line import first_few, make_parser, one_line_errors
-from sot.utils.files import write_text
+from sot.utils.files import file_name, write_text
 
 CLEAN, PROBLEMS, USAGE = 0, 1, 2  # exit codes
 SHOWN = 5  # of each kind on the screen; the report has all
@@ -181,8 +181,9 @@ def parse_args(argv=None):
         args.workers = os.cpu_count() or 1
     if args.workers < 1:
         parser.error(f"--workers {args.workers}: it must be at least 1")
-    slug = re.sub(r"[^\w.-]+", "_", args.name).replace(".json", "")[-100:]
-    args.output = Path(args.output or f"output/check_dataset/{slug}.json")
+    # the end of the name tells more than its beginning; a file name has at most 255 bytes
+    report = file_name(args.name).replace(".json", "")[-80:]
+    args.output = Path(args.output or f"output/check_dataset/{report}.json")
     if args.output.is_dir():
         parser.error(f"--output {args.output} is a folder: name a file")
     return args

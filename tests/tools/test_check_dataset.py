@@ -198,3 +198,5 @@ def test_bad_call(tool):
 def test_report_has_a_name_of_its_own(tool):
     path = tool.parse_args(["coco:my photos/images:my photos/all.json"]).output
     assert path == Path("output/check_dataset/coco_my_photos_images_my_photos_all.json")
+    path = tool.parse_args(["folder:" + "視" * 300]).output
+    assert len(path.name.encode()) <= 255 and path.suffix == ".json"
