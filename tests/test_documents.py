@@ -24,7 +24,7 @@ COMMANDS = re.compile(r"^```\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # bash expands the variables and loops of a document; these functions note a command and run nothing
 NOTE_COMMANDS = """
 note() { printf '%s\\0' "$@" >&3; printf '\\n' >&3; }
-for command in make pip docker source tensorboard; do
+for command in make pip docker source tensorboard mkdir cp; do
     eval "$command() { note $command \"\\$@\"; }"
 done
 python() { if [ "$1" = -c ]; then echo weights.pth; else note python "$@"; fi; }
