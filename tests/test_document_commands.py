@@ -131,7 +131,6 @@ def work(tmp_path):
     with VideoWriter(tmp_path / "video.mp4", 24) as video:
         for i in range(142):
             video.write(frame(i))
-    shutil.copy(tmp_path / "video.mp4", tmp_path / "clip.mp4")
     (tmp_path / "labels").mkdir()
     (tmp_path / "labels" / "mot.txt").write_text("1,1,121,81,60,90,1,-1,-1,-1\n")
     (weights,) = (ROOT / "weights").glob("siamrpn_compact_*.pth")
