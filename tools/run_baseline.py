@@ -27,7 +27,9 @@ Exit code: 0 if all is done, 1 if a tracker failed in some sequence, 2 if an err
 import functools
 import importlib.metadata
 import json
+import math
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -110,9 +112,17 @@ def run_config(config: str, dataset: str, protocol: str, folder: Path) -> dict:
 
 
 def table(measures: dict, dataset: str, protocol: str) -> str:
-    columns = (*get_protocol(dataset, protocol).measures, "fps", "failed_sequences")
+    """The measures of the trackers, best first by the measure that ranks. Trackers that failed in a
+    sequence come last, because their measures are of the other sequences."""
+    protocol = get_protocol(dataset, protocol)
+    columns = (*protocol.measures, "fps", "failed_sequences")
     columns = [c for c in columns if any(c in found for found in measures.values())]
-    rows = [[name, *map(found.get, columns)] for name, found in measures.items()]
+
+    def key(name: str):
+        found = measures[name]
+        return "failed_sequences" in found, -found.get(protocol.primary, -math.inf)
+
+    rows = [[name, *map(measures[name].get, columns)] for name in sorted(measures, key=key)]
     return tabulate(rows, ["tracker", *columns], "pipe", floatfmt=".3f")
 
 
@@ -167,10 +177,9 @@ def main(argv=None) -> int:
         comparison = compare(args.dataset, folders, protocol=args.protocol)
         print(f"Report: {write_report(comparison, args.report)}")
     else:
-        shown = " ".join(f"{name}={folder}" for name, folder in folders.items())
-        print(
-            f"python tools/plot_results.py --dataset {args.dataset} --results {shown} --output ..."
-        )
+        shown = shlex.join(f"{name}={folder}" for name, folder in folders.items())
+        dataset = shlex.quote(args.dataset)
+        print(f"python tools/plot_results.py --dataset {dataset} --results {shown} --output ...")
     return FAILED if any("failed_sequences" in found for found in measures.values()) else DONE
 
 

@@ -163,7 +163,7 @@ class SOTEvaluator(DatasetEvaluator):
         if failed:
             measures["failed_sequences"] = len(failed)
         results = {name: _flat(result) for name, result in results.items()}
-        self._log(results, measures, failed, interval)
+        self._log(results, measures, failed, interval, self._protocol.doubt(scores))
         report = {
             "dataset": self._dataset_name,
             "protocol": self._protocol.description,
@@ -222,6 +222,7 @@ class SOTEvaluator(DatasetEvaluator):
         measures: Dict,
         failed: Dict,
         interval: Optional[Tuple[float, float]],
+        doubt: str,
     ):
         scored = [name for result in results.values() for name in result]
         columns = dict.fromkeys([*self._protocol.measures, "failures", "average_overlap", "fps"])
@@ -234,7 +235,7 @@ class SOTEvaluator(DatasetEvaluator):
             low, high = interval
             table += (
                 f"\n95 % interval of {self._protocol.primary}: {low:.3f} to {high:.3f}, by the "
-                "bootstrap over sequences"
+                f"bootstrap over sequences{doubt}"
             )
         self._logger.info(f"{self._protocol.name} evaluation on {self._dataset_name}:\n{table}")
         if failed:

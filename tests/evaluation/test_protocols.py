@@ -245,6 +245,9 @@ class TestSummary:
         assert 15 / 21 - low == pytest.approx(1.96 * 5 / 21 / 8, rel=0.15)
         assert high - 15 / 21 == pytest.approx(1.96 * 5 / 21 / 8, rel=0.15)
         assert protocol.confidence_interval({"a": right, "b": {"frames_scored": 0}}) is None
+        few = {str(i): right for i in range(4)}
+        assert protocol.doubt(few) == " (of 4 sequences, too few to rely on it)"
+        assert protocol.doubt({**few, "b": wrong}) == ""
 
     def test_sequences_without_truth_are_left_out(self):
         nothing = score("otb", [BOX] * 2, make_track([BOX, ABSENT]))

@@ -58,6 +58,18 @@ def test_files_and_table(tool, here, sequences, tmp_path, capsys):
     assert f"MIL={tmp_path / 'out' / 'MIL' / 'folder_data'} KCF=" in printed
 
 
+def test_table_is_ranked(tool, sequences):
+    """A tracker that failed in a sequence is behind the others."""
+    found = {
+        "middle": {"success_auc": 0.4, "fps": 9.0},
+        "failed": {"success_auc": 0.9, "fps": 9.0, "failed_sequences": 1},
+        "nothing": {"failed_sequences": 2},
+        "best": {"success_auc": 0.6, "fps": 5.0},
+    }
+    rows = tool.table(found, sequences(a=0), "").splitlines()[2:]
+    assert [row.split()[1] for row in rows] == ["best", "middle", "failed", "nothing"]
+
+
 def test_finished_sequences_are_not_run_again(tool, here, sequences, tmp_path):
     call = ["--dataset", sequences(a=0, b=0), "--trackers", "MIL", "--output", str(tmp_path / "o")]
     assert tool.main(call) == 0 and here == ["a", "b"]

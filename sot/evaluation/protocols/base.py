@@ -8,6 +8,8 @@ import numpy as np
 from ..experiments import Experiment, OnePass
 from ..results import SequenceResult
 
+ENOUGH = 5  # sequences for an interval; the bootstrap of fewer is too narrow
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -89,7 +91,7 @@ class Protocol:
         sequence: scalars, "frames_scored", "sequences_scored" and "curves". Sequences with nothing
         to score are left out. If no other is left, there are no measures. For repeated runs there
         is also "<measure>_std", the standard deviation over runs of the measure that ranks."""
-        scored = [s for s in per_sequence.values() if any(m in s for m in self.measures)]
+        scored = self._scored(per_sequence)
         counts = {
             "frames_scored": sum(s["frames_scored"] for s in scored),
             "sequences_scored": len(scored),
@@ -112,7 +114,7 @@ class Protocol:
         """The 95 % interval (low, high) of the measure that ranks, by the percentile bootstrap:
         sets of sequences are drawn with replacement, and `summarize` gives the measure of each set.
         None if fewer than two sequences have scores."""
-        scored = [s for s in per_sequence.values() if any(m in s for m in self.measures)]
+        scored = self._scored(per_sequence)
         if len(scored) < 2:
             return None
         slim = [{k: v for k, v in s.items() if k != "curves"} for s in scored]
@@ -120,6 +122,14 @@ class Protocol:
         sets = [self._summarize([slim[i] for i in draw]) for draw in draws]
         values = [s[self.primary] for s in sets if self.primary in s]
         return tuple(np.percentile(values, [2.5, 97.5]).tolist()) if values else None
+
+    def doubt(self, per_sequence: Dict[str, Dict]) -> str:
+        """What to add to a :meth:`confidence_interval`, or "" if enough sequences have scores."""
+        count = len(self._scored(per_sequence))
+        return f" (of {count} sequences, too few to rely on it)" if count < ENOUGH else ""
+
+    def _scored(self, per_sequence: Dict[str, Dict]) -> List[Dict]:
+        return [s for s in per_sequence.values() if any(m in s for m in self.measures)]
 
     def _summarize(self, scored: Sequence[Dict]) -> Dict:
         """The scalars and "curves" of the whole dataset. At least one sequence has scores."""

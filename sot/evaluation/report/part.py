@@ -117,8 +117,12 @@ class Part:
         """Explanations of the marks beside names and numbers, and the intervals of the measure that
         ranks."""
         notes = []
-        intervals = [(t.name, self.protocol.confidence_interval(t.scores)) for t in self.trackers]
-        shown = [f"{name} {i[0]:.3f} to {i[1]:.3f}" for name, i in intervals if i]
+        intervals = [(t, self.protocol.confidence_interval(t.scores)) for t in self.trackers]
+        shown = [
+            f"{t.name} {i[0]:.3f} to {i[1]:.3f}{self.protocol.doubt(t.scores)}"
+            for t, i in intervals
+            if i
+        ]
         if shown:
             notes.append(
                 f"95 % intervals of {self.protocol.primary}, by the bootstrap over sequences: "
