@@ -11,12 +11,12 @@ from ..data.frame_source import frames_of
 from .follow import Estimate, Step, Target, follow
 
 DIRECTIONS = ("between", "forward", "backward", "both")
-AGREEMENT = 0.5  # overlap of the two passes below which a frame is uncertain
+AGREEMENT = 0.5  # overlap of the two passes below which they disagree
 
 
 class BothWays:
     """Follows the targets of a video from each of their boxes to the next one and to the one
-    before, and blends the two passes. The frames must be readable by number.
+    before, and blends the two passes (see :func:`blend`). The frames must be readable by number.
 
     Iterate over it first, which tracks the targets. Then :meth:`estimates` returns their places. It
     keeps boxes but no states, so that the memory hardly grows with the video.
@@ -127,10 +127,17 @@ def blend(frames: Sequence[int], forward: Sequence, backward: Sequence) -> List[
     """Blend a forward and a backward pass between two given boxes of a target.
 
     Each pass ends at a given box, so its error there is known. Trackers drift, above all in the
-    size, so this error is taken off the pass in proportion to the time since its start. Then the
-    centre, the logarithm of the size and the score move linearly in time from those of the forward
-    pass to those of the backward pass. The status is that of the pass with the higher score. It is
-    "uncertain" if the original boxes of the passes overlap by less than AGREEMENT.
+    size, so this error is taken off the pass in proportion to the time since its start. If the end
+    overlaps the given box by less than AGREEMENT, the pass has lost the target rather than drifted,
+    and less of its error is taken off: nothing without an overlap. Then the centre, the logarithm
+    of the size and the scores move linearly in time from those of the forward pass to those of the
+    backward pass. The status is that of the pass with the higher score.
+
+    The passes disagree where their original boxes overlap by less than AGREEMENT. There one of them
+    is probably right, and a blend of both would be at neither place. The smaller the overlap, the
+    more the result moves from the blend to the pass in which :func:`_choose` believes. The status
+    is "uncertain", and the score is multiplied by the overlap + 0.5, because without an overlap
+    either of the two places may be right.
 
     Args:
         frames: numbers of the T frames in order, from that of one given box to that of the other.
@@ -140,20 +147,43 @@ def blend(frames: Sequence[int], forward: Sequence, backward: Sequence) -> List[
     """
     ways = [np.stack([e.box for e in way]).astype(np.float64) for way in (forward, backward)]
     overlaps = pairwise_iou(*(Boxes(torch.from_numpy(way).float()) for way in ways)).diagonal()
+    overlaps = overlaps.double().numpy()
+    doubts = (1 - overlaps / AGREEMENT).clip(0, 1)
     times = np.asarray(frames, dtype=np.float64)
-    share = ((times - times[0]) / (times[-1] - times[0]))[:, None]
+    share = (times - times[0]) / (times[-1] - times[0])
     there, back = (np.concatenate([center_of(w), np.log(sides_of(w))], axis=1) for w in ways)
-    there = there + share * (back[-1] - there[-1])
-    back = back + (1 - share) * (there[0] - back[0])
-    mixed = (1 - share) * there + share * back
+    there_drift = (1 - doubts[-1]) * (there[-1] - back[-1])
+    back_drift = (1 - doubts[0]) * (back[0] - there[0])
+    there = there - share[:, None] * there_drift
+    back = back - (1 - share)[:, None] * back_drift
+    share = (1 - doubts) * share + doubts * _choose(forward, backward, overlaps, doubts)
+    mixed = (1 - share)[:, None] * there + share[:, None] * back
     boxes = from_center(mixed[:, :2], np.exp(mixed[:, 2:]))
     estimates = [Estimate.of(forward[0])]
     for i in range(1, len(times) - 1):
-        one, other, w = Estimate.of(forward[i]), Estimate.of(backward[i]), float(share[i, 0])
+        one, other, w = Estimate.of(forward[i]), Estimate.of(backward[i]), float(share[i])
         status = max(one, other, key=lambda e: e.score).status
-        if overlaps[i] < AGREEMENT:
-            status = "uncertain"
         score = (1 - w) * one.score + w * other.score
         raw_score = (1 - w) * one.raw_score + w * other.raw_score
+        if overlaps[i] < AGREEMENT:
+            status, score = "uncertain", score * (0.5 + float(overlaps[i]))
         estimates.append(Estimate(boxes[i], score, status, raw_score))
     return [*estimates, Estimate.of(backward[-1])]
+
+
+def _choose(forward: Sequence, backward: Sequence, overlaps, doubts) -> np.ndarray:
+    """Choose the pass to believe in each of the T frames: False for the forward pass, True for the
+    backward pass. A pass is right from its start until it loses the target. So the forward pass is
+    chosen up to one frame, and the backward pass after it, where the sum of the trust in the chosen
+    passes is greatest. The trust in a pass is its score in the frame and the overlap of its end
+    with the given box there.
+
+    Args:
+        forward, backward: see :func:`blend`.
+        overlaps: (T,), of the boxes of the passes.
+        doubts: (T,), 0 where the passes agree, 1 where they do not overlap: weights of the trust.
+    """
+    there = np.array([e.score for e in forward]) + overlaps[-1]
+    back = np.array([e.score for e in backward]) + overlaps[0]
+    gains = np.cumsum(doubts * (there - back))
+    return np.arange(len(gains)) >= np.argmax([0, *gains])

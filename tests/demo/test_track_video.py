@@ -448,16 +448,15 @@ class TestCorrections:
     """The fake moves boxes by 3 to the right, also backward in time."""
 
     def test_blended_between_two_boxes(self, fake, clip, tmp_path):
-        assert run(clip, tmp_path / "out", "--reinit", "6:23,6,20,10") == 0
-        # as the boxes go on evenly and both drifts are taken back: 3 pixels a frame
-        expected = {i: {0: 5.0 + 3 * i} for i in range(10)}
+        args = ["--init-box", "0,6,60,10", "--reinit", "4:4,6,60,10"]
+        assert run(clip, tmp_path / "out", *args) == 0
+        # as both drifts are taken back: 1 pixel a frame between the boxes
+        expected = {i: {0: float(i if i < 5 else 3 * i - 8)} for i in range(10)}
         assert lefts(tmp_path / "out") == expected
         status = [r["status"] for r in rows(tmp_path / "out")]
-        # in frame 5 the passes say 20 and 26: an overlap of 14 / 26
-        inside = [*["uncertain"] * 4, "tracked"]
-        assert status == ["init", *inside, "init", *["uncertain"] * 3]
+        assert status == ["init", *["tracked"] * 3, "init", *["tracked"] * 2, *["uncertain"] * 3]
         info = json.loads((tmp_path / "out" / "boxes.json").read_text())
-        boxes = {"0": [5, 6, 20, 10], "6": [23, 6, 20, 10]}
+        boxes = {"0": [0, 6, 60, 10], "4": [4, 6, 60, 10]}
         assert info["targets"] == [{"boxes": boxes, "last": None}]
         assert (info["direction"], info["frames"]) == ("between", 10)
 

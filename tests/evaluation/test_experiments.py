@@ -82,7 +82,7 @@ class Still:
 
 
 def test_corrected():
-    boxes = [[i, 0.0, i + 10, 10] for i in range(34)]
+    boxes = [[i, 0.0, i + 20, 10] for i in range(34)]
     boxes[6] = [np.nan] * 4  # where the third box would be: the next one has it
     frames = np.zeros((34, 20, 50, 3), np.uint8)
     out = Corrected(Still()).run({"name": "s", "frames": frames, "boxes": np.array(boxes)})

@@ -84,7 +84,7 @@ class TestBlend:
         """Estimates of (left, width, score)."""
         status = {True: "tracked", False: "uncertain"}
         return [
-            Estimate(np.array([x, 0.0, x + w, 10]), score, status[score > 0.5])
+            Estimate(np.array([x, 0.0, x + w, 10]), score, status[score > 0.5], score)
             for x, w, score in rows
         ]
 
@@ -100,32 +100,53 @@ class TestBlend:
 
     def test_share_is_of_time_and_not_of_frames(self):
         forward = self.way((0, 20, 1), (10, 20, 1), (40, 20, 1))
-        backward = self.way((0, 20, 1), (20, 20, 1), (40, 20, 1))
-        assert blend([0, 1, 10], forward, backward)[1].box[0] == pytest.approx(11)
+        backward = self.way((0, 20, 1), (15, 20, 1), (40, 20, 1))
+        assert blend([0, 1, 10], forward, backward)[1].box[0] == pytest.approx(10.5)
 
     def test_drift_is_taken_back(self):
-        # the forward pass arrives 8 to the left of the true box: of that a half is taken back in
-        # the middle, so it says 14 there; the backward one, which is right, says 20
-        forward = self.way((0, 20, 1), (10, 20, 1), (32, 20, 1))
-        backward = self.way((0, 20, 1), (20, 20, 1), (40, 20, 1))
-        assert blend([0, 1, 2], forward, backward)[1].box[0] == pytest.approx(17)
+        # the forward pass arrives 4 to the left of the true box: of that a half is taken back in
+        # the middle, so it says 14 there; the backward one, which is right, says 18
+        forward = self.way((0, 20, 1), (12, 20, 1), (36, 20, 1))
+        backward = self.way((0, 20, 1), (18, 20, 1), (40, 20, 1))
+        assert blend([0, 1, 2], forward, backward)[1].box[0] == pytest.approx(16)
 
-    def test_size_is_geometric(self):
-        forward = self.way((0, 10, 1), (0, 10, 1), (0, 10, 1))
-        backward = self.way((0, 20, 1), (0, 20, 1), (0, 20, 1))
-        # each is off by a factor of 2 where it ends, and so by its root in the middle
-        box = blend([0, 1, 2], forward, backward)[1].box
-        assert box[2] - box[0] == pytest.approx(10 * 2**0.5) and box[3] - box[1] == pytest.approx(
-            10
-        )
-        assert (box[0] + box[2]) / 2 == pytest.approx(7.5)
+    def test_end_of_a_lost_pass_is_no_drift(self):
+        forward = self.way((0, 20, 1), (10, 20, 1), (20, 20, 1), (90, 20, 1), (90, 20, 1))
+        backward = self.way((0, 20, 1), (10, 20, 1), (20, 20, 1), (30, 20, 0.9), (40, 20, 1))
+        found = blend(range(5), forward, backward)
+        # in frame 3 the backward pass is taken, which arrives where it should
+        assert [e.box[0] for e in found] == pytest.approx([0, 10, 20, 30, 40])
+        assert [e.status for e in found[2:4]] == ["tracked", "uncertain"]
+        assert found[3].score == pytest.approx(0.45)  # a half, as the passes do not overlap
 
-    @pytest.mark.parametrize("shift, status", [(6, "tracked"), (7, "uncertain")])
-    def test_disagreement(self, shift, status):
+    def test_each_pass_until_it_is_lost(self):
+        lost, away = (90, 20, 0.4), (200, 20, 0.3)
+        forward = self.way((0, 20, 1), (10, 20, 0.5), (20, 20, 0.9), lost, lost, lost)
+        backward = self.way(away, (200, 20, 0.6), away, (30, 20, 0.9), (40, 20, 0.3), (50, 20, 1))
+        found = blend(range(6), forward, backward)
+        # there is one change, although the other pass has the higher score in frames 1 and 4
+        assert [e.box[0] for e in found] == pytest.approx([0, 10, 20, 30, 40, 50])
+        assert [e.score for e in found[1:5]] == pytest.approx([0.25, 0.45, 0.45, 0.15])
+        assert [e.raw_score for e in found[1:5]] == pytest.approx([0.5, 0.9, 0.9, 0.3])
+
+    def test_between_the_blend_and_one_pass(self):
+        # The backward pass ends 6 off, which is drift: in the middle it says 12 - 3. The overlap of
+        # 8 / 32 is half of what agreement needs, so the result is halfway from the blend, 4.5, to
+        # the forward pass, whose end is better.
+        forward = self.way((0, 20, 1), (0, 20, 0.8), (0, 20, 1))
+        backward = self.way((6, 20, 1), (12, 20, 0.8), (0, 20, 1))
+        middle = blend([0, 1, 2], forward, backward)[1]
+        assert middle.box[0] == pytest.approx(2.25) and middle.score == pytest.approx(0.6)
+
+    @pytest.mark.parametrize(
+        "shift, status, score", [(6, "tracked", 0.9), (7, "uncertain", 0.9 * (0.5 + 13 / 27))]
+    )
+    def test_disagreement(self, shift, status, score):
         # boxes of width 20 have an overlap of 14 / 26 or 13 / 27
         forward = self.way((0, 20, 1), (0, 20, 0.9), (0, 20, 1))
         backward = self.way((0, 20, 1), (shift, 20, 0.9), (0, 20, 1))
-        assert blend([0, 1, 2], forward, backward)[1].status == status
+        found = blend([0, 1, 2], forward, backward)[1]
+        assert found.status == status and found.score == pytest.approx(score)
 
 
 class TestBothWays:
@@ -139,17 +160,16 @@ class TestBothWays:
         return lefts, order, found
 
     def test_between_two_boxes(self):
-        lefts, order, found = self.run([Target({1: box(0), 5: box(40)})])
-        # forward 0, 2, 4, 6, 8 and 32 short; backward 40, 42, 44, 46, 48 and 48 too far
-        there = [0, 2 + 8, 4 + 16, 6 + 24]
-        back = [None, 46 - 36, 44 - 24, 42 - 12]
-        assert there[1:] == back[1:] == [10, 20, 30]
-        assert lefts == {
-            i: {0: pytest.approx(x)} for i, x in zip(range(1, 7), [0, 10, 20, 30, 40, 42])
-        }
+        target = Target({1: [0, 10, 60, 30], 5: [4, 10, 64, 30]})
+        lefts, order, found = self.run([target])
+        # forward 0, 2, 4, 6, 8 and 4 too far; backward 4, 6, 8, 10, 12 and 12 too far
+        there = [0, 2 - 1, 4 - 2, 6 - 3]
+        back = [None, 10 - 9, 8 - 6, 6 - 3]
+        assert there[1:] == back[1:] == [1, 2, 3]
+        assert lefts == {i: {0: pytest.approx(x)} for i, x in zip(range(1, 7), [0, 1, 2, 3, 4, 6])}
         assert order == [1, 2, 3, 4, 5, 6, 5, 4, 3, 2, 1]
         status = [found[i][0].status for i in range(1, 7)]
-        assert status == ["init", *["uncertain"] * 3, "init", "tracked"]
+        assert status == ["init", *["tracked"] * 3, "init", "tracked"]
 
     def test_one_way(self):
         targets = [Target({3: box(10), 5: box(50)})]
