@@ -29,11 +29,16 @@ NOT_RUN = {  # what a command contains -> why it is not run here
     r"benchmark\.py --task train": "takes minutes; tests/tools/test_benchmark.py, smaller",
     r"demo/app\.py": "serves until it is stopped; tests/demo/test_app.py",
 }
-NEEDS = {"export_model.py": "onnxscript", "--engines onnxruntime": "onnxruntime"}
+NEEDS = {  # part of a command -> the package without which it is not run
+    "export_model.py": "onnxscript",
+    "--engines onnxruntime": "onnxruntime",
+    "tune_tracker.py": "optuna",
+}
 REPLACED = {  # words for data that are not at hand, and for work that takes long
     "('vot2018',)": ["('folder:validation',)", "TEST.PROTOCOL", "vot2018"],
     "('folder:sequences', 'synthetic_val')": ["('folder:sequences',)"],
     "synthetic_train": ["folder:heldout"],  # 400 sequences
+    "got10k_train": ["folder:videos"],
     "--all": ["--config-file", "SiamRPN/siamrpn_lite.yaml"],
     "sequences/*/": ["sequences/a"],  # of a loop
     "sequences/*//groundtruth_rect.txt": ["sequences/a/groundtruth_rect.txt"],
@@ -45,6 +50,7 @@ OPTIONS = {
     "analyze_response.py": {"--pairs": "2"},
     "visualize_pairs.py": {"--num-pairs": "2", "--num-positions": "8"},
     "calibrate_score.py": {"--output": "score.json"},  # instead of beside the weights
+    "tune_tracker.py": {"--trials": "2"},
 }
 TRAINING = [
     *("SOLVER.MAX_ITER", "2", "SOLVER.WARMUP_ITERS", "1", "SOLVER.IMS_PER_BATCH", "2"),
@@ -121,11 +127,12 @@ def work(tmp_path):
     """A folder that looks like the project's, with the files that the documents name."""
     for name in ("configs", "demo", "tools", "train_net.py"):
         (tmp_path / name).symlink_to(ROOT / name)
-    for name in ("videos", "validation", "sequences", "train_sequences", "kept_out"):
+    for name in ("videos", "validation", "sequences", "train_sequences"):
         write_sequence(tmp_path / name / "a", 8)
         write_sequence(tmp_path / name / "b", 6)
     for name in "ab":
         write_sequence(tmp_path / "heldout" / name, 8, wrong=4)
+        write_sequence(tmp_path / "kept_out" / name, 8, wrong=4)
     write_photographs(tmp_path, "photos", "photos.json")
     write_photographs(tmp_path, "train/images", "train/annotations.json")
     with VideoWriter(tmp_path / "video.mp4", 24) as video:

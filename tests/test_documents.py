@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("*/*.md")]
 LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)#\s]+)")
 PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
-COMMANDS = re.compile(r"^```\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # bash expands the variables and loops of a document; these functions note a command and run nothing
 NOTE_COMMANDS = """
 note() { printf '%s\\0' "$@" >&3; printf '\\n' >&3; }
@@ -45,8 +45,9 @@ def each_document(test):
 
 def commands_of(path):
     """Lists of words, as the shell hands them to a program."""
-    for block in COMMANDS.findall(path.read_text(encoding="utf-8")):
-        if not re.search(r"^\s*(\w+=\S+ )?(python|make|torchrun) ", block, re.MULTILINE):
+    for language, block in BLOCK.findall(path.read_text(encoding="utf-8")):
+        programs = r"^\s*(\w+=\S+ )?(python|make|torchrun) "
+        if language or not re.search(programs, block, re.MULTILINE):
             continue
         block = block.replace("--config-file ...", "--config-file SiamRPN/siamrpn_lite.yaml")
         # set -f: what lies in output/ makes no difference
@@ -55,6 +56,10 @@ def commands_of(path):
         assert done.stderr == "", block
         for line in done.stdout.split("\0\n")[:-1]:
             yield [word for word in line.split("\0") if word != "..."]
+
+
+def test_commands_behind_blocks_of_python_are_found():
+    assert ["python", "tools/check_dataset.py", "folder:videos"] in commands_of(ROOT / "README.md")
 
 
 def parse_and_stop(name):

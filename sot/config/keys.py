@@ -30,10 +30,11 @@ def add_sot_config(cfg: CN) -> None:
     # Context c around a box of w x h: the template crop covers a square of side
     # sqrt((w + 2p)(h + 2p)) with p = c (w + h) / 2 (SiamFC, Sec. 2.3: c = 0.5).
     _C.INPUT.CONTEXT_AMOUNT = 0.5
-    # Augmentation of the template crop. SHIFT (in crop pixels) and SCALE (a fraction) are the
-    # spatial-aware sampling of SiamRPN++ (Sec. 3.1): each is drawn uniformly between -v and v,
-    # separately for x and y. All other keys are probabilities. WARP_PROB is the probability of a
-    # rotation with shear and a change of perspective (see RandomWarp).
+    # Augmentation of the template crop. The target is shifted by up to SHIFT crop pixels, and the
+    # side of the crop changes by up to the fraction SCALE: the spatial-aware sampling of SiamRPN++
+    # (Sec. 3.1). Both are drawn uniformly, separately for x and y. All other keys are
+    # probabilities. WARP_PROB is the probability of a rotation with shear and a change of
+    # perspective (see RandomWarp).
     _C.INPUT.TEMPLATE_AUG = CN()
     _C.INPUT.TEMPLATE_AUG.SHIFT = 4.0
     _C.INPUT.TEMPLATE_AUG.SCALE = 0.05
@@ -59,8 +60,8 @@ def add_sot_config(cfg: CN) -> None:
     # () means once.
     _C.DATASETS.TRAIN_REPEAT_FACTOR = ()
     # Number of pairs that each training set gives to an epoch: one number for each training set. It
-    # takes the place of TRAIN_REPEAT_FACTOR. Where it is 0, and for (), TRAIN_REPEAT_FACTOR
-    # applies.
+    # takes the place of TRAIN_REPEAT_FACTOR, which applies to training sets whose number is 0, and
+    # to all of them for ().
     _C.DATASETS.TRAIN_EPOCH_SIZE = ()
     # Largest distance in frames between the template and the search frame of a pair: one number for
     # each training set. () means each dataset's own value, which is that of the papers: 100, and 3
@@ -109,8 +110,8 @@ def add_sot_config(cfg: CN) -> None:
         {"WIDTH": 1.4, "OUT_FEATURES": ["layer3", "layer5", "layer7"], "POINTWISE_ONLY": False}
     )
     # detectron2's keys for ResNets, with other defaults. NORM "" means that of MODEL.SIAMESE.NORM;
-    # another norm, such as "FrozenBN", is for the backbone alone. The stride is in the 3x3
-    # convolution.
+    # another norm, such as "FrozenBN", is for the backbone alone. STRIDE_IN_1X1 False puts the
+    # stride of a stage into its first 3x3 convolution.
     _C.MODEL.RESNETS.NORM = ""
     _C.MODEL.RESNETS.STRIDE_IN_1X1 = False
     # Number of stages or layers whose weights never change (AlexNet, ResNets, MobileNetV2).
@@ -195,8 +196,9 @@ def add_sot_config(cfg: CN) -> None:
     # Smallest side of a box, in frame pixels (PySOT: 10).
     _C.TEST.TRACKER.MIN_SIDE = 4.0
     # Long-term tracking as in PySOT, which has 831, 0.85 and 0.998. Below the score LOST_BELOW the
-    # target is lost: its box stays, and larger crops of side LOST_SEARCH_SIZE are searched until a
-    # score is above FOUND_ABOVE. LOST_SEARCH_SIZE 0 turns this off.
+    # target is lost. Its box stays while the score is below LOST_BELOW. Larger crops, of side
+    # LOST_SEARCH_SIZE, are searched until the score is above FOUND_ABOVE. LOST_SEARCH_SIZE 0 turns
+    # this off.
     _C.TEST.TRACKER.LOST_SEARCH_SIZE = 0
     _C.TEST.TRACKER.LOST_BELOW = 0.85
     _C.TEST.TRACKER.FOUND_ABOVE = 0.998
@@ -229,11 +231,13 @@ def add_sot_config(cfg: CN) -> None:
     # wide are searched in the same frame. A match there needs both scores above FOUND_ABOVE, and
     # their mean has to be higher by 0.2 than in the usual region. After LOST_AFTER frames in a row
     # without a match the target is lost: its box stays until a match in any region is above
-    # FOUND_ABOVE. 0 = never lost. Long-term tracking, above, replaces all this.
+    # FOUND_ABOVE. With LOST_AFTER 0 it is never lost. With LOST_SEARCH_SIZE, long-term tracking
+    # (above) takes the place of all this.
     _C.TEST.TRACKER.ONLINE.LOST_AFTER = 5
     _C.TEST.TRACKER.ONLINE.FOUND_ABOVE = [0.4, 0.25]
-    # SiamRPN, proposal selection (Sec. 4.3): the penalty k for a change of scale s and ratio r. The
-    # score is multiplied by exp(-k (max(r/r', r'/r) max(s/s', s'/s) - 1)).
+    # SiamRPN, proposal selection (Sec. 4.3): the penalty k for a change of the scale s and the
+    # ratio r of the box. The score is multiplied by exp(-k (max(r/r', r'/r) max(s/s', s'/s) - 1)),
+    # where s' and r' are those of the box before.
     _C.TEST.TRACKER.PENALTY_K = 0.16
     # SiamRPN: only anchors of the g x g positions in the middle of the response map are candidates
     # (the paper: 7). 0 means all positions.

@@ -61,10 +61,10 @@ def to_host(outputs, *others: torch.Tensor) -> List[np.ndarray]:
 
 
 def as_bgr(image) -> np.ndarray:
-    """(H, W, 3) uint8 BGR of an image that is that, gray, or has an alpha channel.
+    """Turn an image into (H, W, 3) uint8 BGR. It may also be gray or have an alpha channel.
 
     Raises:
-        ValueError: it is none of these.
+        ValueError: the image has another shape or type.
     """
     if not (isinstance(image, np.ndarray) and image.dtype == np.uint8):
         given = getattr(image, "dtype", None) if isinstance(image, np.ndarray) else type(image)

@@ -21,8 +21,8 @@ class Target:
 
     Attributes:
         boxes: at least one box (x0, y0, x1, y1) by frame, in pixels of that frame.
-        last: the last frame in which it is followed, in the direction of the frames; None follows
-            it to the end.
+        last: the last frame in which it is followed, in the direction of the frames. With None it
+            is followed to the end.
     """
 
     boxes: Mapping[int, Sequence[float]]

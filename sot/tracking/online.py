@@ -117,12 +117,12 @@ class OnlineLearner:
         return cls(stride=stride, **keys)
 
     def is_lost(self, misses: int) -> bool:
-        """Whether a target is lost that was not believed to be found in the last ``misses``
-        frames."""
+        """Whether a target is lost after ``misses`` frames in a row without a believed match."""
         return 0 < self.lost_after <= misses
 
     def believes(self, confidences: Sequence[float], surely: bool) -> bool:
-        """Whether a match with these confidences is the target. ``surely`` needs higher ones."""
+        """Whether a match with these confidences is the target. ``surely`` asks for higher
+        confidences."""
         return _above(confidences, self.found_above if surely else self.accept_above)
 
     @one_thread()
@@ -231,8 +231,7 @@ class OnlineLearner:
 
     def mix(self, model: TargetModel, kernels, seen) -> Tuple[torch.Tensor, ...]:
         """The network's kernels, moved towards ``seen``, the kernels of the target in this frame.
-        The
-        kernels of the first frame keep their share: (1 - share) * first + share * running mean."""
+        Those of the first frame keep their share: (1 - share) * first + share * running mean."""
         rate, share = TEMPLATE_RATE, self.template_share
         return tuple(
             (1 - rate) * k + rate * ((1 - share) * first + share * now)

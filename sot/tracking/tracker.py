@@ -130,13 +130,13 @@ class SiameseTracker:
         """Start a target, and return its state.
 
         Args:
-            image: (H, W, 3) uint8 BGR; or a gray image (H, W), or one with an alpha channel (H, W,
-            4).
+            image: (H, W, 3) uint8 BGR; or a gray image (H, W), or one with an alpha channel
+                (H, W, 4).
             box: XYXY in pixels of the image.
 
         Raises:
-            ValueError: the image is another one; or the box is not finite, has no positive size, or
-                lies outside the image.
+            ValueError: the image has another shape or type; or the box is not finite, has no
+                positive size, or lies outside the image.
             RuntimeError: as in :meth:`step_all`.
         """
         self._fork_guard.check()
@@ -168,7 +168,7 @@ class SiameseTracker:
             states: the states of the targets after the frame before.
 
         Raises:
-            ValueError: the images are other ones, or there is not one for each state.
+            ValueError: an image has another shape or type, or there is not one for each state.
             RuntimeError: the process was forked after the tracker was built, and has several
                 threads.
         """

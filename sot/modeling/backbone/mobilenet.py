@@ -58,8 +58,7 @@ _conv = partial(conv_norm, init=_fill)
 class InvertedResidual(CNNBlockBase):
     """A 1x1 expansion, a depthwise and a linear 1x1 convolution (MobileNetV2, Table 1). The result
     is added to the input if the shapes agree. A strided convolution is padded by one pixel less
-    than
-    usual, so that maps of odd sizes stay centred: n -> (n - 1) / 2."""
+    than usual, so that maps of odd sizes stay centred: n -> (n - 1) / 2."""
 
     def __init__(
         self, in_channels, out_channels, *, expansion, stride, dilation, norm, kernel_size=3
