@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""Make docs/how_it_works.png: what the default network sees of the demo clip, and predicts.
+"""Make the pictures of the demo clip, after `make demo`:
 
-python docs/make_pictures.py
-"""
+    python docs/make_pictures.py
+
+docs/how_it_works.png shows what the default network sees and predicts, demo/tracked.jpg six frames
+of the result."""
 
 from pathlib import Path
 
@@ -19,7 +21,8 @@ from sot.data.transforms import TargetCrop
 from sot.engine.vis import draw_predictions
 
 ROOT = Path(__file__).resolve().parent.parent
-FRAMES = (20, 90)  # of the search crops; the template is of frame 0
+FRAMES = (75, 130)  # of the search crops; the template is of frame 0
+TRACKED_FRAMES = ((0, 62, 78), (104, 117, 190))
 
 
 def pair_of(clip, boxes, cfg, frame: int) -> dict:
@@ -48,6 +51,10 @@ def main():
     pairs = [pair_of(clip, boxes, cfg, frame) for frame in FRAMES]
     picture = draw_predictions(pairs, model(pairs), model.stride)
     cv2.imwrite(str(ROOT / "docs" / "how_it_works.png"), picture[::-1].transpose(1, 2, 0))
+    tracked = VideoFrames(ROOT / "output" / "demo" / "tracked.mp4")
+    picture = cv2.vconcat([cv2.hconcat([tracked[i] for i in row]) for row in TRACKED_FRAMES])
+    picture = cv2.resize(picture, None, fx=0.625, fy=0.625, interpolation=cv2.INTER_AREA)
+    cv2.imwrite(str(ROOT / "demo" / "tracked.jpg"), picture, [cv2.IMWRITE_JPEG_QUALITY, 85])
 
 
 if __name__ == "__main__":

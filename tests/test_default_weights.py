@@ -12,15 +12,20 @@ from sot.evaluation.measures.metrics import iou_xyxy, mean_area, success_curve
 from sot.tracking import Target, follow
 
 DEMO = Path(__file__).parent.parent / "demo"
-ALLOWED_FALL = 0.02  # of the success AUC; rounding on other processors stays far below it
 
 
-@pytest.mark.parametrize("online, success_auc", [(True, 0.816), (False, 0.816)])
-def test_success_auc_on_the_clip(online, success_auc):
-    truth = to_xyxy(np.loadtxt(DEMO / "clip_groundtruth.txt", delimiter=","))
+# The success AUC that was measured, and how far it may fall. Rounding on other processors stays far
+# below 0.02, but decides in which frame a target is found again that was hidden.
+@pytest.mark.parametrize(
+    "target, online, success_auc, fall",
+    [(0, True, 0.899, 0.02), (0, False, 0.882, 0.02), (1, True, 0.762, 0.06)],
+)
+def test_success_auc_on_the_clip(target, online, success_auc, fall):
+    """Target 0 passes a look-alike, and target 1 is hidden for a while."""
+    name = ("clip_groundtruth.txt", "clip_groundtruth_1.txt")[target]
+    truth = to_xyxy(np.loadtxt(DEMO / name, delimiter=","))
     opts = ["TEST.TRACKER.ONLINE.ENABLED", online]
     tracker = build_tracker("SiamRPN/siamrpn_lite.yaml", device="cpu", opts=opts)
     steps = follow(tracker, open_source(str(DEMO / "clip.mp4")), [Target({0: truth[0]})])
     boxes = np.array([step.states[0].box for step in steps])
-    found = mean_area(success_curve(iou_xyxy(boxes, truth)))
-    assert found > success_auc - ALLOWED_FALL
+    assert mean_area(success_curve(iou_xyxy(boxes, truth))) > success_auc - fall

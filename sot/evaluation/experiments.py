@@ -20,7 +20,7 @@ from .measures.polygon import raster_overlap
 
 # Raise this number when the same weights and settings give other boxes than before. --resume then
 # starts interrupted evaluations anew.
-TRACKING_VERSION = 4
+TRACKING_VERSION = 5
 
 logger = logging.getLogger(__name__)
 

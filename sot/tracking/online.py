@@ -23,6 +23,10 @@ FIRST_SHARE = 0.3  # weight of the first frame in the normal equations
 HINGE_BELOW = 0.05  # where the label is below this, a negative response costs nothing
 AWAY_BELOW = 0.1  # a position is away from the target where its label is below this
 LEARN_EVERY, SOLVE_EVERY, TEMPLATE_EVERY = 2, 10, 10  # in trusted frames
+# A frame is not trusted if the network's score is below this share of the usual score of the target:
+# something may hide the target, and would be learned.
+USUAL_SHARE = 0.85
+USUAL_RATE = 0.1  # how far the usual score moves towards the score of a trusted frame
 TEMPLATE_RATE = 0.36  # how far the running template moves towards the template of this frame
 # Views of the first frame: shift (x, y) as a fraction of the template's side, whether it is
 # mirrored, and the standard deviation of a Gaussian blur (0: none).
@@ -51,6 +55,7 @@ class TargetModel:
         filter: (1, C, k, k), the learned filter, for features that are not projected.
         kernels: the network's template kernels of the first frame.
         age: number of trusted frames so far.
+        usual_score: running mean of the network's scores in trusted frames; 0 before the first one.
     """
 
     basis: torch.Tensor
@@ -61,6 +66,7 @@ class TargetModel:
     filter: torch.Tensor
     kernels: Tuple[torch.Tensor, ...]
     age: int = 0
+    usual_score: float = 0.0
 
 
 class OnlineResponse(NamedTuple):
@@ -172,7 +178,8 @@ class OnlineLearner:
     @one_thread()
     def learn(self, models, response, maps, matches, crop_size: int) -> List[TargetModel]:
         """The models after a frame. A model learns from the frame if both network and model are
-        confident. It learns at double the rate if something away from the target responds, too.
+        confident, and the network about as much as usual. It learns at double the rate if something
+        away from the target responds, too.
 
         Args:
             models: one TargetModel for each target.
@@ -182,7 +189,7 @@ class OnlineLearner:
             crop_size: side of the search crops, in pixels.
         """
         new = list(models)
-        trusted = [i for i, m in enumerate(matches) if _above(m.confidences, self.accept_above)]
+        trusted = [i for i, m in enumerate(matches) if self._trusts(m, models[i])]
         if not trusted:
             return new
         found = [matches[i] for i in trusted]
@@ -191,7 +198,9 @@ class OnlineLearner:
         away = np.where(labels < AWAY_BELOW, maps[trusted].reshape(labels.shape), -np.inf)
         hard = away.max(axis=1) > 0.5 * np.array([m.confidences[-1] for m in found])
         for i in trusted:
-            new[i] = replace(models[i], age=models[i].age + 1)
+            score, usual = matches[i].confidences[0], models[i].usual_score
+            usual = usual + USUAL_RATE * (score - usual) if usual else score
+            new[i] = replace(models[i], age=models[i].age + 1, usual_score=usual)
         rows = [r for r, i in enumerate(trusted) if hard[r] or new[i].age % LEARN_EVERY == 0]
         if not rows:
             return new
@@ -223,6 +232,12 @@ class OnlineLearner:
             for i, f in zip(solving, _apart(filters)):
                 new[i] = replace(new[i], filter=f)
         return new
+
+    def _trusts(self, match, model: TargetModel) -> bool:
+        return (
+            _above(match.confidences, self.accept_above)
+            and match.confidences[0] > USUAL_SHARE * model.usual_score
+        )
 
     def is_template_due(self, model: TargetModel, match) -> bool:
         """Whether the running template is to be updated: it is time, and the match is surely the

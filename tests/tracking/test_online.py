@@ -115,6 +115,18 @@ def test_frames_that_are_not_trusted_teach_nothing(confidences):
     assert learn(learner, model, scene((5, 5, 0)), match(5, 5, *confidences)) is model
 
 
+def test_an_unusual_score_teaches_nothing():
+    """As of a target that something hides."""
+    learner, model = start((5, 5, 0))
+    features = scene((5, 5, 0))
+    for score in (0.8, 0.9):
+        model = learn(learner, model, features, match(5, 5, score, 0.8))
+    assert model.usual_score == pytest.approx(0.81) and model.age == 2
+    # 85 % of 0.81 is 0.6885
+    assert learn(learner, model, features, match(5, 5, 0.68, 0.8)) is model
+    assert learn(learner, model, features, match(5, 5, 0.7, 0.8)).age == 3
+
+
 def test_models_are_values_and_fork():
     learner, model = start((5, 5, 0))
     fields = ("first_gram", "first_moment", "gram", "moment", "filter")
@@ -159,7 +171,8 @@ def test_the_filter_has_the_parity_of_the_template(kernel_side, k, n):
 
 
 @pytest.mark.parametrize("template_side, columns", [(0, 64 * 2 * 2), (5, 32 * 3 * 3)])
-def test_a_model_takes_at_most_a_megabyte(template_side, columns):
+def test_a_model_takes_at_most_a_megabyte(template_side, columns, monkeypatch):
+    monkeypatch.setattr("sot.tracking.online.USUAL_SHARE", 0.0)  # every frame is trusted
     opts = [*ON, "MODEL.SIAMESE.TEMPLATE_FEATURE_SIZE", template_side]
     opts += ["TEST.TRACKER.ONLINE.ACCEPT_ABOVE", [-1.0, -1.0]]
     tracker = build_tracker("SiamRPN/siamrpn_lite.yaml", device="cpu", opts=opts)
