@@ -23,7 +23,7 @@ FIRST_SHARE = 0.3  # weight of the first frame in the normal equations
 HINGE_BELOW = 0.05  # where the label is below this, a negative response costs nothing
 AWAY_BELOW = 0.1  # a position is away from the target where its label is below this
 LEARN_EVERY, SOLVE_EVERY, TEMPLATE_EVERY = 2, 10, 10  # in trusted frames
-# A frame is not trusted if the network's score is below this share of the usual score of the target:
+# A frame is not trusted if the network's score is below this share of the target's usual score:
 # something may hide the target, and would be learned.
 USUAL_SHARE = 0.85
 USUAL_RATE = 0.1  # how far the usual score moves towards the score of a trusted frame
