@@ -78,11 +78,12 @@ def test_mil_follows_a_square():
         return image
 
     cv2.setRNGSeed(0)  # MIL samples at random, and other tests may have drawn before
-    boxes = [[40 + 3 * i, 40, 40, 40] for i in range(5)]
+    boxes = [[30 + 6 * i, 40, 40, 40] for i in range(5)]
     track = make_track("square", [frame(x) for x, *_ in boxes], boxes)
     output = OnePass(OpenCVTracker(lambda: make_opencv_tracker("MIL", {}))).run(track)
     assert output["name"] == "square" and output["boxes"].shape == (5, 4)
-    assert np.abs(output["boxes"] - track["boxes"]).max() <= 6
+    # the square moves 24 pixels; samples of several threads come in any order
+    assert np.abs(output["boxes"] - track["boxes"]).max() <= 12
 
 
 def test_an_error_of_opencv_is_told():
