@@ -135,9 +135,11 @@ def blend(frames: Sequence[int], forward: Sequence, backward: Sequence) -> List[
 
     The passes disagree where their original boxes overlap by less than AGREEMENT. There one of them
     is probably right, and a blend of both would be at neither place. The smaller the overlap, the
-    more the result moves from the blend to the pass in which :func:`_choose` believes. The status
-    is "uncertain", and the score is multiplied by the overlap + 0.5, because without an overlap
-    either of the two places may be right.
+    more the result moves from the blend to one of them: to the forward pass up to some frame, and
+    to the backward pass after it. That frame is chosen by the scores and by the overlaps of the
+    passes with the given boxes at their ends. The status is "uncertain", and the score is
+    multiplied by the overlap + 0.5, because without an overlap either of the two places may be
+    right.
 
     Args:
         frames: numbers of the T frames in order, from that of one given box to that of the other.
