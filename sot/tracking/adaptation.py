@@ -4,11 +4,23 @@ of their appearance."""
 from dataclasses import replace
 from typing import List, Sequence
 
+import cv2
 import numpy as np
 
 from .crops import to_host
-from .online import first_frame_views
 from .state import Match, TargetState
+
+# Views of the first frame: shift (x, y) as a fraction of the template's side, whether it is
+# mirrored, and the standard deviation of a Gaussian blur (0: none).
+VIEWS = (
+    (0, 0, False, 0),
+    (0.45, 0, False, 0),
+    (-0.45, 0, False, 0),
+    (0, 0.45, False, 0),
+    (0, -0.45, False, 0),
+    (0, 0, True, 0),
+    (0.07, 0.07, False, 2),
+)
 
 
 def learn_target(tracker, image: np.ndarray, state: TargetState) -> TargetState:
@@ -46,3 +58,21 @@ def follow_looks(
         mixed = tracker.online.mix(states[i].online, states[i].kernels, seen)
         new[i] = replace(states[i], kernels=mixed)
     return new
+
+
+def first_frame_views(crop: np.ndarray, side: int, template_size: int):
+    """Cut views of a target out of one larger crop that has the target in its centre.
+
+    Returns:
+        list: the views, (side, side, 3) each.
+        array: (V, 2), the target's centre (x, y) in each view.
+    """
+    views, centers = [], []
+    for x, y, mirrored, blur in VIEWS:
+        shift = np.round(np.array([x, y]) * template_size).astype(int)
+        left, top = origin = (len(crop) - side) // 2 - shift
+        view = crop[top : top + side, left : left + side]
+        view = view[:, ::-1] if mirrored else view
+        views.append(cv2.GaussianBlur(view, (0, 0), blur) if blur else view)
+        centers.append(len(crop) / 2 - origin)
+    return views, np.stack(centers)

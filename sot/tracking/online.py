@@ -9,18 +9,15 @@ equations, whose memory does not grow with the length of the video."""
 from dataclasses import dataclass, replace
 from typing import List, NamedTuple, Sequence, Tuple
 
-import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from ..utils.cpu import one_thread
+from . import regression
 
 MAX_CHANNELS = 64  # channels of the projected features
 MAX_COLUMNS = 288  # columns of the regression: its two Gram matrices then take 0.7 MB
-RIDGE = 8e-5  # in units of the mean of the Gram matrix's diagonal
 FIRST_SHARE = 0.3  # weight of the first frame in the normal equations
-HINGE_BELOW = 0.05  # where the label is below this, a negative response costs nothing
 AWAY_BELOW = 0.1  # a position is away from the target where its label is below this
 LEARN_EVERY, SOLVE_EVERY, TEMPLATE_EVERY = 2, 10, 10  # in trusted frames
 # A frame is not trusted if the network's score is below this share of the target's usual score:
@@ -28,17 +25,6 @@ LEARN_EVERY, SOLVE_EVERY, TEMPLATE_EVERY = 2, 10, 10  # in trusted frames
 USUAL_SHARE = 0.85
 USUAL_RATE = 0.1  # how far the usual score moves towards the score of a trusted frame
 TEMPLATE_RATE = 0.36  # how far the running template moves towards the template of this frame
-# Views of the first frame: shift (x, y) as a fraction of the template's side, whether it is
-# mirrored, and the standard deviation of a Gaussian blur (0: none).
-VIEWS = (
-    (0, 0, False, 0),
-    (0.45, 0, False, 0),
-    (-0.45, 0, False, 0),
-    (0, 0.45, False, 0),
-    (0, -0.45, False, 0),
-    (0, 0, True, 0),
-    (0.07, 0.07, False, 2),
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,27 +133,27 @@ class OnlineLearner:
         k = 3 if kernels[0].shape[-1] % 2 else 2
         width = min(channels, MAX_CHANNELS, MAX_COLUMNS // k**2)
         features = features.float()
-        features = features / _scales(features)[..., None]
+        features = features / regression.scales(features)[..., None]
         rows = features.transpose(0, 1).flatten(1)  # (C, V * h * w)
         basis = torch.linalg.eigh(rows @ rows.T)[1][None, :, -width:].contiguous()
-        columns = _columns(features, basis.expand(len(features), -1, -1), k)
+        columns = regression.patches(features, basis.expand(len(features), -1, -1), k)
         n = features.shape[-1] - k + 1
-        labels = gaussian_labels(centers, sizes, n, self.stride, crop_size).to(columns)
+        labels = regression.gaussian_labels(centers, sizes, n, self.stride, crop_size).to(columns)
         counts = torch.ones_like(labels)
         for _ in range(5):
             gram, moment = (
-                e.mean(dim=0, keepdim=True) for e in _equations(columns, labels, counts)
+                e.mean(dim=0, keepdim=True) for e in regression.equations(columns, labels, counts)
             )
-            weights = _solve(gram, moment, gram)
-            counts = _counts(labels, columns @ weights[0])
-        filter = _filter(basis, weights, k)
+            weights = regression.solve(gram, moment, gram)
+            counts = regression.hinge_weights(labels, columns @ weights[0])
+        filter = regression.filters(basis, weights, k)
         return TargetModel(basis, gram, moment, gram, moment, filter, tuple(kernels))
 
     @one_thread()
     def respond(self, models: Sequence[TargetModel], features: torch.Tensor) -> OnlineResponse:
         """The responses of N models to search features (N, C, h, w), one crop for each model."""
         features = features.float()
-        scales, filters = _scales(features), _batch(models, "filter")
+        scales, filters = regression.scales(features), _batch(models, "filter")
         # As a product and few sums: a convolution to one channel takes several times as long.
         k, n = filters.shape[-1], features.shape[-1] - filters.shape[-1] + 1
         parts = (filters.flatten(2).mT @ features.flatten(2)).unflatten(2, features.shape[2:])
@@ -194,7 +180,7 @@ class OnlineLearner:
             return new
         found = [matches[i] for i in trusted]
         centers, sizes = np.stack([m.center for m in found]), np.stack([m.size for m in found])
-        labels = gaussian_labels(centers, sizes, maps.shape[-1], self.stride, crop_size)
+        labels = regression.gaussian_labels(centers, sizes, maps.shape[-1], self.stride, crop_size)
         away = np.where(labels < AWAY_BELOW, maps[trusted].reshape(labels.shape), -np.inf)
         hard = away.max(axis=1) > 0.5 * np.array([m.confidences[-1] for m in found])
         for i in trusted:
@@ -213,11 +199,13 @@ class OnlineLearner:
         features = features / scales[..., None]
         before = [models[i] for i in learning]
         k = before[0].filter.shape[-1]
-        columns = _columns(features, _batch(before, "basis"), k)
+        columns = regression.patches(features, _batch(before, "basis"), k)
         labels = labels[rows].to(columns)
         rates = torch.where(torch.from_numpy(hard[rows]), 2 * self.rate, self.rate)
         rates = rates.to(columns)[:, None]
-        gram, moment = _equations(columns, labels, rates * _counts(labels, responses))
+        gram, moment = regression.equations(
+            columns, labels, rates * regression.hinge_weights(labels, responses)
+        )
         gram += (1 - rates)[..., None] * _batch(before, "gram")
         moment += (1 - rates) * _batch(before, "moment")
         for i, g, m in zip(learning, _apart(gram), _apart(moment)):
@@ -228,7 +216,9 @@ class OnlineLearner:
             first = _batch(parts, "first_gram")
             gram = torch.lerp(_batch(parts, "gram"), first, FIRST_SHARE)
             moment = torch.lerp(_batch(parts, "moment"), _batch(parts, "first_moment"), FIRST_SHARE)
-            filters = _filter(_batch(parts, "basis"), _solve(gram, moment, first), k)
+            filters = regression.filters(
+                _batch(parts, "basis"), regression.solve(gram, moment, first), k
+            )
             for i, f in zip(solving, _apart(filters)):
                 new[i] = replace(new[i], filter=f)
         return new
@@ -266,76 +256,3 @@ def _batch(models: Sequence[TargetModel], name: str) -> torch.Tensor:
 def _apart(batch: torch.Tensor) -> List[torch.Tensor]:
     """Split a batch into batches of one, each in its own memory."""
     return [batch] if len(batch) == 1 else [t.clone() for t in batch.split(1)]
-
-
-def _scales(features: torch.Tensor) -> torch.Tensor:
-    """The root mean squares (N, 1, 1) of features (N, C, h, w)."""
-    norm = torch.linalg.vector_norm(features, dim=(1, 2, 3), keepdim=True)[..., 0]
-    return (norm / features[0].numel() ** 0.5).clamp(min=1e-6)
-
-
-def _columns(features: torch.Tensor, basis: torch.Tensor, k: int) -> torch.Tensor:
-    """All k x k patches of the projected features: (N, n * n, channels * k * k)."""
-    projected = (basis.mT @ features.flatten(2)).unflatten(2, features.shape[2:])
-    return F.unfold(projected, k).mT
-
-
-def _filter(basis: torch.Tensor, weights: torch.Tensor, k: int) -> torch.Tensor:
-    """Filters (N, C, k, k) for features that are not projected, from weights (N, D) of the columns:
-    the projection becomes a part of the filters."""
-    return (basis @ weights.unflatten(1, (-1, k * k))).unflatten(2, (k, k))
-
-
-def _counts(labels: torch.Tensor, responses: torch.Tensor) -> torch.Tensor:
-    """Weights of the positions: 0 for background that the model already knows as such, else 1."""
-    return ((labels > HINGE_BELOW) | (responses > 0)).to(labels)
-
-
-def _equations(columns, labels, counts) -> Tuple[torch.Tensor, torch.Tensor]:
-    """Gram matrices (N, D, D) and moments (N, D) of rows with the weights ``counts``."""
-    weighted = counts[..., None] * columns
-    return weighted.mT @ columns, (weighted.mT @ labels[..., None])[..., 0]
-
-
-def _solve(gram: torch.Tensor, moment: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
-    """Weights (N, D) of ridge regressions. The ridge is relative to the diagonal of ``reference``,
-    a Gram matrix for each."""
-    ridge = RIDGE * reference.diagonal(dim1=1, dim2=2).mean(dim=1, dtype=torch.float64) + 1e-9
-    system = gram.double()
-    system.diagonal(dim1=1, dim2=2).add_(ridge[:, None])
-    factor = torch.linalg.cholesky(system)
-    return torch.cholesky_solve(moment.double()[..., None], factor)[..., 0].float()
-
-
-def gaussian_labels(centers, sizes, n: int, stride: int, crop_size: int) -> torch.Tensor:
-    """Labels (N, n * n) of the positions of an n x n map that has the same centre as the crop. A
-    label is 1 at the target's centre and falls off as a Gaussian. Its standard deviation is a
-    quarter of the square root of the target's area, and at least 0.7 positions.
-
-    Args:
-        centers, sizes: (N, 2), the targets in crop pixels.
-        stride: crop pixels from one position to the next.
-        crop_size: side of the crop, in pixels.
-    """
-    sigma = np.maximum(0.25 * np.sqrt(sizes[:, 0] * sizes[:, 1]), 0.7 * stride)
-    grid = (np.arange(n) - (n - 1) / 2) * stride + crop_size / 2
-    x, y = np.exp(-0.5 * ((grid - np.transpose(centers)[..., None]) / sigma[:, None]) ** 2)
-    return torch.from_numpy((y[:, :, None] * x[:, None]).reshape(len(sigma), -1)).float()
-
-
-def first_frame_views(crop: np.ndarray, side: int, template_size: int):
-    """Cut views of a target out of one larger crop that has the target in its centre.
-
-    Returns:
-        list: the views, (side, side, 3) each.
-        array: (V, 2), the target's centre (x, y) in each view.
-    """
-    views, centers = [], []
-    for x, y, mirrored, blur in VIEWS:
-        shift = np.round(np.array([x, y]) * template_size).astype(int)
-        left, top = origin = (len(crop) - side) // 2 - shift
-        view = crop[top : top + side, left : left + side]
-        view = view[:, ::-1] if mirrored else view
-        views.append(cv2.GaussianBlur(view, (0, 0), blur) if blur else view)
-        centers.append(len(crop) / 2 - origin)
-    return views, np.stack(centers)

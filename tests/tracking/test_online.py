@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from sot.api import build_tracker
-from sot.tracking import SiamRPNTracker, online
-from sot.tracking.online import OnlineLearner, first_frame_views, gaussian_labels
+from sot.tracking import SiamRPNTracker, regression
+from sot.tracking.adaptation import first_frame_views
+from sot.tracking.online import OnlineLearner
+from sot.tracking.regression import gaussian_labels
 from sot.tracking.state import Match
 
 ON = ["TEST.TRACKER.ONLINE.ENABLED", True]
@@ -51,21 +53,24 @@ def learn(learner, model, features, found):
 def test_a_linear_problem_is_solved_and_the_ridge_is_relative():
     gram = torch.diag(torch.tensor([2.0, 8.0]))[None]
     moment = torch.tensor([[4.0, 8.0]])
-    expected = [4 / (2 + online.RIDGE * 5), 8 / (8 + online.RIDGE * 5)]  # 5 is the diagonal's mean
-    assert online._solve(gram, moment, gram)[0].tolist() == pytest.approx(expected)
-    weights = online._solve(1000 * gram, 1000 * moment, 1000 * gram)
+    expected = [
+        4 / (2 + regression.RIDGE * 5),
+        8 / (8 + regression.RIDGE * 5),
+    ]  # 5 is the diagonal's mean
+    assert regression.solve(gram, moment, gram)[0].tolist() == pytest.approx(expected)
+    weights = regression.solve(1000 * gram, 1000 * moment, 1000 * gram)
     assert weights[0].tolist() == pytest.approx(expected)
 
 
 def test_a_negative_response_to_the_background_costs_nothing():
     columns, labels = torch.tensor([[[1.0], [-1.0]]]), torch.tensor([[1.0, 0.0]])
     # w minimises (w - 1)^2 + w^2, and without the second term (w - 1)^2
-    plain = online._equations(columns, labels, torch.ones(1, 2))
-    assert online._solve(*plain, plain[0]).item() == pytest.approx(0.5, abs=1e-3)
-    counts = online._counts(labels, torch.tensor([[0.5, -0.5]]))
+    plain = regression.equations(columns, labels, torch.ones(1, 2))
+    assert regression.solve(*plain, plain[0]).item() == pytest.approx(0.5, abs=1e-3)
+    counts = regression.hinge_weights(labels, torch.tensor([[0.5, -0.5]]))
     assert counts.tolist() == [[1.0, 0.0]]
-    hinge = online._equations(columns, labels, counts)
-    assert online._solve(*hinge, hinge[0]).item() == pytest.approx(1.0, abs=1e-3)
+    hinge = regression.equations(columns, labels, counts)
+    assert regression.solve(*hinge, hinge[0]).item() == pytest.approx(1.0, abs=1e-3)
 
 
 def test_labels_are_a_gaussian_about_the_target():
