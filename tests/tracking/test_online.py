@@ -7,10 +7,9 @@ import pytest
 import torch
 
 from sot.api import build_tracker
-from sot.tracking import SiamRPNTracker, regression
+from sot.tracking import SiamRPNTracker
 from sot.tracking.adaptation import first_frame_views
 from sot.tracking.online import OnlineLearner
-from sot.tracking.regression import gaussian_labels
 from sot.tracking.state import Match
 
 ON = ["TEST.TRACKER.ONLINE.ENABLED", True]
@@ -48,40 +47,6 @@ def learn(learner, model, features, found):
     response = learner.respond([model], features)
     (model,) = learner.learn([model], response, response.maps.numpy(), [found], SIZE)
     return model
-
-
-def test_a_linear_problem_is_solved_and_the_ridge_is_relative():
-    gram = torch.diag(torch.tensor([2.0, 8.0]))[None]
-    moment = torch.tensor([[4.0, 8.0]])
-    expected = [
-        4 / (2 + regression.RIDGE * 5),
-        8 / (8 + regression.RIDGE * 5),
-    ]  # 5 is the diagonal's mean
-    assert regression.solve(gram, moment, gram)[0].tolist() == pytest.approx(expected)
-    weights = regression.solve(1000 * gram, 1000 * moment, 1000 * gram)
-    assert weights[0].tolist() == pytest.approx(expected)
-
-
-def test_a_negative_response_to_the_background_costs_nothing():
-    columns, labels = torch.tensor([[[1.0], [-1.0]]]), torch.tensor([[1.0, 0.0]])
-    # w minimises (w - 1)^2 + w^2, and without the second term (w - 1)^2
-    plain = regression.equations(columns, labels, torch.ones(1, 2))
-    assert regression.solve(*plain, plain[0]).item() == pytest.approx(0.5, abs=1e-3)
-    counts = regression.hinge_weights(labels, torch.tensor([[0.5, -0.5]]))
-    assert counts.tolist() == [[1.0, 0.0]]
-    hinge = regression.equations(columns, labels, counts)
-    assert regression.solve(*hinge, hinge[0]).item() == pytest.approx(1.0, abs=1e-3)
-
-
-def test_labels_are_a_gaussian_about_the_target():
-    # positions 0, 16, 32 of a crop of 32; deviation 0.25 * sqrt(80 * 80) = 20
-    (labels,) = gaussian_labels(np.array([[16.0, 0.0]]), np.array([[80.0, 80.0]]), 3, 16, 32)
-    x = np.exp(-0.5 * np.array([16 / 20, 0, 16 / 20]) ** 2)
-    y = np.exp(-0.5 * np.array([0, 16 / 20, 32 / 20]) ** 2)
-    assert labels.view(3, 3).numpy() == pytest.approx(np.outer(y, x), abs=1e-6)
-    # a small target: 0.7 * 16
-    (labels,) = gaussian_labels(np.array([[16.0, 16.0]]), np.array([[2.0, 2.0]]), 3, 16, 32)
-    assert labels[5].item() == pytest.approx(np.exp(-0.5 / 0.7**2))
 
 
 def test_views_of_the_first_frame():
