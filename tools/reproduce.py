@@ -110,7 +110,9 @@ def make_document(tables: List[Dict]) -> str:
         note = table.get("note", "")
         if "opts" in table:
             note += f" All rows have `{_changes(table['opts'])}`."
-        lines += ["", f"## {table['source']}", "", f"{table['where']}. {note}", ""]
+        place, _, about = table["where"].partition(": ")
+        text = f"{about[:1].upper()}{about[1:]}. {note}" if about else note.strip()
+        lines += ["", f"## {table['source']}: {place}", *(["", text] if text else []), ""]
         columns = [c.replace("/", ", ") for c in table["columns"]]
         cells = [_cells(row) for row in table["rows"]]
         header = ["name", "tracker", *columns, "config", "status", "measured here"]
