@@ -273,7 +273,7 @@ class Results(contextlib.ExitStack):
             track = {"name": "target 0", "boxes": truth, "visible": is_present(truth)}
             scores = PROTOCOLS["otb"].score(np.array([self.tracked[i] for i in frames]), track)
         if not scores["frames_scored"]:
-            return "no true box in these frames, so no score"
+            return "no true box in these frames after the first one, so no score"
         return (
             f"success AUC {scores['success_auc']:.3f}, "
             f"precision at 20 px {scores['precision_20']:.3f} "

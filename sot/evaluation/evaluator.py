@@ -183,6 +183,11 @@ class SOTEvaluator(DatasetEvaluator):
                 self._logger.info(
                     f"the truth of {self._dataset_name} is with a server; upload {path}"
                 )
+            else:
+                self._logger.warning(
+                    f"{self._dataset_name}: nothing is scored, because no frame after the first "
+                    "one of a sequence has a true box"
+                )
         self._logger.info(f"results are in {self._output_dir}")
         return {self._protocol.task: measures}
 

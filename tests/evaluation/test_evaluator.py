@@ -89,6 +89,14 @@ class TestSOTEvaluator:
         evaluator.process([track("photo", 1)], [output("photo", 1)])
         assert evaluator.evaluate()["ope"]["fps"] == pytest.approx(100)
 
+    def test_nothing_to_score_is_said(self, register, tmp_path, caplog):
+        register(track("still", length=1), track("gone", absent=[1, 2]))
+        evaluator = SOTEvaluator("tiny", str(tmp_path))
+        evaluator.process([track("still", 1)], [output("still", 1)])
+        evaluator.process([track("gone", absent=[1, 2])], [output("gone")])
+        assert list(evaluator.evaluate()["ope"]) == ["fps"]
+        assert "tiny: nothing is scored, because no frame after the first one" in caplog.text
+
     def test_ranks(self, register, tmp_path, monkeypatch):
         register(track("a"), track("b"))
         parts = []
