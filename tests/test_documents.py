@@ -9,9 +9,12 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import cv2
 import numpy as np
 import pytest
+from detectron2.data import DatasetCatalog
 
+import sot
 from sot.config import load_config
 from sot.data.frames import VideoFrames
 from sot.visualization import VideoWriter
@@ -117,22 +120,66 @@ def test_the_page_of_the_demo_has_every_option(monkeypatch, capsys):
     assert documented == options - {"--help"}
 
 
-@pytest.mark.parametrize("code", PYTHON.findall((ROOT / "README.md").read_text()))
-def test_python_of_the_readme(code, tmp_path, monkeypatch):
-    """The code runs as it stands, on the first frames of the demo clip as the video."""
-    monkeypatch.chdir(tmp_path)
+def python_of(name):
+    return PYTHON.findall((ROOT / name).read_text(encoding="utf-8"))
+
+
+def write_start_of_clip(length):
+    """The first frames of the demo clip, as the video.mp4 of the documents. Returns the clip."""
     clip = VideoFrames(ROOT / "demo" / "clip.mp4")
     with VideoWriter("video.mp4", 24) as writer:
-        for i in range(5):
+        for i in range(length):
             writer.write(clip[i])
+    return clip
+
+
+@pytest.mark.parametrize("code", python_of("README.md"))
+def test_python_of_the_readme(code, tmp_path, monkeypatch):
+    """The code runs as it stands."""
+    monkeypatch.chdir(tmp_path)
+    write_start_of_clip(5)
     names = {}
     exec(code, names)
     assert names["result"].status in ("tracked", "uncertain", "lost")
 
 
+def test_python_of_the_page_on_opencv(tmp_path, monkeypatch):
+    (code,) = python_of("docs/from_opencv.md")
+    monkeypatch.chdir(tmp_path)
+    write_start_of_clip(5)
+    names = {}
+    exec(code, names)
+    assert 0 <= names["score"] <= 1
+
+
+@pytest.mark.slow
+def test_python_of_the_page_on_tracking(tmp_path, monkeypatch):
+    """Each block uses the names of the ones before."""
+    monkeypatch.chdir(tmp_path)
+    clip = write_start_of_clip(72)
+    tracker = sot.build_tracker("SiamRPN/siamrpn_lite.yaml", device="cpu")
+    names = {"sot": sot, "tracker": tracker, "image": clip[0], "next_image": clip[1]}
+    names["boxes"] = [(120, 80, 180, 170)]
+    first, states, corrected = python_of("docs/track.md")
+    exec(first, names)
+    exec(states, names)
+    assert names["states"][0].box.shape == (4,)
+    exec(corrected, names)
+    assert 0 < names["estimate"].score <= 1
+
+
+def test_python_of_the_page_on_data(tmp_path):
+    (code,) = python_of("datasets/README.md")
+    cv2.imwrite(str(tmp_path / "0.png"), np.zeros((9, 9, 3), np.uint8))
+    exec(code, {"files": [tmp_path / "0.png"], "boxes_xywh": [(1, 2, 3, 4)]})
+    (track,) = DatasetCatalog.get("mine")
+    DatasetCatalog.remove("mine")
+    assert track["boxes"].tolist() == [[1, 2, 4, 6]]
+
+
 def test_python_of_the_page_on_new_networks(tmp_path, monkeypatch):
     """The network of the page trains and tracks; here for fewer iterations."""
-    network, training = PYTHON.findall((ROOT / "docs" / "extend.md").read_text())
+    network, training = python_of("docs/extend.md")
     assert len([line for line in network.splitlines() if line]) <= 40
     (tmp_path / "my_network.py").write_text(network)
     monkeypatch.chdir(tmp_path)
