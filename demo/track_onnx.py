@@ -10,6 +10,7 @@ TEST.TRACKER.ENGINE onnxruntime. out/boxes.csv has a row for each frame, with th
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -90,8 +91,7 @@ class Tracker:
 
     def match_boxes(self, boxes, scores, previous):
         """SiamRPN: the shift from the centre of the crop, the size, the score, and the rate at
-            which the
-        size changes."""
+        which the size changes."""
         s, boxes, scores, influence = self.s, boxes[0], scores[0], self.s["window_influence"]
         side = round((len(boxes) / s["num_anchors"]) ** 0.5)
         sizes = np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-3)
@@ -123,10 +123,26 @@ class Tracker:
         return shift, previous * self.scales[k], 1 / (1 + np.exp(-fine[k][y, x])), s["size_lr"]
 
 
+def natural_key(name: str):
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
+
+
+def parse_box(text: str):
+    """'x,y,w,h' -> four floats. ValueError: it is another text."""
+    try:
+        box = [float(v) for v in text.split(",")]
+    except ValueError:
+        box = []
+    if len(box) != 4 or not np.isfinite(box).all() or min(box[2:]) <= 0:
+        raise ValueError(f"--init-box {text}: give four numbers x,y,w,h, with w and h above 0")
+    return box
+
+
 def read_frames(source: str):
-    """BGR images of a video file, or of a folder of images in the order of their names."""
+    """BGR images of a video file, or of a folder of images, of which 2.jpg comes before 10.jpg."""
     if Path(source).is_dir():
-        images = (cv2.imread(str(path)) for path in sorted(Path(source).iterdir()))
+        paths = sorted(Path(source).iterdir(), key=lambda path: natural_key(path.name))
+        images = (cv2.imread(str(path)) for path in paths)
     else:
         video = cv2.VideoCapture(source)
         images = (image for _, image in iter(video.read, (False, None)))
@@ -141,9 +157,7 @@ def main():
     parser.add_argument("--init-box", required=True, help="x,y,w,h in the first frame, pixels")
     parser.add_argument("--output", required=True, type=Path, help="folder for boxes.csv")
     args, count = parser.parse_args(), 0
-    box, tracker = [float(v) for v in args.init_box.split(",")], Tracker(args.model)
-    if len(box) != 4 or not min(box[2:]) > 0:
-        raise ValueError("--init-box: give x,y,w,h, with w and h above 0")
+    box, tracker = parse_box(args.init_box), Tracker(args.model)
     args.output.mkdir(parents=True, exist_ok=True)
     with open(args.output / "boxes.csv", "w", encoding="utf-8") as f:
         print("frame,target,x,y,w,h,score,status", file=f)

@@ -76,7 +76,20 @@ def test_boxes_are_those_of_the_tracker(name, opts, side, tmp_path, capsys):
 
 def test_reads_the_frames_of_a_video():
     read_frames = runpy.run_path(str(DEMO))["read_frames"]
-    assert [image.shape for image in read_frames(str(CLIP))] == [(270, 480, 3)] * 144
+    assert [image.shape for image in read_frames(str(CLIP))] == [(360, 640, 3)] * 200
+
+
+def test_reads_numbered_images_in_the_order_of_their_numbers(tmp_path):
+    for number in (10, 2, 1):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((4, 4, 3), number, np.uint8))
+    read_frames = runpy.run_path(str(DEMO))["read_frames"]
+    assert [int(image[0, 0, 0]) for image in read_frames(str(tmp_path))] == [1, 2, 10]
+
+
+@pytest.mark.parametrize("text", ["1,2,3", "1,2,3,x", "nan,2,3,4", "1,2,inf,4", "1,2,0,4", ""])
+def test_bad_box(text):
+    with pytest.raises(ValueError, match=f"--init-box {text}: give four numbers x,y,w,h"):
+        runpy.run_path(str(DEMO))["parse_box"](text)
 
 
 def test_bad_input_is_one_line(tmp_path):
@@ -120,4 +133,4 @@ def test_commands_of_getting_started(tmp_path):
             with open(Path(results["results"], "boxes.csv"), newline="") as f:
                 boxes.append([[float(r[c]) for c in "xywh"] for r in csv.DictReader(f)])
     differences = np.abs(np.subtract(*boxes)).max(axis=1)
-    assert len(differences) == 144 and differences[:20].max() < 1 and np.median(differences) < 0.5
+    assert len(differences) == 200 and differences[:20].max() < 1 and np.median(differences) < 0.5

@@ -119,8 +119,12 @@ def _read_json(path: Path) -> Dict[str, List[str]]:
 
 
 def _read_csv(path: Path) -> Dict[str, List[str]]:
+    text = read_text(path)
+    # Excel writes semicolons in countries with decimal commas
+    delimiter = next((sign for sign in ";\t" if sign in text), ",")
     try:
-        rows = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO(read_text(path)))]
+        lines = csv.reader(io.StringIO(text), delimiter=delimiter)
+        rows = [[cell.strip() for cell in row] for row in lines]
     except csv.Error as e:
         raise ValueError(f"{path} is not CSV: {e}") from None
     return {row[0]: [cell for cell in row[1:] if cell] for row in rows if row}

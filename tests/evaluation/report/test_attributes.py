@@ -55,6 +55,13 @@ def test_own_data(tmp_path):
     assert found == {"a": ["rain"]} and source == str(tmp_path / "attributes.json")
 
 
+def test_csv_of_excel(tmp_path):
+    """With a byte order mark and, in countries with decimal commas, semicolons."""
+    (tmp_path / "mine.csv").write_bytes(b"\xef\xbb\xbfcat 1;night;OCC\r\ncat 2;;\r\n")
+    found = read_attributes(tmp_path / "mine.csv", ["cat 1", "cat 2"])
+    assert found == {"cat 1": ["night", "OCC"], "cat 2": []}
+
+
 def test_names_in_files(tmp_path):
     (tmp_path / "a.txt").write_text("SV, DEF, FM\n")
     assert read_attributes(tmp_path, ["a"]) == {"a": ["SV", "DEF", "FM"]}
