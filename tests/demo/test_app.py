@@ -168,22 +168,22 @@ def test_in_a_browser(address, tmp_path):
         page.goto(address)
         page.set_input_files("input[type=file]", CLIP)
         message = page.locator("#message")
-        playwright.expect(message).to_contain_text("144 frames", timeout=60_000)
+        playwright.expect(message).to_contain_text("200 frames", timeout=60_000)
         picture = page.locator(".image-frame img, [data-testid=image] img, button img").first
 
         def click_corners(x, y, w, h):
             shown = picture.bounding_box()
-            factor = min(shown["width"] / 480, shown["height"] / 270, 1)  # it is not enlarged
-            left = shown["x"] + (shown["width"] - 480 * factor) / 2
-            top = shown["y"] + (shown["height"] - 270 * factor) / 2
+            factor = min(shown["width"] / 640, shown["height"] / 360, 1)  # it is not enlarged
+            left = shown["x"] + (shown["width"] - 640 * factor) / 2
+            top = shown["y"] + (shown["height"] - 360 * factor) / 2
             page.mouse.click(left + x * factor, top + y * factor)
             playwright.expect(message).to_contain_text("Now click", timeout=60_000)
             page.mouse.click(left + (x + w) * factor, top + (y + h) * factor)
             playwright.expect(message).to_contain_text("has a box", timeout=60_000)
 
-        click_corners(234, 112, 51, 31)
+        click_corners(45, 161, 135, 125)
         page.get_by_role("button", name="Track").click()
-        playwright.expect(message).to_contain_text("Done: 144 frames", timeout=300_000)
+        playwright.expect(message).to_contain_text("Done: 200 frames", timeout=300_000)
         if shots:
             page.screenshot(path=f"{shots}/tracked.png")
         page.get_by_role("button", name="Next doubt").click()
@@ -191,5 +191,5 @@ def test_in_a_browser(address, tmp_path):
             page.locator("a[download='boxes.json']").click()
         boxes = json.loads(open(download.value.path(), encoding="utf-8").read())
         x, y, w, h = (boxes["boxes"][0][k] for k in "xywh")
-        assert abs(x - 234) < 2 and abs(y - 112) < 2 and abs(w - 51) < 3 and abs(h - 31) < 3
+        assert abs(x - 45) < 2 and abs(y - 161) < 2 and abs(w - 135) < 3 and abs(h - 125) < 3
         chromium.close()
