@@ -168,7 +168,7 @@ def run(args, stop, window=None):
     sot.visualization.Window does."""
     set_threads(args.threads)
     check_output(args.output)
-    if args.gt is not None and not os.path.isfile(args.gt):
+    if args.gt is not None and not os.path.exists(args.gt):
         raise FileNotFoundError(f"--gt: no such file: {args.gt}")
     window = Window("track_video") if args.show else window
     cfg = load_config(args.config_file, args.opts)

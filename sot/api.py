@@ -56,9 +56,9 @@ def build_network(cfg: CfgNode) -> torch.nn.Module:
     can be built from these values, or it does not work on template crops of INPUT.TEMPLATE_SIZE."""
     try:
         model = build_meta_arch(cfg)
-    except ValueError:
-        raise
     except Exception as error:  # each part of a network has errors of its own for wrong values
+        if isinstance(error, ValueError) and "MODEL." in str(error):  # it names the key
+            raise
         reason = f"{type(error).__name__}: {error}"
         raise ValueError(f"no network can be built of these values of MODEL: {reason}") from error
     size, training = cfg.INPUT.TEMPLATE_SIZE, model.training

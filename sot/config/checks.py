@@ -60,6 +60,7 @@ OF_SCORES = ("_ABOVE", "_BELOW", "_THRESHOLD")  # keys that may be out of reach 
 LENGTHS = {
     "MODEL.PIXEL_MEAN": 3,
     "MODEL.PIXEL_STD": 3,
+    "MODEL.COMPACT.CHANNELS": 4,
     "TEST.TRACKER.ONLINE.ACCEPT_ABOVE": 2,
     "TEST.TRACKER.ONLINE.SURE_ABOVE": 2,
     "TEST.TRACKER.ONLINE.FOUND_ABOVE": 2,
@@ -102,7 +103,8 @@ def _faults(cfg: CN) -> Iterator[str]:
         if len(values[key]) != length:
             yield f"{key} is {values[key]}: it must hold {length} numbers"
     for key in ABOVE_ZERO:
-        if not all(n > 0 for n in leaves(values[key])):
+        found = list(leaves(values[key]))
+        if not found or min(found) <= 0:
             yield f"{key} is {values[key]}: it must be above 0"
     solver = cfg.SOLVER
     if solver.IMS_PER_BATCH % max(solver.REFERENCE_WORLD_SIZE, 1):

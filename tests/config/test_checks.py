@@ -38,6 +38,8 @@ CONFIG = "SiamRPN/siamrpn_compact.yaml"
         ("MODEL.CIR.STRIDES", (0, 2), r"is \(0, 2\): it must be from 1 to 2"),
         ("MODEL.MOBILENET.WIDTH", 0.0, "is 0.0: it must be above 0"),
         ("MODEL.SIAMESE.HEAD_CHANNELS", -8, "is -8: it must be at least 0"),
+        ("MODEL.COMPACT.CHANNELS", [8, 8], r"is \[8, 8\]: it must hold 4 numbers"),
+        ("MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS", [[]], r"is \[\[\]\]: it must be above 0"),
         ("MODEL.RPN.POSITIVE_FRACTION", 5.0, "is 5.0: it must be from 0 to 1"),
         ("SOLVER.CLIP_GRADIENTS.CLIP_TYPE", "x", "'x' is not known; known are value, norm, full"),
         ("SOLVER.BASE_LR", 0.0, "is 0.0: it must be above 0"),

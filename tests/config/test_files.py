@@ -154,6 +154,7 @@ class TestNetworks:
         "opts, match",
         [
             (["INPUT.TEMPLATE_SIZE", 1], "INPUT.TEMPLATE_SIZE 1 does not suit this network"),
+            (["MODEL.ALEXNET.GROUPS", 7], "no network can be built .*values of MODEL: .* groups"),
             (["MODEL.RPN.IN_FEATURES", ["conv9"]], "no network can be built .*conv9"),
         ],
     )

@@ -542,6 +542,14 @@ class TestTruth:
         assert "precision at 20 px 0.875 (8 frames" in capsys.readouterr().out
         assert "--gt: 8 true boxes for 10 tracked frames" in caplog.text
 
+    def test_truth_of_a_shells_command(self, fake, clip, tmp_path, capsys):
+        """--gt <(command) is a pipe."""
+        os.mkfifo(tmp_path / "pipe")
+        write = (tmp_path / "pipe").write_text
+        threading.Thread(target=write, args=("5 6 20 10\n" * 10,), daemon=True).start()
+        assert run(clip, tmp_path / "out", "--gt", str(tmp_path / "pipe")) == 0
+        assert "(10 frames with a true box)" in capsys.readouterr().out
+
     @pytest.mark.parametrize("text", ["", "NaN,NaN,NaN,NaN\n" * 10])
     def test_no_true_box(self, fake, clip, tmp_path, capsys, text):
         (tmp_path / "gt.txt").write_text(text)
