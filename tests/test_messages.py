@@ -39,7 +39,7 @@ SAID_IN_PLACE = {
     "choose a video first",
     "draw a box first: click two opposite corners of the target",
     "images and annotations must be lists",  # of a file that is named before it
-    "no box to start from",
+    "has no box to start from",
     "no box was drawn",
     "no file has such a name",
     "stopped before there were results",

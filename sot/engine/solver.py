@@ -117,6 +117,13 @@ def _log(groups: List[Dict[str, Any]], cfg: CfgNode) -> None:
         text = f"{group['name']}: {numbers / 1e6:.2f} M parameters, learning rate {group['lr']:g}"
         start = f" from iteration {group['start_iter']} on" if group["start_iter"] else ""
         logger.info(f"{text}{start}, weight decay {group['weight_decay']:g}")
+    late = [repr(m) for m, start in cfg.SOLVER.UNFREEZE if int(start) >= cfg.SOLVER.MAX_ITER]
+    if late:
+        logger.warning(
+            f"SOLVER.UNFREEZE never lets {', '.join(late)} learn, because SOLVER.MAX_ITER is "
+            f"{cfg.SOLVER.MAX_ITER}: for a short training set earlier iterations, or "
+            "SOLVER.UNFREEZE []"
+        )
     if cfg.SOLVER.UNFREEZE and not cfg.MODEL.WEIGHTS:
         logger.warning(
             "SOLVER.UNFREEZE keeps random weights fixed, because MODEL.WEIGHTS is empty: set it to "

@@ -166,6 +166,17 @@ class TestGroups:
         Trainer.build_optimizer(cfg, Net())
         assert "MODEL.WEIGHTS" not in caplog.text
 
+    def test_module_whose_start_is_after_the_end_is_warned_of(self, caplog):
+        cfg = solver(UNFREEZE=[["backbone", 5], ["head", 4]], MAX_ITER=5)
+        Trainer.build_optimizer(cfg, Net())
+        assert "SOLVER.UNFREEZE never lets 'backbone' learn, because SOLVER.MAX_ITER is 5" in (
+            caplog.text
+        )
+        caplog.clear()
+        cfg.SOLVER.MAX_ITER = 6
+        Trainer.build_optimizer(cfg, Net())
+        assert "never lets" not in caplog.text
+
 
 def test_detectron2_clips_each_parameter_or_value():
     for kind in ("norm", "value"):
