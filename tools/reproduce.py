@@ -330,6 +330,9 @@ def main(argv=None) -> int:
     parser.add_argument("--eval-only", action="store_true", help="with trained MODEL.WEIGHTS")
     parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="for all entries")
     args = parser.parse_intermixed_args(argv)
+    if len(set(args.seeds)) < len(args.seeds) or min(args.seeds) < 0:
+        # a run that counts twice would make the interval too narrow; -1 is no seed for detectron2
+        parser.error("--seeds: give each seed once, and none below 0")
     tables = load_ledger()
     if args.docs:
         write_text(DOCUMENT, make_document(tables))

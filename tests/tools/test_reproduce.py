@@ -133,6 +133,13 @@ def test_plot_of_several_tables(tmp_path, capsys):
     assert not picture.exists()
 
 
+@pytest.mark.parametrize("seeds", [["0", "1", "0"], ["-1"]])
+def test_seeds_that_are_none(seeds, capsys):
+    with pytest.raises(SystemExit):
+        reproduce.main(["michigan", "--seeds", *seeds])
+    assert "--seeds: give each seed once, and none below 0" in capsys.readouterr().err
+
+
 def test_unknown_entry(capsys):
     assert reproduce.main(["michigen"]) == 1
     assert "no entry 'michigen'" in capsys.readouterr().err
