@@ -94,7 +94,7 @@ class OpenVinoGraph:
         import openvino
 
         self._core = openvino.Core()
-        # a thread of its own on each core would keep other graphs off this core
+        # Pinned threads of graphs that run at the same time may be pinned to the same core.
         options = {"ENABLE_CPU_PINNING": False, "NUM_STREAMS": 1}
         self._options = {**options, "INFERENCE_NUM_THREADS": num_threads}
         self._local = threading.local()
