@@ -39,9 +39,9 @@ $(STAMP): requirements.txt setup.py tools/install_detectron2.py
 
 demo: setup
 	$(PY) demo/track_video.py --config-file configs/SiamRPN/siamrpn_lite.yaml \
-		--input demo/clip.mp4 --init-box "$$(head -n 1 demo/clip_groundtruth.txt)" \
-		--init-box "$$(head -n 1 demo/clip_groundtruth_1.txt)" \
-		--gt demo/clip_groundtruth.txt --output output/demo
+		--input demo/cups.mp4 --init-box "$$(head -n 1 demo/cups_groundtruth_0.txt)" \
+		--init-box "$$(head -n 1 demo/cups_groundtruth_1.txt)" \
+		--gt demo/cups_groundtruth_0.txt --output output/demo
 
 test: setup
 	$(PY) -m pytest -m "not slow" -n 2 --dist loadfile --max-worker-restart 0 --durations=10

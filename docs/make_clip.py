@@ -117,7 +117,7 @@ def main():
     random = np.random.default_rng(0)
     shake = cv2.GaussianBlur(random.normal(size=(FRAMES * INSTANTS, 3)), (1, 0), 0.1, sigmaY=18)
     shake *= [3, 3, 0.5] / shake.std(axis=0)  # pixels, pixels, degrees
-    boxes, writer = [[], []], VideoWriter(str(DEMO / "clip.mp4"), RATE)
+    boxes, writer = [[], []], VideoWriter(str(DEMO / "cups.mp4"), RATE)
     writer.options = {"crf": "28", "preset": "slow"}
     with writer:
         for i in range(FRAMES):
@@ -139,7 +139,7 @@ def main():
                 frame += canvas / INSTANTS
             frame += random.normal(scale=2.5, size=frame.shape)
             writer.write(frame.clip(0, 255).astype(np.uint8))
-    for name, rows in zip(("clip_groundtruth.txt", "clip_groundtruth_1.txt"), boxes):
+    for name, rows in zip(("cups_groundtruth_0.txt", "cups_groundtruth_1.txt"), boxes):
         np.savetxt(DEMO / name, rows, fmt="%.1f", delimiter=",")
 
 

@@ -45,8 +45,8 @@ def pair_of(clip, boxes, cfg, frame: int) -> dict:
 def main():
     cfg = sot.load_config("SiamRPN/siamrpn_lite.yaml", ["MODEL.DEVICE", "cpu"])
     model = sot.build_model(cfg)
-    clip = VideoFrames(ROOT / "demo" / "clip.mp4")
-    boxes = to_xyxy(read_boxes(ROOT / "demo" / "clip_groundtruth.txt"))
+    clip = VideoFrames(ROOT / "demo" / "cups.mp4")
+    boxes = to_xyxy(read_boxes(ROOT / "demo" / "cups_groundtruth_0.txt"))
     np.random.seed(0)
     pairs = [pair_of(clip, boxes, cfg, frame) for frame in FRAMES]
     picture = draw_predictions(pairs, model(pairs), model.stride)

@@ -18,7 +18,7 @@ import pytest
 from sot.visualization import VideoWriter
 
 DEMO = os.path.join(os.path.dirname(__file__), "..", "..", "demo")
-CLIP = os.path.join(DEMO, "clip.mp4")
+CLIP = os.path.join(DEMO, "cups.mp4")
 
 
 @pytest.fixture

@@ -8,11 +8,17 @@ from sot.data.frames import VideoFrames
 DEMO = Path(__file__).parents[2] / "demo"
 
 
-@pytest.mark.parametrize("name", ["clip_groundtruth.txt", "clip_groundtruth_1.txt"])
-def test_clip_and_its_boxes_fit(name):
-    video, boxes = VideoFrames(DEMO / "clip.mp4"), read_boxes(DEMO / name)
-    assert len(video) == len(boxes) == 200
-    height, width = video[0].shape[:2]
-    assert (height, width) == (360, 640)
-    assert (boxes[:, :2] >= 0).all() and (boxes[:, :2] + boxes[:, 2:] <= (width, height)).all()
-    assert (boxes[:, 2:] > 60).all() and (boxes[:, 2:] < 170).all()
+@pytest.mark.parametrize(
+    "clip, truth, frames, size, sides",
+    [
+        ("clip.mp4", "clip_groundtruth.txt", 144, (480, 270), (10, 100)),
+        ("cups.mp4", "cups_groundtruth_0.txt", 200, (640, 360), (100, 170)),
+        ("cups.mp4", "cups_groundtruth_1.txt", 200, (640, 360), (60, 140)),
+    ],
+)
+def test_clips_and_their_boxes_fit(clip, truth, frames, size, sides):
+    video, boxes = VideoFrames(DEMO / clip), read_boxes(DEMO / truth)
+    assert len(video) == len(boxes) == frames
+    assert video[0].shape[1::-1] == size
+    assert (boxes[:, :2] >= 0).all() and (boxes[:, :2] + boxes[:, 2:] <= size).all()
+    assert (boxes[:, 2:] > sides[0]).all() and (boxes[:, 2:] < sides[1]).all()

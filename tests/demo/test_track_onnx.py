@@ -19,7 +19,7 @@ pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
 DEMO = Path(__file__).parents[2] / "demo" / "track_onnx.py"
-CLIP = DEMO.with_name("clip.mp4")
+CLIP = DEMO.with_name("cups.mp4")
 BLOCKED = "import sys, runpy; sys.modules.update(dict.fromkeys(('torch', 'detectron2', 'sot')))\n"
 
 
@@ -117,7 +117,7 @@ def test_commands_of_getting_started(tmp_path):
     assert [Path(c[1]).name for c in commands] == ["export_model.py", "track_onnx.py"]
     words = "demo/track_video.py --input video.mp4 --init-box 120,80,60,90 --output results"
     commands.append(["python", *words.split(), "TEST.TRACKER.ONLINE.ENABLED", "False"])
-    truth = DEMO.with_name("clip_groundtruth.txt")
+    truth = DEMO.with_name("cups_groundtruth_0.txt")
     own = {
         "python": sys.executable,
         "video.mp4": str(CLIP),
