@@ -163,8 +163,8 @@ def track(
 
     Raises:
         OSError, ValueError: as open_source and build_tracker raise them; ValueError also if the
-            frame of a box does not decode, a box lies outside of its frame, or the video ends
-            before the frame of a box.
+            frame of a box does not decode or is no whole number from 0 on, a box lies outside of
+            its frame, or the video ends before the frame of a box.
     """
     given = _boxes_by_frame(boxes)
     tracker = build_tracker(config, **options)
@@ -204,6 +204,12 @@ def _boxes_by_frame(boxes) -> List[Dict[Optional[int], np.ndarray]]:
     by_frame = [box if isinstance(box, Mapping) else {None: box} for box in boxes]
     if not all(by_frame):
         raise ValueError(f"target {by_frame.index({})} has no box: give {{FRAME: (x, y, w, h)}}")
+    for number, some in enumerate(by_frame):
+        for i in some:
+            if i is not None and not (isinstance(i, (int, np.integer)) and i >= 0):
+                raise ValueError(
+                    f"target {number} has a box in frame {i!r}: frames are whole numbers from 0 on"
+                )
     return [
         {i: check_box(box, mode=BoxMode.XYWH_ABS) for i, box in some.items()} for some in by_frame
     ]

@@ -136,6 +136,8 @@ class TestTrack:
             ),
             ("ok", [(1, 1, 9, 9), {}], "target 1 has no box"),
             ("ok", {1: (90, 1, 9, 9)}, "outside"),
+            ("ok", {-1: (1, 1, 9, 9)}, "target 0 has a box in frame -1: frames are whole numbers"),
+            ("ok", {"1": (1, 1, 9, 9)}, "target 0 has a box in frame '1': frames are whole"),
         ],
     )
     def test_errors(self, video, boxes, words):

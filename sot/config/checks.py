@@ -104,7 +104,9 @@ def _faults(cfg: CN) -> Iterator[str]:
             yield f"{key} is {values[key]}: it must hold {length} numbers"
     for key in ABOVE_ZERO:
         found = list(leaves(values[key]))
-        if not found or min(found) <= 0:
+        if not found:
+            yield f"{key} is {values[key]}: it must hold a number"
+        elif min(found) <= 0:
             yield f"{key} is {values[key]}: it must be above 0"
     solver = cfg.SOLVER
     if solver.IMS_PER_BATCH % max(solver.REFERENCE_WORLD_SIZE, 1):

@@ -215,8 +215,9 @@ def add_sot_config(cfg: CN) -> None:
     # sight.
     _C.TEST.TRACKER.ONLINE.RATE = 0.04
     # The model learns from a frame if the network's score and the model's score are above these two
-    # values. If the network's score is below the first value, the target's centre is the best
-    # position of the response map instead of the centre of the predicted box.
+    # values, and the network's score is above 85 % of its usual value for this target. If the
+    # network's score is below the first value, the target's centre is the best position of the
+    # response map instead of the centre of the predicted box.
     _C.TEST.TRACKER.ONLINE.ACCEPT_ABOVE = [0.3, 0.25]
     # A running template is updated if the network's score and the model's score are above
     # SURE_ABOVE. TEMPLATE_SHARE is its weight in the kernels of the network; the rest is the first

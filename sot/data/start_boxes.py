@@ -151,12 +151,12 @@ def mot(rows: Rows) -> Iterator[StartBox]:
     first, ignored = {}, [number for number, row in rows if row[6] == 0]
     for number, row in sorted(rows, key=lambda entry: entry[1][0]):
         frame, target, x, y, w, h, flag = row[:7]
+        if flag == 0:
+            continue
         if not (frame.is_integer() and target.is_integer() and min(frame, target) >= 1):
             problem = "both are whole numbers that count from 1"
             raise ValueError(f"line {number}: frame {frame:g} and id {target:g}; {problem}")
-        start = StartBox((x - 1, y - 1, w, h), int(frame) - 1, f"line {number}")
-        if flag != 0:
-            first.setdefault(target, start)
+        first.setdefault(target, StartBox((x - 1, y - 1, w, h), int(frame) - 1, f"line {number}"))
     if len(ignored) == len(rows):
         raise ValueError(
             f"line {ignored[0]}: the seventh column is 0 here and in all other lines, which means "

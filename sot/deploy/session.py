@@ -100,11 +100,12 @@ class OpenVinoGraph:
         self._local = threading.local()
         try:
             with tempfile.TemporaryDirectory() as folder:
+                complete = file
                 if weights:
-                    file = shutil.copy(file, folder)
+                    complete = shutil.copy(file, folder)
                     whole = b"".join(values.tobytes() for values in weights.values())
                     Path(folder, WEIGHTS_FILE).write_bytes(whole)
-                self._graph = self._core.read_model(file)
+                self._graph = self._core.read_model(complete)
         except RuntimeError as e:
             raise ValueError(f"OpenVINO cannot read {file}: {e}") from None
 

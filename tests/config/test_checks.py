@@ -39,7 +39,7 @@ CONFIG = "SiamRPN/siamrpn_compact.yaml"
         ("MODEL.MOBILENET.WIDTH", 0.0, "is 0.0: it must be above 0"),
         ("MODEL.SIAMESE.HEAD_CHANNELS", -8, "is -8: it must be at least 0"),
         ("MODEL.COMPACT.CHANNELS", [8, 8], r"is \[8, 8\]: it must hold 4 numbers"),
-        ("MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS", [[]], r"is \[\[\]\]: it must be above 0"),
+        ("MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS", [[]], r"is \[\[\]\]: it must hold a number"),
         ("MODEL.RPN.POSITIVE_FRACTION", 5.0, "is 5.0: it must be from 0 to 1"),
         ("SOLVER.CLIP_GRADIENTS.CLIP_TYPE", "x", "'x' is not known; known are value, norm, full"),
         ("SOLVER.BASE_LR", 0.0, "is 0.0: it must be above 0"),

@@ -77,7 +77,7 @@ def test_ignored_rows_of_mot_start_no_target(tmp_path):
     rows = [
         "1,1,1,1,9,9,0,8,1",
         "2,1,11,6,20,10,1,1,1",
-        "1,3,1,1,9,9,0,8,1",
+        "1,0,1,1,9,9,0,8,1",  # VisDrone: a region without targets
         "3,2,61,31,40,20,-1,1,1",
     ]
     file.write_text("\n".join(rows))

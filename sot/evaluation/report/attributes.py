@@ -121,7 +121,8 @@ def _read_json(path: Path) -> Dict[str, List[str]]:
 def _read_csv(path: Path) -> Dict[str, List[str]]:
     text = read_text(path)
     # Excel writes semicolons in countries with decimal commas
-    delimiter = next((sign for sign in ";\t" if sign in text), ",")
+    first = re.search("[,;\t]", text)
+    delimiter = first.group() if first else ","
     try:
         lines = csv.reader(io.StringIO(text), delimiter=delimiter)
         rows = [[cell.strip() for cell in row] for row in lines]

@@ -62,6 +62,11 @@ def test_csv_of_excel(tmp_path):
     assert found == {"cat 1": ["night", "OCC"], "cat 2": []}
 
 
+def test_csv_with_a_semicolon_in_a_cell(tmp_path):
+    (tmp_path / "mine.csv").write_text("a,fast;small,OCC\n")
+    assert read_attributes(tmp_path / "mine.csv", ["a"]) == {"a": ["fast;small", "OCC"]}
+
+
 def test_names_in_files(tmp_path):
     (tmp_path / "a.txt").write_text("SV, DEF, FM\n")
     assert read_attributes(tmp_path, ["a"]) == {"a": ["SV", "DEF", "FM"]}
