@@ -97,6 +97,12 @@ def count_argument(text):
     return int(text)
 
 
+def label_argument(text):
+    if not text.strip() or not text.isprintable():  # XML cannot hold other characters
+        raise argparse.ArgumentTypeError(f"{text!r} is no name of a class")
+    return text
+
+
 def threads_argument(text):
     count = count_argument(text)
     if count > (os.cpu_count() or 1):
@@ -174,7 +180,8 @@ def parse_args(argv=None, description=""):
         action="append",
         default=[],
     )
-    add("--label", "class of the targets in labels/ (%(default)s)", default=CATEGORY)
+    about = "class of the targets in the labels of coco and cvat (%(default)s)"
+    add("--label", about, type=label_argument, default=CATEGORY)
     add("--plot", "draw scores and trajectories into plots/, too", action="store_true")
     add("--no-video", "write no tracked.mp4, which saves time", action="store_true")
     add("--max-frames", "stop after so many frames", type=count_argument)

@@ -619,6 +619,7 @@ class TestErrors:
             (["--init-box", "1,2,3,4", "--device", "tpux"], "'tpux' is not a device"),
             (["--init-box", "1,2,3,4", "--max-frames", "0"], "'0' is not a positive whole number"),
             (["--init-box", "1,2,3,4", "--threads", "two"], "'two' is not a positive whole number"),
+            (["--init-box", "1,2,3,4", "--label", ""], "'' is no name of a class"),
             (["--init-box", "1,2,3,4", "--threads", "99999"], "99999 is more than the"),
             (["--init-box", "1,2,3,4", "--speed", "9"], "--speed"),
             (["--init-box", "1,2,3,4", "--reinit", "1,2,3,4"], "give FRAME:x,y,w,h, or TARGET"),
