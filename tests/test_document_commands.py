@@ -23,7 +23,7 @@ NOT_RUN = {  # what a command contains -> why it is not run here
     r"nanotrackv3_": "needs the files of NanoTrack V3, a download",
     r"lite0\.pth weights\.pth$|r50\.pth": "needs a classifier, a download",
     r"MODEL\.WEIGHTS pysot_": "needs weights of PySOT, a download",
-    r"reproduce\.py (levels-\*|shift-\*.*|design-alex-\[569\] .*)$": "trains the networks of a table",
+    r"reproduce\.py (levels-\*|shift-\*.*|design-alex-\[569\] .*)$": "trains many networks",
     r"MODEL\.WEIGHTS output/reproduce/": "needs the weights of such a training",
     r"--num-gpus 8|--nproc_per_node 8": "needs eight GPUs",
     r"benchmark\.py --task train": "takes minutes; tests/tools/test_benchmark.py, smaller",
