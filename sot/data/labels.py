@@ -33,7 +33,7 @@ class Label(NamedTuple):
 
 class Labels(NamedTuple):
     """A video, the size of its frames in pixels, the labels found in it, in the order of the
-    frames, and the class of its targets."""
+    frames, the class of its targets, and a number of frames that the video has at least."""
 
     source: str
     width: int
@@ -41,6 +41,7 @@ class Labels(NamedTuple):
     fps: float
     labels: List[Label]
     category: str = CATEGORY
+    min_frames: int = 0
 
     @property
     def num_frames(self) -> int:
@@ -58,7 +59,8 @@ def read_labels(path) -> Labels:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
         labels = [Label(**{k: row[k] for k in Label._fields}) for row in content["boxes"]]
         video = (content[key] for key in ("source", "width", "height", "fps"))
-        return Labels(*video, labels, content.get("label", CATEGORY))
+        category, min_frames = content.get("label", CATEGORY), content.get("frames", 0)
+        return Labels(*video, labels, category, min_frames)
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is not a boxes.json of demo/track_video.py: {error}") from error
 
@@ -151,7 +153,8 @@ def cvat(video: Labels) -> Dict[str, str]:
     CVAT reads the key frames alone and interpolates between them. They are the frames with a given
     box, those in which the status changes, and as many others as keep the interpolated corners
     within MAX_DEVIATION of the tracked ones. A target is outside where it is lost, and in the frame
-    after its last box. Frames and pixels count from 0."""
+    after its last box, if the video surely has that frame: CVAT refuses a file with a frame that
+    its task does not have. Frames and pixels count from 0."""
     root = ElementTree.Element("annotations")
     _add(root, "version", "1.1")
     task = _add(_add(root, "meta"), "task")
@@ -168,7 +171,9 @@ def cvat(video: Labels) -> Dict[str, str]:
         keys = _key_frames(boxes)
         for i, b in enumerate(boxes):
             _add_box(track, b, b.frame, outside=b.status == "lost", keyframe=i in keys)
-        _add_box(track, boxes[-1], boxes[-1].frame + 1, outside=True, keyframe=True)
+        end = boxes[-1].frame + 1
+        if end < max(video.num_frames, video.min_frames):
+            _add_box(track, boxes[-1], end, outside=True, keyframe=True)
     ElementTree.indent(root)
     return {"cvat.xml": ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"}
 

@@ -94,8 +94,8 @@ class TestOtherReaders:
         assert root.findtext("meta/task/labels/label/name") == "object"
         second = root.findall("track")[1]
         assert second.attrib == {"id": "1", "label": "object"}
-        boxes = [(b.get("frame"), b.get("outside")) for b in second]
-        assert boxes == [("1", "0"), ("3", "1"), ("4", "1")]
+        boxes = [[(b.get("frame"), b.get("outside")) for b in t] for t in root.findall("track")]
+        assert boxes == [[("0", "0"), ("1", "0"), ("2", "1")], [("1", "0"), ("3", "1")]]
         first = second[0]
         corners = [float(first.get(k)) for k in ("xtl", "ytl", "xbr", "ybr")]
         assert corners == [60, 30, 100, 60] and first.get("keyframe") == "1"
@@ -103,12 +103,12 @@ class TestOtherReaders:
 
 
 class TestCvat:
-    def track(self, *rows):
+    def track(self, *rows, min_frames=0):
         """{frame: (key frame, outside)} of boxes with these (frame, left, status)."""
         labels = [
             Label(frame, 0, left, 5.0, 20.0, 10.0, 0.9, status, "") for frame, left, status in rows
         ]
-        video = Labels("/home/me/clip.mp4", 100, 50, 25.0, labels, "car")
+        video = Labels("/home/me/clip.mp4", 100, 50, 25.0, labels, "car", min_frames)
         self.root = ElementTree.fromstring(cvat(video)["cvat.xml"])
         flags = ("keyframe", "outside")
         return {
@@ -119,21 +119,26 @@ class TestCvat:
         lefts = [10, 11.4, 13, 14.6, 16, 12, 8, 4]  # a line, off by 0.4, and a line back
         rows = [(i, left, "tracked") for i, left in enumerate(lefts)]
         found = self.track(*rows)
-        assert [frame for frame, (key, _) in found.items() if key] == [0, 4, 7, 8]
-        assert len(found) == 9 and found[8] == (1, 1) and found[7] == (1, 0)
+        assert [frame for frame, (key, _) in found.items() if key] == [0, 4, 7]
+        assert len(found) == 8 and found[7] == (1, 0)
+
+    @pytest.mark.parametrize("min_frames, end", [(2, {}), (3, {2: (1, 1)})])
+    def test_end_of_a_track_is_a_frame_of_the_video(self, min_frames, end):
+        found = self.track((0, 10, "tracked"), (1, 10, "tracked"), min_frames=min_frames)
+        assert found == {0: (1, 0), 1: (1, 0), **end}
 
     def test_frames_that_were_not_tracked_are_interpolated(self):
         found = self.track((0, 10, "tracked"), (4, 14, "tracked"), (10, 20, "tracked"))
-        assert found == {0: (1, 0), 4: (0, 0), 10: (1, 0), 11: (1, 1)}
+        assert found == {0: (1, 0), 4: (0, 0), 10: (1, 0)}
 
     def test_given_and_lost(self):
         status = ["init", *["tracked"] * 3, *["lost"] * 3, "tracked", "tracked", "init"]
         found = self.track(*((i, 10, name) for i, name in enumerate(status)))
         key, hidden, plain = (1, 0), (1, 1), (0, 0)
-        assert [found[i] for i in range(11)] == [
+        assert [found[i] for i in range(10)] == [
             *(key, key, plain, plain),
             *(hidden, (0, 1), (0, 1)),
-            *(key, plain, key, hidden),
+            *(key, plain, key),
         ]
 
     def test_names(self):
@@ -162,9 +167,9 @@ def test_read_labels(tmp_path):
     rows = [{**label._asdict(), "time": 0.0, "raw_score": 1.0} for label in VIDEO.labels]
     head = {"source": "clip.mp4", "width": 100, "height": 50, "fps": 25.0, "frames": 4}
     path.write_text(json.dumps({**head, "boxes": rows}))
-    assert read_labels(path) == VIDEO
+    assert read_labels(path) == VIDEO._replace(min_frames=4)
     path.write_text(json.dumps({**head, "label": "car", "boxes": rows}))
-    assert read_labels(path) == VIDEO._replace(category="car")
+    assert read_labels(path) == VIDEO._replace(category="car", min_frames=4)
     path.write_text("{}")
     with pytest.raises(ValueError, match="boxes.json is not a boxes.json of demo/track_video.py"):
         read_labels(path)
