@@ -24,7 +24,7 @@ except ImportError:  # said in main, so that --help works
     gr = None
 from app_session import Session
 
-CLIP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "clip.mp4")
+CLIP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "cups.mp4")
 PREVIEW_EVERY = 0.1  # seconds
 HELP = """
 # Track an object

@@ -157,7 +157,7 @@ def measure(trial, cfg, model, protocol, tracks, search: Dict[str, Range]) -> fl
         scores[track["name"]] = protocol.score(result["boxes"], track, result["scores"])
         value = protocol.summarize(scores).get(protocol.primary, float("nan"))
         trial.report(value, step)
-        if step >= len(tracks) // 4 and is_behind(trial, value, step):
+        if len(tracks) // 4 <= step < len(tracks) - 1 and is_behind(trial, value, step):
             raise optuna.TrialPruned
     return value
 

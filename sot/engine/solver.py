@@ -121,8 +121,7 @@ def _log(groups: List[Dict[str, Any]], cfg: CfgNode) -> None:
     if late:
         logger.warning(
             f"SOLVER.UNFREEZE never lets {', '.join(late)} learn, because SOLVER.MAX_ITER is "
-            f"{cfg.SOLVER.MAX_ITER}: for a short training set earlier iterations, or "
-            "SOLVER.UNFREEZE []"
+            f"{cfg.SOLVER.MAX_ITER}: give earlier iterations, or SOLVER.UNFREEZE []"
         )
     if cfg.SOLVER.UNFREEZE and not cfg.MODEL.WEIGHTS:
         logger.warning(
@@ -176,7 +175,7 @@ def build_siamese_lr_scheduler(cfg: CfgNode, optimizer: Optimizer) -> LRMultipli
     if solver.WARMUP_ITERS > LONG_WARMUP * solver.MAX_ITER:
         logging.getLogger(__name__).warning(
             f"the warm-up takes {solver.WARMUP_ITERS} of {solver.MAX_ITER} iterations, in which "
-            "the learning rate is below SOLVER.BASE_LR: for a short training set "
+            "the learning rate is below SOLVER.BASE_LR: a shorter one would be "
             f"SOLVER.WARMUP_ITERS {solver.MAX_ITER // 20}"
         )
     if solver.LR_SCHEDULER_NAME != "WarmupExponentialLR":

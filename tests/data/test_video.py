@@ -505,8 +505,10 @@ class TestReconnect:
         monkeypatch.setattr("sot.data.live.RETRY_AFTER", (3600,))
         source = open_source(server.address)
         next(iter(source))
-        while not caplog.records:  # it says that it tries to open the stream again
+        end = time.monotonic() + 30
+        while not caplog.records and time.monotonic() < end:
             time.sleep(0.01)
+        assert "trying to open it again" in caplog.text
         source.close()
         assert not source._thread.is_alive()
 

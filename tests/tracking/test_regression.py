@@ -10,10 +10,7 @@ from sot.tracking.regression import RIDGE, equations, gaussian_labels, hinge_wei
 def test_a_linear_problem_is_solved_and_the_ridge_is_relative():
     gram = torch.diag(torch.tensor([2.0, 8.0]))[None]
     moment = torch.tensor([[4.0, 8.0]])
-    expected = [
-        4 / (2 + RIDGE * 5),
-        8 / (8 + RIDGE * 5),
-    ]  # 5 is the diagonal's mean
+    expected = [4 / (2 + RIDGE * 5), 8 / (8 + RIDGE * 5)]  # 5 is the diagonal's mean
     assert solve(gram, moment, gram)[0].tolist() == pytest.approx(expected)
     weights = solve(1000 * gram, 1000 * moment, 1000 * gram)
     assert weights[0].tolist() == pytest.approx(expected)
