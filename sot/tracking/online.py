@@ -230,9 +230,13 @@ class OnlineLearner:
         )
 
     def is_template_due(self, model: TargetModel, match) -> bool:
-        """Whether the running template is to be updated: it is time, and the match is surely the
-        target."""
-        return model.age % TEMPLATE_EVERY == 0 and _above(match.confidences, self.sure_above)
+        """Whether the running template is to be updated: it is time, and the match is trusted and
+        surely the target."""
+        return (
+            model.age % TEMPLATE_EVERY == 0
+            and self._trusts(match, model)
+            and _above(match.confidences, self.sure_above)
+        )
 
     def mix(self, model: TargetModel, kernels, seen) -> Tuple[torch.Tensor, ...]:
         """The network's kernels, moved towards ``seen``, the kernels of the target in this frame.

@@ -92,7 +92,10 @@ def test_an_unusual_score_teaches_nothing():
     for score in (0.8, 0.9):
         model = learn(learner, model, features, match(5, 5, score, 0.8))
     assert model.usual_score == pytest.approx(0.81) and model.age == 2
-    # 85 % of 0.81 is 0.6885
+    # 85 % of 0.81 is 0.6885, and of 0.99 it is 0.8415
+    due = dataclasses.replace(model, age=10, usual_score=0.99)
+    assert learner.is_template_due(due, match(5, 5, 0.85, 0.8))
+    assert not learner.is_template_due(due, match(5, 5, 0.83, 0.8))
     assert learn(learner, model, features, match(5, 5, 0.68, 0.8)) is model
     assert learn(learner, model, features, match(5, 5, 0.7, 0.8)).age == 3
 
