@@ -18,7 +18,7 @@ from ..utils.files import atomic_write, write_text
 from ..utils.fingerprint import fingerprint
 from .session import WEIGHT_PREFIX, WEIGHTS_FILE, needs
 
-EXPORT_VERSION = 2  # raise this when the same network gives other graphs than before
+EXPORT_VERSION = 3  # raise this when the same network gives other graphs than before
 DESCRIPTION = "tracker.json"
 EXPORTER = ("onnx", "onnxscript")  # packages that torch.onnx.export needs
 OPSET = 18
