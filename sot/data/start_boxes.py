@@ -148,18 +148,16 @@ def yolo(rows: Rows, size: Tuple[int, int]) -> Iterator[StartBox]:
 def mot(rows: Rows) -> Iterator[StartBox]:
     """MOTChallenge: the first row of each id. Frames, ids and pixels count from 1. A row whose
     seventh column is 0 is ignored: in the ground truth of the benchmark it is no target."""
-    first, ignored = {}, [number for number, row in rows if row[6] == 0]
-    for number, row in sorted(rows, key=lambda entry: entry[1][0]):
-        frame, target, x, y, w, h, flag = row[:7]
-        if flag == 0:
-            continue
+    first, kept = {}, [entry for entry in rows if entry[1][6] != 0]
+    for number, row in sorted(kept, key=lambda entry: entry[1][0]):
+        frame, target, x, y, w, h = row[:6]
         if not (frame.is_integer() and target.is_integer() and min(frame, target) >= 1):
             problem = "both are whole numbers that count from 1"
             raise ValueError(f"line {number}: frame {frame:g} and id {target:g}; {problem}")
         first.setdefault(target, StartBox((x - 1, y - 1, w, h), int(frame) - 1, f"line {number}"))
-    if len(ignored) == len(rows):
+    if not kept:
         raise ValueError(
-            f"line {ignored[0]}: the seventh column is 0 here and in all other lines, which means "
+            f"line {rows[0][0]}: the seventh column is 0 here and in all other lines, which means "
             "that the box is ignored; write 1 for a target"
         )
     yield from first.values()

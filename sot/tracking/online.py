@@ -191,21 +191,18 @@ class OnlineLearner:
         if not rows:
             return new
         learning = [trusted[r] for r in rows]
-        features, responses = response.features, response.maps.flatten(1)
-        scales = response.scales
+        features = response.features / response.scales[..., None]
+        responses = response.maps.flatten(1)
         if len(learning) < len(models):
             features, responses = features[learning], responses[learning]
-            scales = scales[learning]
-        features = features / scales[..., None]
         before = [models[i] for i in learning]
         k = before[0].filter.shape[-1]
         columns = regression.patches(features, _batch(before, "basis"), k)
         labels = labels[rows].to(columns)
         rates = torch.where(torch.from_numpy(hard[rows]), 2 * self.rate, self.rate)
         rates = rates.to(columns)[:, None]
-        gram, moment = regression.equations(
-            columns, labels, rates * regression.hinge_weights(labels, responses)
-        )
+        counts = rates * regression.hinge_weights(labels, responses)
+        gram, moment = regression.equations(columns, labels, counts)
         gram += (1 - rates)[..., None] * _batch(before, "gram")
         moment += (1 - rates) * _batch(before, "moment")
         for i, g, m in zip(learning, _apart(gram), _apart(moment)):
@@ -216,9 +213,8 @@ class OnlineLearner:
             first = _batch(parts, "first_gram")
             gram = torch.lerp(_batch(parts, "gram"), first, FIRST_SHARE)
             moment = torch.lerp(_batch(parts, "moment"), _batch(parts, "first_moment"), FIRST_SHARE)
-            filters = regression.filters(
-                _batch(parts, "basis"), regression.solve(gram, moment, first), k
-            )
+            weights = regression.solve(gram, moment, first)
+            filters = regression.filters(_batch(parts, "basis"), weights, k)
             for i, f in zip(solving, _apart(filters)):
                 new[i] = replace(new[i], filter=f)
         return new
