@@ -1,6 +1,7 @@
 """Training in several processes: starts them, lets them agree on errors, and ends them."""
 
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -67,7 +68,7 @@ def launch(
         local_size = int(os.environ.get("LOCAL_WORLD_SIZE", world_size))
         _join(rank, local_rank, world_size, local_size, use_gpus, "env://", timeout)
         main_func(*args)
-        dist.destroy_process_group()
+        _leave()
         return
     if world_size <= 1:
         main_func(*args)
@@ -105,7 +106,7 @@ def _process(local_rank, first_rank, job, main_func, args) -> None:
     with one_line_errors():
         _join(first_rank + local_rank, local_rank, *job)
     main_func(*args)
-    dist.destroy_process_group()
+    _leave()
 
 
 def _join(rank, local_rank, world_size, local_size, use_gpus, url, timeout) -> None:
@@ -132,6 +133,16 @@ def _join(rank, local_rank, world_size, local_size, use_gpus, url, timeout) -> N
             for first in range(0, world_size, local_size)
         ]
         comm._LOCAL_PROCESS_GROUP = machines[rank // local_size]
+
+
+def _leave() -> None:
+    """Leave the job, and end the threads that gloo has for it. A thread that still frees a tensor
+    while Python exits would abort the process."""
+    dist.destroy_process_group()
+    # detectron2 keeps both groups, and their threads, for the life of the process
+    comm._LOCAL_PROCESS_GROUP = None
+    comm._get_global_gloo_group.cache_clear()
+    gc.collect()  # a wrapped model keeps them, too
 
 
 def raise_on_all_ranks(error: Optional[Exception]) -> None:

@@ -1,5 +1,7 @@
 """Training in several processes, with real ones: two on the CPU that talk through gloo."""
 
+import atexit
+import contextlib
 import os
 import signal
 import subprocess
@@ -215,6 +217,28 @@ def test_an_error_of_one_rank_is_raised_on_all(ranks):
 
 def test_local_ranks(ranks):
     assert [rank["local"] for rank in ranks] == [(0, 2), (1, 2)]
+
+
+def threads_at_exit(folder, root):
+    """Train, and write the names of the threads that are left as Python exits."""
+
+    def write():
+        names = []
+        for task in Path("/proc/self/task").iterdir():
+            with contextlib.suppress(OSError):  # it ended meanwhile
+                names.append((task / "comm").read_text())
+        (folder / str(os.getpid())).write_text("".join(names))
+
+    atexit.register(write)
+    make_trainer(root, "threads").train()
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="lists threads as Linux does")
+def test_no_thread_of_the_job_is_left_as_python_exits(root, tmp_path):
+    """It would abort the process if it freed a tensor then."""
+    launch(threads_at_exit, "cpu", 2, args=(tmp_path, root))
+    names = [file.read_text() for file in tmp_path.iterdir()]
+    assert len(names) == 2 and not any("gloo" in name for name in names), names
 
 
 def lose_rank_1(note, act):
