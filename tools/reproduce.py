@@ -16,10 +16,12 @@ with `synthetic_train` and `synthetic_val` instead of data that is missing. KEY 
 end change both. --config-file runs the changes of an entry on another network, such as one with an
 RPN head. --guidelines and --plot train nothing: one compares the networks with SiamDW's advice, as
 analyze_model.py does, and the other draws the first number of each entry, published and measured.
+With --measure success_auc it draws that measure of each seed, with its bootstrap interval, and
+leaves out entries without results; this is for numbers that no source has.
 
 The measured values are printed beside the published ones and written to
 OUTPUT/NAME/reproduction.json, with the mean over the seeds and, for two or more seeds, its 95 %
-interval (Student's t)."""
+interval (Student's t). The file also has all measures of each seed."""
 
 import fnmatch
 import json
@@ -181,8 +183,9 @@ def small_options(cfg, tests: Sequence[str]) -> List:
 
 
 def run_seed(config: str, opts: Sequence, folder: Path, seed: int, eval_only: bool) -> Dict:
-    """Train and evaluate; {dataset: measures}. ValueError: train_net.py failed, or the training was
-    complete before and was not evaluated on a dataset."""
+    """Train and evaluate; {dataset: measures}. Among the measures is ``interval_95``, the bootstrap
+    intervals {measure: [low, high]}. ValueError: train_net.py failed, or the training was complete
+    before and was not evaluated on a dataset."""
     opts = [*opts, "SEED", seed, "OUTPUT_DIR", folder]
     program = [sys.executable, ROOT / "train_net.py", "--config-file", config, "--resume"]
     command = [*program, *(["--eval-only"] if eval_only else []), *opts]
@@ -197,7 +200,8 @@ def run_seed(config: str, opts: Sequence, folder: Path, seed: int, eval_only: bo
                 f"--eval-only MODEL.WEIGHTS {folder / 'model_final.pth'}"
             )
         report = json.loads(path.read_text(encoding="utf-8"))
-        measures[name] = report[get_protocol(name, cfg.TEST.PROTOCOL).task]
+        task = get_protocol(name, cfg.TEST.PROTOCOL).task
+        measures[name] = {**report[task], "interval_95": report.get("interval_95", {})}
     return measures
 
 
@@ -264,7 +268,8 @@ def report(table: Dict, row: Dict, args) -> str:
     rows = [[number[c] for c in columns] for number in compared]
     file = Path(args.output, row["name"], "reproduction.json")
     made = {"name": row["name"], "budget": args.budget, "seeds": args.seeds, "opts": changes}
-    write_text(file, json.dumps({**made, "numbers": compared}, indent=2, default=str) + "\n")
+    made = {**made, "numbers": compared, "results": runs}
+    write_text(file, json.dumps(made, indent=2, default=str) + "\n")
     shown = tabulate(rows, columns, "pipe", ".3f")
     return f"{row['tracker']}: {table['source']}, {table['where']}\n{shown}\nwrote {file}"
 
@@ -280,10 +285,8 @@ def guidelines(entries: Sequence[Tuple[Dict, Dict]], args) -> str:
     return tabulate(rows, GUIDELINES, "pipe", disable_numparse=True)
 
 
-def plot(entries: Sequence[Tuple[Dict, Dict]], args) -> None:
-    """Draw the first number of each entry: the published one, and that of each seed whose result is
-    in the folder of the results. ValueError: the entries are of several tables, whose numbers are
-    different ones."""
+def check_one_table(entries: Sequence[Tuple[Dict, Dict]], args) -> None:
+    """ValueError: the entries are of several tables, whose numbers are different ones."""
     sources: Dict[str, str] = {}
     for table, row in entries:
         sources.setdefault(f"{table['source']}, {table['where']}", row["name"])
@@ -292,20 +295,70 @@ def plot(entries: Sequence[Tuple[Dict, Dict]], args) -> None:
             f"--plot draws one table, but {args.name!r} has entries of {len(sources)}, such as "
             f"{first_few(sources.values())}: name those of one"
         )
-    figure, (axes,) = panel_grid(1, 1, 8, 1 + 0.3 * len(entries))
+
+
+def written_report(row: Dict, args) -> Dict:
+    """The file of an entry in the folder of the results, or {}."""
+    file = Path(args.output, row["name"], "reproduction.json")
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+
+def plot(entries: Sequence[Tuple[Dict, Dict]], args) -> None:
+    """Draw the first number of each entry: the published one, and that of each seed whose result is
+    in the folder of the results."""
+    figure, axes = plot_rows([row["tracker"] for _, row in entries])
     published, seeds = [], []
     for i, (_, row) in enumerate(entries):
         published.append((row["values"][0] or np.nan, i))
-        file = Path(args.output, row["name"], "reproduction.json")
-        if file.is_file():
-            number = json.loads(file.read_text(encoding="utf-8"))["numbers"][0]
+        for number in written_report(row, args).get("numbers", [])[:1]:
             seeds += [(value, i) for value in number["values"]]
     axes.plot(*np.transpose(published), "o", label="published")
     axes.plot(*np.reshape(seeds, (-1, 2)).T, "x", label="measured here, each seed")
-    axes.set_yticks(range(len(entries)), [row["tracker"] for _, row in entries])
-    axes.invert_yaxis()
     axes.set(xlabel=entries[0][0]["columns"][0], title=entries[0][0]["where"].split(":")[0])
     axes.legend()
+    save_plot(figure, args)
+
+
+def plot_measure(entries: Sequence[Tuple[Dict, Dict]], args) -> None:
+    """Draw --measure of each seed in the folder of the results, with its bootstrap interval where
+    the evaluation gave one. Entries without results are left out. ValueError: none has the
+    measure."""
+    names, points = [], []
+    for _, row in entries:
+        for run in written_report(row, args).get("results", []):
+            measures = next(iter(run.values()))
+            if args.measure in measures:
+                names += [] if row["name"] in names else [row["name"]]
+                value = measures[args.measure]
+                low, high = measures.get("interval_95", {}).get(args.measure, (value, value))
+                points.append((value, len(names) - 1, value - low, high - value))
+    if not points:
+        raise ValueError(
+            f"no result of {args.name!r} in {args.output} has the measure {args.measure!r}: run "
+            f"the entries with this --output first"
+        )
+    figure, axes = plot_rows(names)
+    values, places, below, above = np.transpose(points)
+    # the seeds of an entry are a little apart, so that their intervals do not cover each other
+    places = places + [0.12 * list(places[:k]).count(p) for k, p in enumerate(places)]
+    axes.errorbar(values, places, xerr=(below, above), fmt="x", capsize=3)
+    network = f", {Path(args.config_file).stem}" if args.config_file else ""
+    axes.set(
+        xlabel=f"{args.measure}, 95 % intervals by the bootstrap over sequences",
+        title=f"Measured here, each seed{network}",
+    )
+    save_plot(figure, args)
+
+
+def plot_rows(labels: Sequence[str]):
+    """A figure and its axes, with a row for each label, from above."""
+    figure, (axes,) = panel_grid(1, 1, 8, 1 + 0.3 * len(labels))
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_ylim(len(labels) - 0.5, -0.5)
+    return figure, axes
+
+
+def save_plot(figure, args) -> None:
     Path(args.plot).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(args.plot, dpi=80)
     print(f"wrote {args.plot}")
@@ -322,6 +375,9 @@ def main(argv=None) -> int:
     parser.add_argument(
         "--plot", metavar="FILE", help="draw what --output holds beside the published numbers"
     )
+    parser.add_argument(
+        "--measure", metavar="M", help="with --plot: this measure alone, such as success_auc"
+    )
     parser.add_argument("--config-file", metavar="C", help="another config for the entries")
     parser.add_argument("--docs", action="store_true", help="write docs/reproduction.md")
     parser.add_argument("--budget", choices=("full", "small"), default="full")
@@ -333,6 +389,8 @@ def main(argv=None) -> int:
     if len(set(args.seeds)) < len(args.seeds) or min(args.seeds) < 0:
         # a run that counts twice would make the interval too narrow; -1 is no seed for detectron2
         parser.error("--seeds: give each seed once, and none below 0")
+    if args.measure and not args.plot:
+        parser.error("--measure needs --plot FILE")
     tables = load_ledger()
     if args.docs:
         write_text(DOCUMENT, make_document(tables))
@@ -344,7 +402,9 @@ def main(argv=None) -> int:
     elif args.guidelines:
         print(guidelines(find(tables, args.name), args))
     elif args.plot:
-        plot(find(tables, args.name), args)
+        entries = find(tables, args.name)
+        check_one_table(entries, args)
+        (plot_measure if args.measure else plot)(entries, args)
     else:
         for table, row in find(tables, args.name):
             print(report(table, row, args), flush=True)

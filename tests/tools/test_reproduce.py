@@ -125,6 +125,30 @@ def test_plot(tmp_path, capsys):
     assert list(values) == [0.1, 0.2] and list(positions) == [0, 0]
 
 
+def test_plot_of_a_measure(tmp_path, capsys):
+    """Two seeds of one entry, of which one has an interval, and none of the other entry."""
+    (tmp_path / "shift-64").mkdir()
+    interval = {"success_auc": [0.25, 0.5]}
+    runs = [{"folder:a": {"success_auc": 0.375, "interval_95": interval}}]
+    runs += [{"folder:a": {"success_auc": 0.5, "interval_95": {}}}]
+    (tmp_path / "shift-64" / "reproduction.json").write_text(json.dumps({"results": runs}))
+    picture, drawn = tmp_path / "shift.png", {}
+    command = ["shift-[06]*", "--output", str(tmp_path), "--plot", str(picture)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Axes, "errorbar", lambda self, x, y, **kw: drawn.update(x=x, y=y, **kw))
+        patch.setattr(Axes, "set_yticks", lambda self, ticks, labels: drawn.update(labels=labels))
+        assert reproduce.main([*command, "--measure", "success_auc"]) == 0
+    assert picture.is_file() and drawn["labels"] == ["shift-64"]
+    assert list(drawn["x"]) == [0.375, 0.5] and list(drawn["y"]) == [0, 0.12]
+    assert [list(side) for side in drawn["xerr"]] == [[0.125, 0], [0.125, 0]]
+    capsys.readouterr()
+    assert reproduce.main([*command, "--measure", "eao"]) == 1
+    assert "has the measure 'eao': run the entries" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        reproduce.main(["shift-0", "--measure", "eao"])
+    assert "--measure needs --plot FILE" in capsys.readouterr().err
+
+
 def test_plot_of_several_tables(tmp_path, capsys):
     picture = tmp_path / "all.png"
     assert reproduce.main(["*net22*", "--plot", str(picture)]) == 1
@@ -164,6 +188,10 @@ def test_smallest_entry_from_end_to_end(tmp_path, capsys):
     (success,) = first["values"]
     assert 0 < success <= 20 / 21 and first["measured"] == success
     assert (folder / "seed3" / "model_final.pth").is_file()
+    (results,) = report["results"]
+    assert results[first["data"]]["success_auc"] == success
+    low, high = results[first["data"]]["interval_95"]["success_auc"]
+    assert low <= success <= high
     # a data set scored by OTB's protocol has no EAO
     assert report["numbers"][2]["measured"] is None
 
