@@ -1,5 +1,6 @@
 """Runs ONNX graphs on the CPU, in onnxruntime or OpenVINO."""
 
+import functools
 import importlib.util
 import shutil
 import tempfile
@@ -73,6 +74,16 @@ def onnxruntime_graph(file: str, num_threads: int, weights: Dict[str, np.ndarray
     return lambda arrays: session.run(None, dict(zip(names, arrays)))
 
 
+@functools.lru_cache(maxsize=None)
+def _openvino_core():
+    """The ``openvino.Core`` of this process. On processors with AMX, OpenVINO replaces the stack
+    of signal handlers by one that is freed with its core. A second core, freed after the first one,
+    would bring back the freed stack of the first, and the next signal would end the process."""
+    import openvino
+
+    return openvino.Core()
+
+
 class OpenVinoGraph:
     """A graph in OpenVINO. It is compiled for each shape of the inputs at its first use, and in
     each thread, because threads cannot share a compiled graph without waiting for each other.
@@ -91,9 +102,6 @@ class OpenVinoGraph:
             ValueError: OpenVINO is not installed, or cannot read the file.
         """
         needs(str(file), "openvino")
-        import openvino
-
-        self._core = openvino.Core()
         # Pinned threads of graphs that run at the same time may be pinned to the same core.
         options = {"ENABLE_CPU_PINNING": False, "NUM_STREAMS": 1}
         self._options = {**options, "INFERENCE_NUM_THREADS": num_threads}
@@ -105,7 +113,7 @@ class OpenVinoGraph:
                     complete = shutil.copy(file, folder)
                     whole = b"".join(values.tobytes() for values in weights.values())
                     Path(folder, WEIGHTS_FILE).write_bytes(whole)
-                self._graph = self._core.read_model(complete)
+                self._graph = _openvino_core().read_model(complete)
         except RuntimeError as e:
             raise ValueError(f"OpenVINO cannot read {file}: {e}") from None
 
@@ -115,7 +123,7 @@ class OpenVinoGraph:
         if shapes not in requests:
             graph = self._graph.clone()
             graph.reshape(dict(enumerate(shapes)))
-            compiled = self._core.compile_model(graph, "CPU", self._options)
+            compiled = _openvino_core().compile_model(graph, "CPU", self._options)
             requests[shapes] = compiled.create_infer_request()
         return list(requests[shapes].infer(list(arrays), share_inputs=True).values())
 

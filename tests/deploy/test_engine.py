@@ -1,4 +1,6 @@
 import pickle
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -119,6 +121,32 @@ def test_openvino_is_not_installed(monkeypatch):
     text = "ENGINE openvino needs openvino: pip install openvino, part of the extra 'openvino'"
     with pytest.raises(ValueError, match=text):
         inference_network(engine("openvino"), build_model(config()))
+
+
+TRACKERS_THAT_END = """
+import os, signal
+import numpy as np
+from sot.api import build_tracker
+
+image = np.zeros((90, 120, 3), np.uint8)
+trackers = []
+for _ in range(3):
+    engine = ["TEST.TRACKER.ENGINE", "openvino"]
+    trackers.append(build_tracker("SiamRPN/siamrpn_lite.yaml", device="cpu", opts=engine))
+    trackers[-1].start(image, (20, 20, 60, 60))
+while trackers:
+    del trackers[0]
+signal.signal(signal.SIGUSR1, lambda *_: print("alive"))
+signal.raise_signal(signal.SIGUSR1)
+"""
+
+
+def test_a_signal_after_the_end_of_several_openvino_trackers():
+    """OpenVINO brings a stack for signal handlers on processors with AMX, and frees it."""
+    pytest.importorskip("openvino")
+    command = [sys.executable, "-W", "ignore", "-c", TRACKERS_THAT_END]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stdout) == (0, "alive\n"), done.stderr
 
 
 def test_asked_for_but_not_installed(monkeypatch):
