@@ -13,6 +13,7 @@ from sot.boxes import check_box, to_xyxy
 from sot.data.frames import FrameError, frame_size
 from sot.data.labels import CATEGORY, FORMATS
 from sot.tracking import DIRECTIONS, Target
+from sot.utils.command_line import make_parser
 
 DEFAULT_CONFIG = "SiamRPN/siamrpn_lite.yaml"
 FAILED, USAGE, INCOMPLETE, DIED = 1, 2, 3, 4  # exit codes; see docs/exit_codes.md
@@ -21,11 +22,6 @@ BOX_OPTIONS = ("--init-box", "--reinit")
 
 class UsageError(ValueError):
     """The command line asks for something impossible."""
-
-
-class Parser(argparse.ArgumentParser):
-    def error(self, message):
-        self.exit(USAGE, f"error: {message}\n")
 
 
 class InitBox(NamedTuple):
@@ -119,7 +115,7 @@ def device_argument(text):
 
 def parse_args(argv=None, description=""):
     """The arguments. ``frames`` is the range of the frames that are tracked."""
-    parser = Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(description)
 
     def add(name, help_text, **kwargs):
         parser.add_argument(name, help=help_text, **kwargs)
@@ -155,8 +151,8 @@ def parse_args(argv=None, description=""):
     )
     add(
         "--direction",
-        "in which targets are followed from their boxes; between: forward, and where --reinit "
-        "gives a further box backward from there, too (%(default)s)",
+        "in which targets are followed. between: forward, and between two given boxes of a target "
+        "also backward; both: forward and backward everywhere (%(default)s)",
         choices=DIRECTIONS,
         default="between",
     )
@@ -223,7 +219,8 @@ def targets_of(
         number, frame = correction.target, correction.frame
         if number is None and len(known) > 1:
             raise UsageError(
-                f"--reinit {frame}:...: of which target? Write 0:{frame}:... for the first one"
+                f"--reinit {frame}:...: there are {len(known)} targets; write which one is "
+                f"meant, as in 0:{frame}:... for the first one"
             )
         number = number or 0
         if number >= len(known):

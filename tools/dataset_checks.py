@@ -18,13 +18,13 @@ PART = 200  # frames of a long track that are checked at a time
 TOO_LARGE = 2.0  # sides of a box in sides of the picture
 
 KINDS = {
-    "unreadable": "sequences left out, as they cannot be read",
-    "numbers": "sequences left out, as numbers of frames and boxes differ",
+    "unreadable": "sequences left out because they cannot be read",
+    "numbers": "sequences left out because their numbers of frames and boxes differ",
     "invisible": "tracks without a visible frame",
     "missing": "frames that are missing",
     "undecodable": "frames that do not decode",
     "damaged": "frames that decode with errors",
-    "size": "pictures of another size, or turned otherwise, than their annotations tell",
+    "size": "pictures whose size or rotation is not that of their annotations",
     "sizeless": "boxes that are not finite or have no size, in visible frames",
     "tiny": "boxes smaller than a pixel",
     "outside": "boxes outside the picture",

@@ -155,8 +155,8 @@ def _set(cfg: CN, key: str, value, source) -> None:
     new = _literal(value)
     if key in REMOVED_KEYS:
         if new != REMOVED_KEYS[key]:
-            value = REMOVED_KEYS[key]
-            _refuse(source, f"{key} is always {value} now and no key any more: leave it out")
+            fixed = f"its value is always {REMOVED_KEYS[key]} now"
+            _refuse(source, f"the key {key} was removed, and {fixed}: leave it out")
         return
     node, (*sections, name) = cfg, key.split(".")
     for section in sections:
@@ -181,9 +181,10 @@ def _set(cfg: CN, key: str, value, source) -> None:
     elif isinstance(example, (list, tuple)) and isinstance(new, (list, tuple)):
         new = type(example)(new)
     if None not in (example, new) and not _is_like(new, example):
-        hint = "; one entry needs a comma, as ('NAME',)" if isinstance(example, tuple) else ""
+        entry = new if isinstance(new, str) else "NAME"
+        hint = f"; one entry needs a comma, as ({entry!r},)" if isinstance(example, tuple) else ""
         wanted = f"{KINDS.get(type(example), 'a list')}, as {example!r}"
-        _refuse(source, f"{key} must be {wanted}, it is {value!r}{hint}")
+        _refuse(source, f"{key} must be {wanted}, but it is {value!r}{hint}")
     if isinstance(new, str) and new.startswith("~"):
         new = os.path.expanduser(new)
     setattr(node, name, new)

@@ -69,6 +69,8 @@ def resolve(name: str) -> DatasetEntry:
     kind, colon, rest = name.partition(":")
     if colon and kind in USAGES:
         return {"folder": _folder, "coco": _coco, "composite": _composite}[kind](name, rest)
+    if name and Path(name).is_dir():
+        raise ValueError(f"no dataset {name!r}; for the videos in that folder write folder:{name}")
     known = [n for n in DatasetCatalog.list() if MetadataCatalog.get(n).get("frame_range")]
     raise ValueError(
         f"no dataset {name!r}; use a registered name ({', '.join(known)}, ...), or "

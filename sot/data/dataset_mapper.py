@@ -31,7 +31,7 @@ class CropAugmentations(NamedTuple):
 
     crop: TargetCrop  # cuts it out around the target
     warp: RandomWarp  # turns and tilts it
-    pixels: List[T.Augmentation]  # change it and move nothing
+    pixels: List[T.RandomApply]  # change it and move nothing
 
     @classmethod
     def from_config(cls, cfg, key: str, size: int) -> "CropAugmentations":
@@ -50,6 +50,12 @@ class CropAugmentations(NamedTuple):
                 T.RandomApply(Compression(), aug.COMPRESSION_PROB),
             ],
         )
+
+    def __str__(self) -> str:
+        """The augmentations with their settings, for the log. Those of probability 0 are left
+        out."""
+        pixels = [f"{p.aug} with probability {p.prob:g}" for p in self.pixels if p.prob]
+        return ", ".join([str(self.crop), str(self.warp), *pixels])
 
 
 class SiameseDatasetMapper:
@@ -72,10 +78,10 @@ class SiameseDatasetMapper:
         self.branches = template, search
         self.gray_prob = gray_prob
         self.flip_prob = flip_prob
-        logging.getLogger(__name__).info(
-            f"template: {template}, search: {search}, "
-            f"gray_prob: {gray_prob}, flip_prob: {flip_prob}"
-        )
+        logger = logging.getLogger(__name__)
+        logger.info(f"template crops: {template}")
+        logger.info(f"search crops: {search}")
+        logger.info(f"both crops of a pair: gray_prob {gray_prob:g}, flip_prob {flip_prob:g}")
 
     @classmethod
     def from_config(cls, cfg):

@@ -130,6 +130,6 @@ def _one_each(key: str, values: Sequence, count: int, default) -> list:
         whole = " whole" if kind is int else ""
         raise ValueError(
             f"{key} must hold one {sign}{whole} number for each of the {count} training sets, got "
-            f'{values}; beside another DATASETS.TRAIN set it too, for instance to "()"'
+            f'{values}; if you change DATASETS.TRAIN, change this key, too, for instance to "()"'
         )
     return [kind(v) for v in values]

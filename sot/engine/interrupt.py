@@ -31,7 +31,7 @@ class StopOnSignal(HookBase):
     def _tell(number):
         # print and loggers may wait here for ever: the interrupted code may hold their locks
         name = signal.Signals(number).name
-        text = f"\n{name}: stops after this iteration or sequence; once more: at once\n"
+        text = f"\n{name}: stopping after this iteration or sequence; a second one stops at once\n"
         with contextlib.suppress(OSError):  # the terminal may be gone
             os.write(2, text.encode())
 

@@ -175,7 +175,7 @@ def build_siamese_lr_scheduler(cfg: CfgNode, optimizer: Optimizer) -> LRMultipli
     if solver.WARMUP_ITERS > LONG_WARMUP * solver.MAX_ITER:
         logging.getLogger(__name__).warning(
             f"the warm-up takes {solver.WARMUP_ITERS} of {solver.MAX_ITER} iterations, in which "
-            "the learning rate is below SOLVER.BASE_LR: a shorter one would be "
+            "the learning rate is below SOLVER.BASE_LR; for a shorter warm-up set "
             f"SOLVER.WARMUP_ITERS {solver.MAX_ITER // 20}"
         )
     if solver.LR_SCHEDULER_NAME != "WarmupExponentialLR":

@@ -62,9 +62,10 @@ def make_opencv_tracker(name: str, models: Dict[str, str]):
     if name not in MODEL_FILES:
         raise ValueError(f"no tracker {name!r}: there are {', '.join(MODEL_FILES)}")
     if set(models) != set(MODEL_FILES[name]):
-        needed = ", ".join(f"{name}.{field}" for field in MODEL_FILES[name]) or "none"
+        fields = "".join(f" {name}.{field}=FILE" for field in MODEL_FILES[name])
+        needed = f"--model{fields}" if fields else "no --model"
         given = ", ".join(f"{name}.{field}" for field in models) or "none"
-        raise ValueError(f"model files of {name}: needed {needed}; given {given}")
+        raise ValueError(f"{name} needs {needed}; given: {given}")
     for path in models.values():
         if not Path(path).is_file():
             raise FileNotFoundError(f"model file {path} of {name} does not exist")

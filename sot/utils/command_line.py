@@ -8,14 +8,21 @@ import os
 import sys
 from typing import Callable, Collection
 
-INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
+# exit codes: of a wrong command line, as argparse has it, and after Ctrl-C, as shells have it
+WRONG_USAGE, INTERRUPTED = 2, 130
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that reports a wrong command line in one line, without the usage."""
+
+    def error(self, message: str):
+        self.exit(WRONG_USAGE, f"error: {message}\n")
 
 
 def make_parser(description: str) -> argparse.ArgumentParser:
-    """A parser that prints ``description``, the docstring of a module, as it is written."""
-    return argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    """A parser that prints ``description``, the docstring of a module, as it is written. A wrong
+    command line ends the program with one line, ``error: ...``, and exit code 2."""
+    return _Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 def add_config_options(parser: argparse.ArgumentParser, **config_file) -> None:

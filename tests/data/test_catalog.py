@@ -37,11 +37,13 @@ def test_what_is_known_without_reading(tmp_path, monkeypatch):
     assert entry.root == tmp_path
 
 
-def test_unknown_names_and_kinds():
+def test_unknown_names_and_kinds(tmp_path):
     with pytest.raises(
         ValueError, match="no dataset 'synthetic_trian'.*synthetic_val.*folder:PATH"
     ):
         resolve("synthetic_trian")
+    with pytest.raises(ValueError, match=f"for the videos in that folder write folder:{tmp_path}$"):
+        resolve(str(tmp_path))
     with pytest.raises(ValueError, match="coco:IMAGES_DIR:ANNOTATIONS_JSON"):
         resolve("coco:only")
 

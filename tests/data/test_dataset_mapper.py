@@ -44,6 +44,15 @@ def plain(**keys):
     return SiameseDatasetMapper(load_config(CONFIG, opts))
 
 
+def test_log_names_the_augmentations(caplog):
+    with caplog.at_level(logging.INFO):
+        plain(**{"SEARCH_AUG.OCCLUSION_PROB": 0.25})
+    template, search, both = (record.getMessage() for record in caplog.records[-3:])
+    assert template.startswith("template crops: TargetCrop(size=127, ")
+    assert search.endswith(", Occlusion() with probability 0.25")
+    assert both == "both crops of a pair: gray_prob 0, flip_prob 0"
+
+
 def test_shapes_types_and_centred_box_without_augmentation():
     item = plain()(pair())
     assert item["template"].shape == (3, 127, 127) and item["template"].dtype == torch.uint8

@@ -86,7 +86,7 @@ def test_signal_ends_the_iteration_and_leaves_a_checkpoint(tmp_path, number, cod
     assert sorted(os.listdir(tmp_path)) == ["last_checkpoint", "model_0000003.pth"]
     assert (tmp_path / "last_checkpoint").read_text() == "model_0000003.pth"
     assert torch.load(tmp_path / "model_0000003.pth")["iteration"] == 3
-    assert f"{signal.Signals(number).name}: stops after this iteration" in capfd.readouterr().err
+    assert f"{signal.Signals(number).name}: stopping after this iteration" in capfd.readouterr().err
 
 
 def test_closed_terminal_keeps_no_checkpoint_back(tmp_path, monkeypatch):

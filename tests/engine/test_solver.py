@@ -64,8 +64,8 @@ class TestExponential:
 @pytest.mark.parametrize(
     "iterations, warmup, words",
     [
-        (300, 200, "the warm-up takes 200 of 300 iterations, .*: .* be SOLVER.WARMUP_ITERS 15"),
-        (100, 200, "the warm-up takes 200 of 100 iterations, .*: .* be SOLVER.WARMUP_ITERS 5"),
+        (300, 200, "the warm-up takes 200 of 300 iterations, .*; .* set SOLVER.WARMUP_ITERS 15"),
+        (100, 200, "the warm-up takes 200 of 100 iterations, .*; .* set SOLVER.WARMUP_ITERS 5"),
         (93750, 23437, ""),  # SiamRPN++
     ],
 )

@@ -133,7 +133,7 @@ def test_median_of_the_steps(benchmark):
 @pytest.mark.parametrize(
     "args, message",
     [
-        (["--opencv", "Nano", "--threads", "1"], "model files of Nano"),
+        (["--opencv", "Nano", "--threads", "1"], "Nano needs --model Nano.backbone=FILE"),
         (["--num-frames", "1"], "1 frames: no step"),
     ],
 )

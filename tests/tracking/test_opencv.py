@@ -141,9 +141,9 @@ def test_model_files(monkeypatch, tmp_path):
         pass
 
     file = tmp_path / "vit.onnx"
-    with pytest.raises(ValueError, match="ViT: needed ViT.net; given none"):
+    with pytest.raises(ValueError, match="^ViT needs --model ViT.net=FILE; given: none"):
         make_opencv_tracker("ViT", {})
-    with pytest.raises(ValueError, match="MIL: needed none; given MIL.net"):
+    with pytest.raises(ValueError, match="^MIL needs no --model; given: MIL.net"):
         make_opencv_tracker("MIL", {"net": file})
     with pytest.raises(FileNotFoundError, match="vit.onnx of ViT"):
         make_opencv_tracker("ViT", {"net": file})

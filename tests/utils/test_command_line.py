@@ -97,3 +97,10 @@ def test_config_options():
     args = parser.parse_args(["SOLVER.BASE_LR", "-1", "INPUT.FORMAT", "RGB"])
     assert args.config_file == "a.yaml"
     assert args.opts == ["SOLVER.BASE_LR", "-1", "INPUT.FORMAT", "RGB"]
+
+
+def test_wrong_command_line_is_one_line(capsys):
+    with pytest.raises(SystemExit) as exit_:
+        make_parser("Title").parse_args(["--what"])
+    assert exit_.value.code == 2
+    assert capsys.readouterr().err == "error: unrecognized arguments: --what\n"

@@ -13,7 +13,7 @@ from .tracks import make_track
 TREE = """\
 training_set.txt              # names of the sequences; without it, the official list is used
 testing_set.txt               # the same
-airplane/                     # airplane-1/ may also stand right in the data set's folder
+airplane/                     # airplane-1/ may also stand right in the dataset's folder
   airplane-1/
     img/
       00000001.jpg ...

@@ -180,8 +180,8 @@ def _doubts(run: Run, truth: np.ndarray) -> List[str]:
     iou = float(iou_xyxy(boxes[:1], truth[:1])[0])
     if is_present(truth[0]) and iou < FIRST_BOX_IOU:
         found.append(
-            f"the first box overlaps with the one given by {iou:.2f} only: is the result of "
-            "another data set, or started elsewhere?"
+            f"the first box overlaps with the one given by {iou:.2f} only: is this the result of "
+            "another dataset, or was the tracker started on another box?"
         )
     # the numbers of the file, as corners
     as_corners = float(iou_xyxy(to_xywh(boxes[:1]), truth[:1])[0])
@@ -198,13 +198,13 @@ def _of_the_whole(folder: Path, missing: int, count: int, shifts) -> List[Result
         detail = f"no result file for {missing} of {count} sequences in {folder}"
         if missing == count:
             there = sorted(p.name for p in folder.iterdir())[:3]
-            detail += ": is it of another data set? There is " + (", ".join(there) or "nothing")
+            detail += ": is it for another dataset? There is " + (", ".join(there) or "nothing")
         found.append(ResultProblem("", detail, False))
     shift = np.median(shifts, axis=0) if shifts else np.zeros(2)
     if len(shifts) > 1 and np.allclose(np.abs(shift), 1, atol=0.01) and np.isclose(*shift):
         detail = (
             f"the first boxes are {shift[0]:+.0f}, {shift[1]:+.0f} px off the given ones: do these "
-            "files count pixels from another number than the data set does?"
+            "files count pixels from another number than the dataset does?"
         )
         found.append(ResultProblem("", detail, False))
     return found

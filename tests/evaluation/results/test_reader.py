@@ -248,14 +248,14 @@ class TestBadInput:
         assert results["a"].times is None
         assert "a_time.txt: 7 numbers for 3 frames" in found["a", False]
 
-    def test_another_data_set(self, tmp_path):
+    def test_another_dataset(self, tmp_path):
         write(tmp_path / "a.txt", np.add(XYWH, [200, 0, 0, 0]))
         write(tmp_path / "z.txt", XYWH)
         _, found = self.problems(tmp_path, [track()])
         assert "overlaps with the one given by 0.00 only" in found["a", False]
         _, found = self.problems(tmp_path, [track("b"), track("c")])
         assert "no result file for 2 of 2 sequences" in found["", False]
-        assert "of another data set? There is a.txt, z.txt" in found["", False]
+        assert "for another dataset? There is a.txt, z.txt" in found["", False]
 
     def test_other_pixel_origin(self, tmp_path):
         for name in "ab":
