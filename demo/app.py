@@ -30,7 +30,8 @@ HELP = """
 # Track an object
 
 1. Choose a video, go to a frame, and click two opposite corners of the object.
-2. Press **Track**. Then *Next doubt* goes to the next frame in which the tracker is not sure.
+2. Press **Track**. Then *Next doubt* goes to the next frame in which a target may be lost, and
+   chooses that target.
 3. If a box is wrong, click two opposite corners in that frame and track again. Between two of your
    boxes the object is then followed in both directions.
 """
@@ -98,7 +99,7 @@ def moved(session, frame):
     return session.draw(int(frame)), session.plot(int(frame)) if session.labels else None
 
 
-def tracked(session, frame):
+def tracked(session, target, frame):
     """Yields the picture, the plot, the files, the list of targets and a text while a run goes on,
     and after it."""
     preview, outcome = Preview(checked(session)), {}
@@ -125,8 +126,8 @@ def tracked(session, frame):
         raise gr.Error(outcome["error"])
     ended = "Stopped" if session.stop.is_set() else "Done"
     text = f"{ended}: {len(session.labels)} frames, {len(session.doubts())} of them in doubt."
-    frame = int(frame)
-    yield session.draw(frame), session.plot(frame), session.files(), targets(session), text
+    frame, target = int(frame), targets(session, min(target, len(session.boxes) - 1))
+    yield session.draw(frame), session.plot(frame), session.files(), target, text
 
 
 def stopped(session):
@@ -136,9 +137,10 @@ def stopped(session):
 def doubted(session, frame):
     found = checked(session).next_doubt(int(frame))
     if found is None:
-        gr.Info("no frame is in doubt" if session.labels else "track first")
-        return gr.skip()
-    return found
+        text = "No frame is in doubt." if session.labels else "Track first."
+        return gr.skip(), gr.skip(), text
+    frame, target = found
+    return frame, targets(session, target), f"Target {target} is in doubt in frame {frame}."
 
 
 def build() -> gr.Blocks:
@@ -175,9 +177,9 @@ def build() -> gr.Blocks:
         add.click(added, session, target)
         remove.click(removed, inputs, [picture, text])
         slider.change(moved, [session, slider], [picture, plot], show_progress="hidden")
-        track.click(tracked, [session, slider], [picture, plot, files, target, text])
+        track.click(tracked, inputs, [picture, plot, files, target, text])
         stop.click(stopped, session)
-        doubt.click(doubted, [session, slider], slider)
+        doubt.click(doubted, [session, slider], [slider, target, text])
     return page
 
 

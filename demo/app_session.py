@@ -121,20 +121,23 @@ class Session:
             paths.append(shutil.make_archive(labels, "zip", labels))
         return [path for path in paths if os.path.exists(path)]
 
-    def doubts(self) -> List[int]:
-        """The frames in which a target is not surely tracked."""
-        return sorted(
-            frame
-            for frame, labels in self.labels.items()
-            if any(label.status in DOUBTFUL for label in labels.values())
-        )
+    def doubts(self) -> Dict[int, int]:
+        """The frames in which a target is not surely tracked, in order, and the first such
+        target."""
+        found = {}
+        for frame, labels in sorted(self.labels.items()):
+            targets = [target for target, label in labels.items() if label.status in DOUBTFUL]
+            if targets:
+                found[frame] = min(targets)
+        return found
 
-    def next_doubt(self, frame: int) -> Optional[int]:
-        """The first frame of the next stretch of doubts after ``frame``. From the end of the video
-        the search goes on at its beginning. None without doubts."""
+    def next_doubt(self, frame: int) -> Optional[Tuple[int, int]]:
+        """The first frame of the next stretch of doubts after ``frame``, and the target in doubt.
+        From the end of the video the search goes on at its beginning. None without doubts."""
         doubts = self.doubts()
         begins = [f for f in doubts if f - 1 not in doubts]
-        return next((f for f in begins if f > frame), begins[0] if begins else None)
+        found = next((f for f in begins if f > frame), begins[0] if begins else None)
+        return None if found is None else (found, doubts[found])
 
     def draw(self, frame: int) -> np.ndarray:
         """A frame, (H, W, 3) uint8 RGB: results in the colours of their targets, boxes that were

@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 import zipfile
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -110,11 +111,12 @@ def test_tracks_corrects_and_saves(session):
 
 def test_next_doubt(session):
     label = importlib.import_module("app_session").Label
-    doubts = {3: "uncertain", 4: "lost", 8: "uncertain"}
+    doubts = {(3, 0): "uncertain", (4, 0): "lost", (8, 1): "uncertain"}
     session.labels = {
-        f: {0: label(f, 0, 1, 1, 9, 9, 0.5, doubts.get(f, "tracked"), "")} for f in range(12)
+        f: {t: label(f, t, 1, 1, 9, 9, 0.5, doubts.get((f, t), "tracked"), "") for t in (0, 1)}
+        for f in range(12)
     }
-    assert [session.next_doubt(f) for f in (0, 3, 4, 8)] == [3, 8, 8, 3]
+    assert [session.next_doubt(f) for f in (0, 3, 4, 8)] == [(3, 0), (8, 1), (8, 1), (3, 0)]
     session.labels = {}
     assert session.next_doubt(0) is None
 
@@ -156,7 +158,7 @@ def address(tmp_path):
 
 @pytest.mark.slow
 def test_in_a_browser(address, tmp_path):
-    """Choose the clip, draw a box, track, correct, download."""
+    """Choose the clip, draw the boxes of two targets, track, correct one, track again, download."""
     playwright = pytest.importorskip("playwright.sync_api")
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
@@ -181,15 +183,38 @@ def test_in_a_browser(address, tmp_path):
             page.mouse.click(left + (x + w) * factor, top + (y + h) * factor)
             playwright.expect(message).to_contain_text("has a box", timeout=60_000)
 
+        def track():
+            page.get_by_role("button", name="Track").click()
+            playwright.expect(message).to_contain_text("Tracking", timeout=60_000)
+            playwright.expect(message).to_contain_text("Done: 200 frames", timeout=300_000)
+
+        def download(name):
+            with page.expect_download() as event:
+                page.locator(f"a[download='{name}']").click()
+            return Path(event.value.path())
+
         click_corners(45, 161, 135, 125)
-        page.get_by_role("button", name="Track").click()
-        playwright.expect(message).to_contain_text("Done: 200 frames", timeout=300_000)
+        page.get_by_role("button", name="Add a target").click()
+        click_corners(327, 234, 113, 88)
+        track()
         if shots:
             page.screenshot(path=f"{shots}/tracked.png")
         page.get_by_role("button", name="Next doubt").click()
-        with page.expect_download() as download:
-            page.locator("a[download='boxes.json']").click()
-        boxes = json.loads(open(download.value.path(), encoding="utf-8").read())
-        x, y, w, h = (boxes["boxes"][0][k] for k in "xywh")
-        assert abs(x - 45) < 2 and abs(y - 161) < 2 and abs(w - 135) < 3 and abs(h - 125) < 3
+        playwright.expect(message).to_contain_text("is in doubt in frame", timeout=60_000)
+        frame = page.get_by_label("number input for Frame number")
+        frame.fill("150")
+        frame.press("Enter")
+        page.wait_for_timeout(2000)
+        click_corners(300, 100, 60, 60)  # for the target that was in doubt
+        track()
+        if shots:
+            page.screenshot(path=f"{shots}/corrected.png")
+        boxes = json.loads(download("boxes.json").read_text())["boxes"]
+        found = {(row["target"], row["frame"]): [row[k] for k in "xywh"] for row in boxes}
+        for place, box in (((0, 0), [45, 161, 135, 125]), ((1, 150), [300, 100, 60, 60])):
+            assert np.abs(np.subtract(found[place], box)).max() < 4, (place, found[place])
+        with zipfile.ZipFile(download("labels.zip")) as labels:
+            text = {Path(name).name: labels.read(name).decode() for name in labels.namelist()}
+        assert text["cvat.xml"].count("<track ") == 2
+        assert len(text["mot.txt"].splitlines()) > 200
         chromium.close()
