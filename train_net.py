@@ -16,7 +16,7 @@ Several processes share each batch of SOLVER.IMS_PER_BATCH pairs:
     python train_net.py --num-gpus 8 --num-machines 2 --machine-rank 0 --dist-url tcp://HOST:PORT \
         ...                            on each machine, with its rank and the HOST of machine 0
 
-See GETTING_STARTED.md for data sets and further options.
+See GETTING_STARTED.md for datasets and further options.
 """
 
 import contextlib

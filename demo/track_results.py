@@ -226,7 +226,8 @@ class Results(contextlib.ExitStack):
 
     @contextlib.contextmanager
     def _encoder_fault(self, words):
-        """What the encoder cannot do costs no boxes; a full disk is an error."""
+        """For a ``with`` block: a fault of the encoder ends the video with a warning, and the boxes
+        go on. A full disk is an error."""
         try:
             yield
         except (av.FFmpegError, ValueError, OSError) as e:

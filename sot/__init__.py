@@ -4,7 +4,7 @@ import importlib.util
 import warnings
 from pathlib import Path
 
-if importlib.util.find_spec("detectron2") is None:  # no dependency of the package: see INSTALL.md
+if importlib.util.find_spec("detectron2") is None:  # setup.py cannot ask for it: see INSTALL.md
     _installer = Path(__file__).resolve().parent.parent / "tools" / "install_detectron2.py"
     _command = (
         f"python {_installer}"

@@ -98,8 +98,8 @@ class VideoWriter:
     def __init__(self, path: str, fps, aspect=1):
         """
         Args:
-            fps: frames per second, a Fraction for exact rates; when frames are given times, what
-                players expect.
+            fps: frames per second, a Fraction for exact rates. Frames that are written with times
+                of their own keep these times.
             aspect: width / height of a pixel, a Fraction.
         """
         self.rate = Fraction(fps).limit_denominator(100_000)
@@ -114,8 +114,8 @@ class VideoWriter:
         self.frames, self._last = 0, -1
 
     def write(self, image: np.ndarray, time: Optional[float] = None):
-        """Append a frame (H, W, 3) uint8 BGR, at a time in seconds, more than of the frame before;
-        by default as the rate has it."""
+        """Append a frame (H, W, 3) uint8 BGR. ``time`` is in seconds, and later than that of the
+        frame before. By default it follows from the rate."""
         if self.stream is None:
             self._start(*image.shape[:2])
         frame = av.VideoFrame.from_ndarray(_fit(image, *self.size), format="bgr24")

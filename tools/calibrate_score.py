@@ -133,9 +133,9 @@ def draw(curves: Dict[str, np.ndarray]) -> Figure:
 def parse_args(argv=None):
     parser = make_parser(__doc__)
     add_config_options(parser, default="SiamRPN/siamrpn_lite.yaml")
-    parser.add_argument("--fit", help="data set, such as folder:DIR")
-    parser.add_argument("--check", help="another one, that is only reported on")
-    parser.add_argument("--output", help="file to write (beside the weights)")
+    parser.add_argument("--fit", help="dataset to fit a calibration on, such as folder:DIR")
+    parser.add_argument("--check", help="dataset to measure scores on, without a fit")
+    parser.add_argument("--output", help="file to write (by default beside the weights)")
     parser.add_argument("--plot", help="picture of the reliability diagram")
     args = parser.parse_args(argv)
     if not (args.fit or args.check):

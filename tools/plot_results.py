@@ -58,7 +58,7 @@ def parse_args(argv=None):
     parser.add_argument("--output", required=True, help="folder for the report")
     parser.add_argument(
         "--protocol", default="", choices=["", *PROTOCOLS], metavar="NAME",
-        help="instead of the data set's own: " + ", ".join(PROTOCOLS),
+        help="instead of the dataset's own: " + ", ".join(PROTOCOLS),
     )  # fmt: skip
     parser.add_argument("--attributes", help="attributes of the sequences: JSON, CSV or folder")
     parser.add_argument(

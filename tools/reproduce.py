@@ -373,7 +373,7 @@ def main(argv=None) -> int:
         "--guidelines", action="store_true", help="print how the networks fit SiamDW's guidelines"
     )
     parser.add_argument(
-        "--plot", metavar="FILE", help="draw what --output holds beside the published numbers"
+        "--plot", metavar="FILE", help="draw the results in --output beside the published numbers"
     )
     parser.add_argument(
         "--measure", metavar="M", help="with --plot: this measure alone, such as success_auc"

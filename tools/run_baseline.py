@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Run trackers of OpenCV and NanoTrack V3 over a data set, and this project's trackers beside them,
+"""Run trackers of OpenCV and NanoTrack V3 over a dataset, and this project's trackers beside them,
 and compare them in a report.
 
     python tools/run_baseline.py --dataset otb2015 --trackers MIL KCF CSRT MOSSE --output output
@@ -79,9 +79,9 @@ def make_tracker(name: str, models: dict):
 
 
 def run(tracker, identity: str, dataset: str, protocol: str, folder: Path) -> dict:
-    """Run one tracker of make_tracker over the sequences of a dataset that have no result yet;
-    results are in a folder of the data set in ``folder``. Returns the measures, as of
-    SOTEvaluator."""
+    """Run a tracker of :func:`make_tracker` over the sequences of a dataset that have no result
+    yet. The results are written into a subfolder of ``folder`` for the dataset. Returns the
+    measures as SOTEvaluator does."""
     evaluator = SOTEvaluator(dataset, str(folder), protocol)
     experiment = evaluator.experiment(tracker)
     if isinstance(tracker, OpenCVTracker):
@@ -99,9 +99,9 @@ def run(tracker, identity: str, dataset: str, protocol: str, folder: Path) -> di
 
 
 def run_config(config: str, dataset: str, protocol: str, folder: Path) -> dict:
-    """Evaluate the tracker of a config, with the weights that the config names; result files are in
-    ``folder``/inference. Returns the measures, as of SOTEvaluator. ValueError: it has no
-    weights."""
+    """Evaluate the tracker of a config, with the weights that the config names. The results are
+    written into ``folder``/inference. Returns the measures as SOTEvaluator does. ValueError: the
+    config has no weights."""
     opts = ["DATASETS.TEST", (dataset,), "TEST.PROTOCOL", protocol, "OUTPUT_DIR", str(folder)]
     cfg = load_config(config, opts)
     cfg.MODEL.DEVICE = resolve_device(cfg.MODEL.DEVICE)
@@ -142,7 +142,7 @@ def parse_args(argv=None):
     )
     parser.add_argument(
         "--protocol", default="", choices=["", *PROTOCOLS], metavar="NAME",
-        help="instead of the data set's own: " + ", ".join(PROTOCOLS),
+        help="instead of the dataset's own: " + ", ".join(PROTOCOLS),
     )  # fmt: skip
     parser.add_argument("--report", metavar="DIR", help="also write plots and report.html there")
     args = parser.parse_args(argv)

@@ -4,7 +4,7 @@
     python tools/tune_tracker.py --config-file SiamRPN/siamrpn_lite.yaml \\
         --dataset folder:kept_out --trials 100 --output output/tuning
 
-Each trial tracks the data set with other values of some keys of the config. The measure that ranks
+Each trial tracks the dataset with other values of some keys of the config. The measure that ranks
 trackers decides. The first trial has the present values. After a fourth of the sequences, a trial
 whose measure so far is below the median of at least five others ends early. `--search KEY LOW HIGH
 STEP` names a key and the values to try; without it the window, the penalty and the rates are
@@ -201,7 +201,7 @@ def parse_args(argv=None):
     add_config_options(parser, default="SiamRPN/siamrpn_lite.yaml")
     parser.add_argument("--dataset", required=True, help="validation set, such as folder:DIR")
     parser.add_argument("--output", required=True, type=Path, help="folder")
-    parser.add_argument("--trials", type=int, default=100, help="of this process (%(default)s)")
+    parser.add_argument("--trials", type=int, default=100, help="in this process (%(default)s)")
     parser.add_argument(
         "--search", nargs=4, action="append", default=[], metavar=("KEY", "LOW", "HIGH", "STEP")
     )

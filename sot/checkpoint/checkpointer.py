@@ -71,7 +71,7 @@ class SOTCheckpointer(DetectionCheckpointer):
             path = super().get_checkpoint_file()
         except UnicodeDecodeError:
             path = ""
-        if not os.path.basename(path):  # fvcore's for what cannot be opened, or is empty
+        if not os.path.basename(path):  # the file of the name cannot be opened, or is empty
             tag = os.path.join(self.save_dir, "last_checkpoint")
             self._weights_only = False
             raise ValueError(f"{tag} is damaged{self._instead_of('')}")

@@ -158,8 +158,8 @@ def convert_pretrained(
 
     Args:
         pixel_mean, pixel_std: MODEL.PIXEL_MEAN and PIXEL_STD (BGR) that it will run with.
-        pixels: a name of PIXELS: what the network of ``weights`` was fed; by default what networks
-            of its kind are.
+        pixels: a name of PIXELS: the pixels that the network of ``weights`` was trained on. The
+            default is that of its kind of network.
 
     Raises:
         ValueError: no known network, nothing in it that fits, or norms that are no batch norms.
@@ -202,7 +202,8 @@ _Source = Dict[str, Tuple[str, torch.Tensor]]
 
 
 def _with_our_names(network: str, weights: Mapping[str, torch.Tensor]) -> _Source:
-    """Names of parts that our backbones do not have stay as they are."""
+    """The tensors of a file under the names of our backbones. Tensors of parts that our backbones
+    do not have keep their names."""
     source = {}
     for theirs, name in zip(weights, _detectron2_names(weights)):
         source[rename(name, NETWORKS[network].rules) or name] = (theirs, weights[theirs])
@@ -264,8 +265,9 @@ def _fill(
 def _fold_pixels(
     name: str, state: Dict[str, torch.Tensor], fed: Pixels, pixel_mean, pixel_std
 ) -> None:
-    """Change the first convolution from the pixels its network was fed to the config's. Exact
-    where it is not padded, as ours are: a padded one would see other values in the border."""
+    """Change the first convolution, which was trained on the pixels ``fed``, so that it takes the
+    pixels of the config. The result is exact, because our first convolutions are not padded. A
+    padded one would see other values in its border."""
     weight = state[f"{name}.weight"].double()
     mean, std = torch.tensor([fed.mean, fed.std]).double()
     if fed.order == "RGB":

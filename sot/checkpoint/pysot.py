@@ -27,11 +27,12 @@ def is_pysot(weights: Iterable[str]) -> bool:
 
 
 def convert_pysot(weights: Mapping[str, torch.Tensor]) -> Dict[str, torch.Tensor]:
-    """This project's state_dict of PySOT's, without a "module." prefix: every tensor under its new
-    name, the last layers of cls folded to one logit per anchor and those of loc reordered. Widths
-    are free; the last layers must have 2 (cls) and 4 (loc) channels per anchor.
+    """Convert a state_dict of PySOT, without a "module." prefix, to one of this project. Every
+    tensor gets its new name. The last layers of cls are folded to one logit per anchor, and those
+    of loc are reordered. The widths of all other layers are free.
 
-    ValueError: names that no network of PySOT's model zoo has, or a last layer of another width."""
+    ValueError: names that no network of PySOT's model zoo has, or a last layer that does not have
+    2 (cls) or 4 (loc) channels per anchor."""
     rules = _rules(is_resnet="backbone.conv1.weight" in weights)
     names = {key: rename(key, rules) for key in weights}
     unknown = [key for key, name in names.items() if name is None]

@@ -56,7 +56,7 @@ RANGES = (
         "MODEL.COMPACT.NUM_BLOCKS MODEL.CIR.STEM_POOL MODEL.SIAMESE.* MODEL.DISTILL.*",
     ),
 )
-OF_SCORES = ("_ABOVE", "_BELOW", "_THRESHOLD")  # keys that may be out of reach of any score
+OF_SCORES = ("_ABOVE", "_BELOW", "_THRESHOLD")  # thresholds, which may be a value that no score has
 LENGTHS = {
     "MODEL.PIXEL_MEAN": 3,
     "MODEL.PIXEL_STD": 3,

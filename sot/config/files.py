@@ -191,7 +191,8 @@ def _set(cfg: CN, key: str, value, source) -> None:
 
 
 def _is_like(new, example) -> bool:
-    """Whether a value is of the example's type, and a list of what the example is one of."""
+    """Whether a value has the type of the example. The entries of a list must have the types that
+    the entries of the example have."""
 
     def kinds(value):
         return {float if type(v) is int else type(v) for v in leaves(value)}

@@ -113,13 +113,14 @@ def _unstack(stacked: Dict) -> List[Dict]:
 
 
 def _prepare_worker(exiting, _worker_id):
-    # To free a decoder of the process that was forked waits for its threads, which are not here.
+    # Freeing a decoder that the parent process opened would wait for its threads, which a fork does
+    # not have.
     gc.freeze()
     # the workers run in parallel already, and more threads of OpenCV would slow each other down
     cv2.setNumThreads(0)
     keep_freed_memory()
     # Terminals and clusters send their signals to all processes, but the trainer needs batches
-    # until it stops, and ends the workers itself: the last ones, as it exits, by SIGTERM.
+    # until it stops. It ends the workers itself. Those that are left when it exits get SIGTERM.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0) if exiting.is_set() else None)

@@ -29,7 +29,7 @@ USAGES = {
     "composite": "composite:IMAGES_DIR:ANNOTATIONS_JSON[+folder:VIDEOS]",
 }
 COMPOSITE_TRACKS = (10000, 64)  # number and length where a name gives none
-MIN_CUT_OUTS = 200  # that sequences of photographs choose from, where there are as many
+MIN_CUT_OUTS = 200  # a dataset cuts out at least this many objects, if there are as many
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ class DatasetEntry:
 
     name: str
     load: Callable[[], TrackList]
-    slug: str  # of folders and files with its results
+    slug: str  # its name in the names of folders and files with its results
     root: Optional[Path] = None  # folder that holds it, if that is known
-    protocol: str = ""  # by which results on it are scored, one of sot.evaluation.protocols, or ""
+    protocol: str = ""  # the protocol of sot.evaluation.protocols that scores results on it, or ""
     pixel_origin: int = 0  # number of the first pixel in its own files and those of results
     frame_range: int = 100  # largest distance of the frames of a training pair
     # parts that can be read one by one; None if it can only be read as a whole

@@ -20,9 +20,9 @@ from av.stream import Disposition
 
 DEFAULT_FPS = Fraction(25)  # of videos that do not tell theirs
 STREAM_TIMEOUT = 10.0  # seconds without data after which a stream counts as dead
-# these tell the length of the whole file in its head, others estimate it
+# The headers of these formats hold the length of the whole file. For other formats it is estimated.
 TELLS_LENGTH = ("mov", "matroska", "avi", "flv", "asf")
-# the end of a whole file; others than these may go on behind it
+# A file that is complete has these bytes near its end.
 END_MARKS = {"gif": b"\0;", "apng": b"IEND\xaeB`\x82"}
 
 
@@ -189,8 +189,9 @@ class Video:
 
 
 def _fps(stream) -> Fraction:
-    """The average rate, or the rate that was meant if that is near it: the average of few pictures
-    depends on how long the last one is shown. One picture a tick is no average (raw DV)."""
+    """The average rate; or the rate that the file means, if the two differ by less than 20 %,
+    because the average of few pictures depends on how long the last one is shown. An average of one
+    picture for each tick of the clock is a placeholder (raw DV) and is not used."""
     average, meant = stream.average_rate, stream.guessed_rate
     if not average or average <= 0 or average * (stream.time_base or 0) >= 1:
         return meant if meant and meant > 0 else DEFAULT_FPS

@@ -112,7 +112,7 @@ class VideoFrames:
             image = _VideoReader.of(self).read(index)
             if image is not None:
                 return image
-            if self._by_stamps:  # which the file has belied
+            if self._by_stamps:  # the frame is not at its time stamp, so stamps cannot be trusted
                 self._index_by_content()
                 if index < len(self):
                     return self[index]
@@ -133,7 +133,8 @@ class VideoFrames:
         stamps = sorted(pts for pts, *_ in packets)
         if not stamps or video.problem or len(set(stamps)) < len(stamps):
             return False
-        # no pictures before the first key frame; and none that only repeat another
+        # The file must begin with a key frame. It must have no packet of less than 9 bytes, which
+        # only repeats a picture.
         if not (packets[0][0] == stamps[0] and packets[0][3]) or min(p[2] for p in packets) < 9:
             return False
         with contextlib.closing(_open_video(self.path)) as video:
@@ -194,8 +195,8 @@ class _VideoReader:
     # .open: (process, path, reader); each thread has one open decoder, whatever the number of
     # videos
     _thread = threading.local()
-    # Readers of the process that this one was forked from. To free one waits for ever for threads
-    # of its decoder, which a fork does not have.
+    # Readers that the parent process opened before this process was forked. Freeing one would wait
+    # forever for the threads of its decoder, which a fork does not have.
     _inherited: List = []
 
     @classmethod

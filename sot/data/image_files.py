@@ -50,8 +50,8 @@ def read_file(path, max_reduction: float, gray: bool) -> Tuple[np.ndarray, int]:
     ends = not is_jpeg or data.endswith(JPEG_END) or _has_jpeg_end(data)
     if not ends:  # OpenCV needs an end marker, and fills missing data before it with gray
         data = data.rstrip(b"\0") + JPEG_END
-    # the one format that decodes smaller for less; EXIF may turn it about a corner that is not on
-    # the grid of the reduced pixels
+    # Only a JPEG takes less time to decode at a reduced size. One with EXIF data is not reduced: it
+    # may be turned about a corner that is not on the grid of the reduced pixels.
     if is_jpeg and b"Exif" not in data[:JPEG_HEAD]:
         reduction = max(r for r in _FLAGS if r <= max_reduction)
     # 16 bits stay: to_uint8 knows better than OpenCV, which drops the lower half

@@ -168,6 +168,7 @@ def vot(rows: Rows) -> Iterator[StartBox]:
     is a frame without the target."""
     if rows:
         boxes = bounding_boxes(np.array([row for _, row in rows]))
-        first = int(is_present(to_xyxy(boxes)).argmax())  # 0 if there is none: its fault is told
+        # 0 if no line has a box: the error then names the first line
+        first = int(is_present(to_xyxy(boxes)).argmax())
         number, box = rows[first][0], boxes[first]
         yield StartBox(tuple(box.tolist()), number - 1, f"line {number}")

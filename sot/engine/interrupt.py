@@ -67,7 +67,7 @@ class StopOnSignal(HookBase):
                 f"Stopped by {name} in the last evaluation: the training is complete, model_final "
                 f"is in {self.checkpointer.save_dir}; --eval-only evaluates it"
             )
-            self.after_train()  # which the exception keeps from its turn
+            self.after_train()  # the exception ends the loop over the hooks before this one
         raise SystemExit(128 + received)
 
     def after_train(self):

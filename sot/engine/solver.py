@@ -95,7 +95,7 @@ def parameter_groups(cfg: CfgNode, model: nn.Module) -> List[Dict[str, Any]]:
 
 
 def _start_iterations(cfg: CfgNode, model: nn.Module) -> Dict[str, int]:
-    """SOLVER.UNFREEZE, a module before those inside it."""
+    """SOLVER.UNFREEZE as {module: iteration}. A module comes before the modules inside it."""
     stages = cfg.SOLVER.UNFREEZE
     try:
         starts = dict(sorted((name, int(start)) for name, start in stages))

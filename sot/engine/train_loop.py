@@ -89,7 +89,7 @@ class CheckedTrainer(SimpleTrainer):
         norm = self._clip_gradients()
         if math.isfinite(norm):
             get_event_storage().put_scalar("grad_norm", norm, smoothing_hint=False)
-        elif not self.grad_scaler.is_enabled():  # which skips such a step and lowers its scale
+        elif not self.grad_scaler.is_enabled():  # an enabled scaler skips such a step itself
             pairs = "; ".join(comm.all_gather(_names(data)))
             error = FloatingPointError(
                 f"the gradient is not finite at iteration {self.iter} (norm {norm:g}), though the "

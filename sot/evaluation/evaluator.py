@@ -84,7 +84,7 @@ class SOTEvaluator(DatasetEvaluator):
                     f"would both be written to {file_name(name)}.txt"
                 )
             self._tracks[name] = track
-        self._engine = None  # that the tracker's network runs in, if it has one
+        self._engine = None  # the engine that runs the tracker's network, if it has one
         self._finished = set()
         self.reset()
 
@@ -181,7 +181,8 @@ class SOTEvaluator(DatasetEvaluator):
             path = self._files.write_submission(results)
             if path is not None:
                 self._logger.info(
-                    f"the truth of {self._dataset_name} is with a server; upload {path}"
+                    f"a server scores {self._dataset_name}, because it alone has the true boxes: "
+                    f"upload {path}"
                 )
             else:
                 self._logger.warning(

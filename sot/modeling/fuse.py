@@ -130,7 +130,7 @@ class FrozenLayers:
     CHUNK = 4
 
     def __init__(self):
-        self._copies = {}  # by what they were made of and for
+        self._copies = {}  # keys: the weights, and the kind of input, that a copy was made for
 
     def __getstate__(self):
         return {"_copies": {}}

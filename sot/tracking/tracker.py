@@ -19,10 +19,10 @@ from .geometry import clip_box, smooth_size
 from .online import OnlineLearner
 from .state import Match, TargetState, TrackResult
 
-# of the cosine window while a lost target is searched for, as in PySOT's long-term tracker: it may
-# come back anywhere
+# Weight of the cosine window while a lost target is searched for, as in PySOT's long-term tracker.
+# It is small, because the target may come back anywhere.
 LOST_WINDOW_INFLUENCE = 0.001
-WIDER_SCALES = (1.5, 2.0)  # of the search regions of a target that is not found in the usual one
+WIDER_SCALES = (1.5, 2.0)  # widths of further search regions, relative to the usual one
 WIDER_GAIN = 0.2  # a match in a wider region needs a raw score that is higher by this
 MAX_CROPS_IN_A_PASS = 32  # bounds the memory of a step
 
@@ -239,7 +239,7 @@ class SiameseTracker:
         kernels = [torch.cat(k) if len(k) > 1 else k[0] for k in kernels]
         middle = slice(len(self.scales) // 2, None, len(self.scales))  # crops of scale 1
         regions = regions[middle]
-        # as large as the network would predict it
+        # the sizes that the network would predict for these boxes
         sizes = [r.size_in_crop(s.box) * s.size_bias for r, s in zip(regions, states)]
         if online is None:
             outputs, maps = to_host(self.model.detect(kernels, crops)), None

@@ -655,7 +655,10 @@ class TestErrors:
                 ["--init-box", "5,6,20,10@2-4", "--reinit", "6:5,6,9,9"],
                 "but --init-box ends it with frame 4",
             ),
-            (["--init-box=5,6,9,9", "--init-box=5,6,9,9", "--reinit", "6:5,6,9,9"], "Write 0:6:"),
+            (
+                ["--init-box=5,6,9,9", "--init-box=5,6,9,9", "--reinit", "6:5,6,9,9"],
+                "there are 2 targets; write which one is meant, as in 0:6:... for the first one",
+            ),
             (
                 ["--init-box=5,6,20,10@4", "--reinit=2:5,6,20,10"],
                 "--reinit 2:...: target 0 appears in frame 4 only; write --init-box x,y,w,h@2 and",

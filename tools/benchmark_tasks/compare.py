@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Dict, Iterator, Tuple
 
 SPEED = {"track": "fps", "train": "pairs_per_second", "data": "pairs_per_second_and_core"}
-WHAT = ("task", "config", "tracker", "engine", "targets", "data", "clip")  # was measured
+# keys that say what was measured
+WHAT = ("task", "config", "tracker", "engine", "targets", "data", "clip")
 CONDITIONS = ("machine", "threads", "versions", "device", "opts", "seed", "frames", "size")
 
 
@@ -33,7 +34,7 @@ def compare(before: str, after: str) -> Iterator[dict]:
 
 
 def read_results(path: str) -> Dict[Tuple, dict]:
-    """Results of a file of JSON lines, by what they are of."""
+    """The results in a file of JSON lines, by what was measured: the values of the keys WHAT."""
     results = {}
     for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
         try:
@@ -47,7 +48,7 @@ def read_results(path: str) -> Dict[Tuple, dict]:
 
 
 def _fixed(condition):
-    """A condition without the machine's load, which is another at any moment."""
+    """A condition without the load of the machine, which changes all the time."""
     if isinstance(condition, dict):
         return {name: value for name, value in condition.items() if name != "load"}
     return condition

@@ -53,7 +53,8 @@ def benchmark_data(cfg, args):
 
 
 def use_made_set(cfg, name: str) -> None:
-    """Train on that set alone: lists with a value for each training set are of the config's own."""
+    """Make that set the only training set, and reset the keys that have a value for each training
+    set of the config."""
     cfg.DATASETS.TRAIN = (name,)
     for key in ("TRAIN_REPEAT_FACTOR", "TRAIN_EPOCH_SIZE", "FRAME_RANGE"):
         cfg.DATASETS[key] = ()
@@ -61,7 +62,8 @@ def use_made_set(cfg, name: str) -> None:
 
 @contextmanager
 def made_set(name: str, seed: int):
-    """One of PICTURES as a data set, for a while; the context's value is its kB per file."""
+    """For a ``with`` block: a dataset of one entry of PICTURES. The value of the block is the mean
+    size of a file in kB."""
     with tempfile.TemporaryDirectory() as folder:
         tracks = make_tracks(name, folder, np.random.default_rng(seed))
         size = np.mean([os.path.getsize(p) for p in Path(folder).iterdir()])

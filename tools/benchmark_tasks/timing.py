@@ -18,8 +18,9 @@ def seconds_of(function: Callable, *args, clock: Callable = time.perf_counter) -
 
 @contextmanager
 def timed(parts: Sequence[Tuple[str, object, str]], spent: Dict[str, float], clock: Callable):
-    """Count the seconds, as ``clock`` gives them, that functions take, none inside another: of each
-    (part, owner, name) those of ``owner.name`` are added to ``spent[part]``."""
+    """For a ``with`` block: measures functions by ``clock``. For each (part, owner, name) the
+    seconds in ``owner.name`` are added to ``spent[part]``. None of the functions may call
+    another."""
     with ExitStack() as stack:
         for part, owner, name in parts:
             function = _timed(spent, part, getattr(owner, name), clock)

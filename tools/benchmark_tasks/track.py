@@ -111,9 +111,9 @@ def other_runs(args, image, box) -> Iterator[Run]:
 
 
 def compare_with(ours, theirs) -> dict:
-    """The speed of our tracker in that of another one, from the seconds of their steps in each
-    pass: of the fastest pass of each, and the range over passes, which meet the same
-    disturbances."""
+    """How many times as fast as another tracker ours is, from the seconds of their steps in each
+    pass: the ratio of the fastest passes, and the range of the ratio over the passes. The trackers
+    took turns, so their passes met the same disturbances."""
     ours, theirs = ([np.median(seconds) for seconds in passes] for passes in (ours, theirs))
     paired = [b / a for a, b in zip(ours, theirs)]
     return {
@@ -198,5 +198,5 @@ def _clock() -> float:
 
 
 def size_of_weights(path: str):
-    """MB of the file, None without one."""
+    """The size of a file in MB, or None if there is no file."""
     return round(os.path.getsize(PathManager.get_local_path(path)) / 1e6, 2) if path else None

@@ -36,7 +36,7 @@ def benchmark_train(cfg, args):
     cfg = cfg.clone()
     cfg.MODEL.DEVICE = resolve_device(cfg.MODEL.DEVICE)
     iterations = args.warmup + args.num_iters
-    # schedules that have not enough iterations would be refused
+    # a schedule with too few iterations would be refused
     cfg.SOLVER.MAX_ITER = max(cfg.SOLVER.MAX_ITER, iterations + 1)
     cfg.SOLVER.CHECKPOINT_PERIOD = cfg.SOLVER.MAX_ITER
     cfg.TEST.EVAL_PERIOD = cfg.VIS_PERIOD = 0
@@ -45,7 +45,7 @@ def benchmark_train(cfg, args):
         if "DATASETS.TRAIN" not in args.opts:
             stack.enter_context(made_set(MADE_SET, args.seed))
             use_made_set(cfg, MADE_SET)
-        # standard output is for results: where nobody listens, the trainer sets up its log
+        # The trainer sets up a log on standard output if there is none, but that is for results.
         logging.getLogger("detectron2").setLevel(logging.INFO)
         trainer, watch = Trainer(cfg), Watch()
         trainer.register_hooks([watch])

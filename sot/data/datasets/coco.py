@@ -228,7 +228,7 @@ def _video_tracks(images: Dict, annotations: Dict, videos, left_out: LeftOut) ->
     """The objects of CocoVID's videos as tracks over all their frames."""
     names = {}
     for video in videos if isinstance(videos, list) else ():
-        with contextlib.suppress(TypeError, KeyError):  # a name is not worth more
+        with contextlib.suppress(TypeError, KeyError):  # without a name the video has its id
             names[video["id"]] = video["name"]
     frames_of = defaultdict(list)
     for key, image in images.items():

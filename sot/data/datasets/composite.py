@@ -155,7 +155,8 @@ def composite_tracks(
 
     @lru_cache(maxsize=None)
     def background(place):
-        """Frames, their size, and how much smaller they are read; no size of a photograph."""
+        """The frames, their size (None for a photograph), and the factor by which they are read
+        smaller."""
         frames = backgrounds[place]["frames"]
         if len(frames) == 1:
             return frames, None, 1

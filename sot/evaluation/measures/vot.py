@@ -128,14 +128,16 @@ def eao_pysot(runs: Sequence[Tuple[np.ndarray, np.ndarray]], interval: Tuple[int
       that lasted to the end.
     * The interval is one frame earlier.
 
-    Not followed: its weight of n / (n + 1) for a fragment of n frames up to the end of a sequence
-    whose failure is exactly five frames before the end, a matter of the fourth digit."""
+    One detail of [pysot] is left out, because it changes only the fourth digit: there a last
+    fragment of n frames has the weight n / (n + 1) if its failure is exactly five frames before the
+    end of the sequence."""
     parts, length = [], max(len(marks) for _, marks in runs)
     for overlaps, marks in runs:
         *others, last = fragments(overlaps, marks)
         if last.failed:
             start, failure = (np.flatnonzero(marks == mark)[-1] for mark in (STARTED, FAILED))
-            again = failure + SKIP_AFTER_FAILURE  # one just beyond the last frame is one to PySOT
+            again = failure + SKIP_AFTER_FAILURE
+            # PySOT also counts a start just after the last frame
             last = Fragment(np.asarray(overlaps)[start:], bool(again <= len(marks)))
         parts += [*others, last]
     # lengths that no fragment has count as 0 there
@@ -145,8 +147,8 @@ def eao_pysot(runs: Sequence[Tuple[np.ndarray, np.ndarray]], interval: Tuple[int
 
 def confidence_thresholds(scores: np.ndarray) -> np.ndarray:
     """Descending thresholds of confidence (K,), from infinity to minus infinity, that split the
-    frames of all sequences evenly [vot]. There are at most THRESHOLDS of them; few scores are
-    all taken. NaN are left out."""
+    frames of all sequences evenly [vot]. There are at most THRESHOLDS of them. If there are fewer
+    scores, each score is a threshold. NaN are left out."""
     scores = np.asarray(scores, dtype=np.float64)
     scores = np.sort(scores[~np.isnan(scores)])[::-1]
     inner = THRESHOLDS - 2

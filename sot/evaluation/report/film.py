@@ -18,7 +18,9 @@ from .part import LOWER_IS_BETTER, TrackerScores, finite
 from .plots import style
 
 VIEW = np.array([400, 300])  # width and height of a frame of a strip
-MARGIN, SMALLEST_SHARE = 1.5, 0.35  # of what is shown: to the boxes, to the frame
+# The part of a frame that is shown is MARGIN times as large as the boxes in it, and at least
+# SMALLEST_SHARE of the whole frame.
+MARGIN, SMALLEST_SHARE = 1.5, 0.35
 GRAY, WHITE = (96, 96, 96), (255, 255, 255)
 STRIP_FRAMES = 5
 MOST_IN_STRIP = 6  # trackers whose boxes are drawn

@@ -5,7 +5,7 @@ The `writer` writes these files. NAME is the name of a sequence, with `_` for le
 safe in a file name. Boxes are x,y,w,h in pixels that count from 0 or 1, as in the dataset:
 
 =================  ==========================================  ===============================
-data sets          boxes                                       beside them
+datasets           boxes                                       beside them
 =================  ==========================================  ===============================
 OTB and others     NAME.txt                                    NAME_time.value,
                                                                NAME_confidence.value,
