@@ -13,7 +13,9 @@ import numpy as np
 from ..utils.files import write_text
 
 CATEGORY = "object"  # the class of targets that were given none
-MAX_DEVIATION = 0.5  # pixels; see cvat
+# How far corners that CVAT interpolates may be off: pixels, or a share of the root of the box's area,
+# whichever is larger.
+MAX_DEVIATION = 0.5, 0.02
 
 
 class Label(NamedTuple):
@@ -152,9 +154,10 @@ def cvat(video: Labels) -> Dict[str, str]:
     """CVAT for video 1.1: a track for each target, with the attributes ``score`` and ``status``.
     CVAT reads the key frames alone and interpolates between them. They are the frames with a given
     box, those in which the status changes, and as many others as keep the interpolated corners
-    within MAX_DEVIATION of the tracked ones. A target is outside where it is lost, and in the frame
-    after its last box, if the video surely has that frame: CVAT refuses a file with a frame that
-    its task does not have. Frames and pixels count from 0."""
+    within MAX_DEVIATION of the tracked ones, so that a person has few of them to correct. A target
+    is outside where it is lost, and in the frame after its last box, if the video surely has that
+    frame: CVAT refuses a file with a frame that its task does not have. Frames and pixels count
+    from 0."""
     root = ElementTree.Element("annotations")
     _add(root, "version", "1.1")
     task = _add(_add(root, "meta"), "task")
@@ -183,6 +186,8 @@ def _key_frames(boxes: Sequence[Label]) -> Set[int]:
     frames = np.array([b.frame for b in boxes])
     corners = np.array([(b.x, b.y, b.x + b.w, b.y + b.h) for b in boxes])
     changes = (i for i in range(1, len(boxes)) if boxes[i].status != boxes[i - 1].status)
+    areas = np.array([b.w * b.h for b in boxes])
+    limits = np.maximum(MAX_DEVIATION[0], MAX_DEVIATION[1] * np.sqrt(areas))
     given = (i for i, b in enumerate(boxes) if b.status == "init")
     keys = {0, len(boxes) - 1, *changes, *given}
     ends = sorted(keys)
@@ -193,8 +198,8 @@ def _key_frames(boxes: Sequence[Label]) -> Set[int]:
         inside = slice(first, last + 1)
         share = (frames[inside] - frames[first]) / (frames[last] - frames[first])
         line = corners[first] + share[:, None] * (corners[last] - corners[first])
-        deviation = np.abs(corners[inside] - line).max(axis=1)
-        if deviation.max() > MAX_DEVIATION:
+        deviation = np.abs(corners[inside] - line).max(axis=1) / limits[inside]
+        if deviation.max() > 1:
             worst = first + int(deviation.argmax())
             keys.add(worst)
             spans += [(first, worst), (worst, last)]

@@ -87,6 +87,22 @@ class TestOtherReaders:
         found = read_boxes(folder / "first.txt", (100, 50))
         np.testing.assert_allclose(found, [[10, 5, 20, 10], [-4, 5.5, 20, 10]])
 
+    def test_datumaro(self, folder):
+        """The library that CVAT itself imports and exports with."""
+        dataset = pytest.importorskip("datumaro.components.dataset").Dataset
+        items = list(dataset.import_from(str(folder / "cvat.xml"), "cvat"))
+        boxes = [
+            (item.attributes["frame"], a.attributes["track_id"], a.get_bbox())
+            for item in items
+            for a in item.annotations
+            if not a.attributes["outside"]
+        ]
+        assert boxes == [
+            (0, 0, [10, 5, 20, 10]),
+            (1, 0, [-4, 5.5, 20, 10]),
+            (1, 1, [60, 30, 40, 30]),
+        ]
+
     def test_cvat(self, folder):
         """Not with CVAT itself: its format as its documentation has it."""
         root = ElementTree.parse(folder / "cvat.xml").getroot()
@@ -121,6 +137,16 @@ class TestCvat:
         found = self.track(*rows)
         assert [frame for frame, (key, _) in found.items() if key] == [0, 4, 7]
         assert len(found) == 8 and found[7] == (1, 0)
+
+    def test_large_boxes_may_be_off_by_more(self):
+        def keys(left):
+            rows = [Label(f, 0, x, 5.0, 100.0, 100.0, 0.9, "tracked", "") for f, x in left.items()]
+            boxes = ElementTree.fromstring(cvat(Labels("v", 300, 200, 25.0, rows))["cvat.xml"])
+            return [int(b.get("frame")) for b in boxes.iter("box") if b.get("keyframe") == "1"]
+
+        # 2 % of the root of 100 x 100 pixels are 2 pixels
+        assert keys({0: 10.0, 1: 13.9, 2: 14.0}) == [0, 2]
+        assert keys({0: 10.0, 1: 14.1, 2: 14.0}) == [0, 1, 2]
 
     @pytest.mark.parametrize("min_frames, end", [(2, {}), (3, {2: (1, 1)})])
     def test_end_of_a_track_is_a_frame_of_the_video(self, min_frames, end):
