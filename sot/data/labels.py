@@ -13,8 +13,8 @@ import numpy as np
 from ..utils.files import write_text
 
 CATEGORY = "object"  # the class of targets that were given none
-# How far corners that CVAT interpolates may be off: pixels, or a share of the root of the box's area,
-# whichever is larger.
+# How far off corners that CVAT interpolates may be: pixels, or a share of the root of the box's
+# area, whichever is larger.
 MAX_DEVIATION = 0.5, 0.02
 
 
