@@ -59,9 +59,8 @@ def add_sot_config(cfg: CN) -> None:
     # How often each track of a training set comes up in an epoch: one number for each training set.
     # () means once.
     _C.DATASETS.TRAIN_REPEAT_FACTOR = ()
-    # Number of pairs that each training set gives to an epoch: one number for each training set. It
-    # takes the place of TRAIN_REPEAT_FACTOR, which applies to training sets whose number is 0, and
-    # to all of them for ().
+    # Number of pairs that each training set gives to an epoch: one number for each training set. If
+    # it is 0, TRAIN_REPEAT_FACTOR applies to that set instead. () means 0 for all of them.
     _C.DATASETS.TRAIN_EPOCH_SIZE = ()
     # Largest distance in frames between the template and the search frame of a pair: one number for
     # each training set. () means each dataset's own value, which is that of the papers: 100, and 3
@@ -98,7 +97,7 @@ def add_sot_config(cfg: CN) -> None:
     _C.MODEL.ALEXNET.STRIDES = [2, 1, 1, 1, 1]
     _C.MODEL.ALEXNET.POOL_STRIDES = [2, 2, 0, 0, 0]
     _C.MODEL.ALEXNET.PADDED = False
-    # SiamFC: OUT_SCALE is a fixed factor on the correlation, which is a sum of thousands of
+    # SiamFC: OUT_SCALE is a fixed factor on the correlation, because that is a sum of thousands of
     # products. A position of the response map is positive if it is at most POS_RADIUS pixels of the
     # search crop away from the centre of the target (Sec. 2.2).
     _C.MODEL.SIAMFC = CN({"OUT_SCALE": 0.001, "POS_RADIUS": 16.0})
