@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from track_arguments import parse_args
 from track_plots import plot_scores
-from track_results import FILES, LABELS
+from track_results import DOUBTS, FILES, LABELS
 from track_video import run
 
 from sot.boxes import check_box, to_xyxy
@@ -20,7 +20,7 @@ from sot.data.video import open_source
 from sot.visualization import draw_box, draw_target
 
 Box = Tuple[float, float, float, float]  # x, y, w, h in pixels of the frame
-DOUBTFUL = ("uncertain", "lost", "skipped")
+DOUBTFUL = (*DOUBTS, "skipped")
 
 
 class Session:
