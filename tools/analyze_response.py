@@ -137,8 +137,9 @@ def mean_response(model, pairs: Sequence[Pair]) -> Dict:
 
 
 def channel_peaks(model, pairs: Sequence[Pair]) -> Dict[str, np.ndarray]:
-    """{category: (C,) mean peaks of the channels of the depthwise correlation for the scores}, of
-    several levels those of the middle one. ValueError: a network without such a correlation."""
+    """{category: (C,)}, the mean peaks of the channels of the depthwise correlation for the scores.
+    If the network has several levels, they are those of the middle level. ValueError: the network
+    has no such correlation."""
     head = getattr(getattr(model, "proposal_generator", None), "rpn_head", None)
     heads = getattr(head, "heads", [head])
     branch = getattr(heads[len(heads) // 2], "cls", None)
@@ -158,8 +159,8 @@ def channel_peaks(model, pairs: Sequence[Pair]) -> Dict[str, np.ndarray]:
 
 
 def selectivity(peaks: Dict[str, np.ndarray]) -> List[Dict]:
-    """Channels, the most selective one first: number, category, and selectivity in -1..1; peaks
-    below 0 count as 0. ValueError: one category alone."""
+    """The number, the category and the selectivity (-1..1) of each channel, the most selective one
+    first. Peaks below 0 count as 0. ValueError: there is only one category."""
     if len(peaks) < 2:
         raise ValueError("channels needs a --dataset with two categories or more")
     names, table = list(peaks), np.maximum(np.stack(list(peaks.values())), 0)

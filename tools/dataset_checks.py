@@ -103,7 +103,8 @@ class Checker:
         return unit, problems
 
     def look(self, frames, index: int):
-        """Size (W, H) of a frame or None, kind of its problem or None, and what to say of it."""
+        """Check a frame. Returns its size (W, H) or None, the kind of its problem or None, and the
+        details of the problem in words."""
         name = frames.name(index)
         if isinstance(frames, ImageFrames) and not os.path.isfile(name):
             return None, "missing", f"{name} is missing"

@@ -77,15 +77,15 @@ def read_run(path: Path) -> Scalars:
 
 
 def read_runs(folders: Sequence[str]) -> List[Run]:
-    """Runs of OUTPUT_DIRs, or metrics.json files themselves, with the names of their folders, or
-    their whole paths where two folders have one name. ValueError: a folder without a metrics.json,
-    or with an empty one; or twice the same one."""
+    """Read the runs in folders (OUTPUT_DIR), which may also be given as their metrics.json files. A
+    run has the name of its folder, or its whole path if two folders have one name. ValueError: a
+    folder has no metrics.json, or an empty one, or is given twice."""
     paths = [Path(f).expanduser() for f in folders]
     files = [p / FILE if p.is_dir() else p for p in paths]
     for given, file in zip(paths, files):
         if not file.is_file():
-            problem = f"has no {FILE}" if given.is_dir() else "does not exist"
-            raise ValueError(f"{given} {problem}")
+            problem = f"has no {FILE} of a training" if given.is_dir() else "does not exist"
+            raise ValueError(f"{given} {problem}: name an OUTPUT_DIR of train_net.py")
     homes = [file.resolve().parent for file in files]
     names = [home.name for home in homes]
     if len(set(names)) < len(names):

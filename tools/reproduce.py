@@ -96,7 +96,7 @@ def status_of(row: Dict) -> str:
 
 
 def make_document(tables: List[Dict]) -> str:
-    """docs/reproduction.md."""
+    """The text of docs/reproduction.md."""
     lines = [
         "# Published numbers, and what was measured here",
         "",
@@ -220,7 +220,8 @@ def network_numbers(config: str, opts: Sequence) -> Dict[str, float]:
 
 
 def interval(values: Sequence[float]) -> Tuple[float, Optional[float]]:
-    """Mean over the seeds, and half its 95 % interval; None of one seed."""
+    """The mean over the seeds, and half the width of its 95 % interval, which is None for one
+    seed."""
     mean, n = float(np.mean(values)), len(values)
     if n < 2:
         return mean, None

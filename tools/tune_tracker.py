@@ -164,8 +164,8 @@ def measure(trial, cfg, model, protocol, tracks, search: Dict[str, Range]) -> fl
 
 def is_behind(trial, value: float, step: int) -> bool:
     """Whether the measure of a trial after some sequences is below the median of the complete
-    trials. (Optuna's MedianPruner compares the best of all measures so far, which is that after an
-    easy first sequence.)"""
+    trials. (Optuna's MedianPruner would compare the best measure that the trial had so far, which
+    may be the one after an easy first sequence.)"""
     complete = trial.study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
     others = [t.intermediate_values[step] for t in complete if step in t.intermediate_values]
     return len(others) >= OTHERS and value < np.median(others)

@@ -12,9 +12,9 @@ import numpy as np
 
 from ..utils.files import write_text
 
-CATEGORY = "object"  # the class of targets that were given none
-# How far off corners that CVAT interpolates may be: pixels, or a share of the root of the box's
-# area, whichever is larger.
+CATEGORY = "object"  # the class of targets without a class of their own
+# The largest deviation of the corners that CVAT interpolates: pixels, or a share of the root of the
+# box's area, whichever is larger.
 MAX_DEVIATION = 0.5, 0.02
 
 
@@ -34,8 +34,8 @@ class Label(NamedTuple):
 
 
 class Labels(NamedTuple):
-    """A video, the size of its frames in pixels, the labels found in it, in the order of the
-    frames, the class of its targets, and a number of frames that the video has at least."""
+    """A video, the size of its frames in pixels, the labels in it in the order of the frames, and
+    the class of its targets. The video has at least ``min_frames`` frames."""
 
     source: str
     width: int

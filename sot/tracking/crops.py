@@ -67,7 +67,9 @@ def as_bgr(image) -> np.ndarray:
         ValueError: the image has another shape or type.
     """
     if not (isinstance(image, np.ndarray) and image.dtype == np.uint8):
-        given = getattr(image, "dtype", None) if isinstance(image, np.ndarray) else type(image)
+        given = image.dtype if isinstance(image, np.ndarray) else type(image)
+        if image is None:
+            given = "None, which OpenCV returns for an image that it cannot read"
         raise ValueError(
             f"image must be an array (H, W, 3) of uint8, BGR, or (H, W), gray, not {given}"
         )

@@ -112,7 +112,7 @@ def test_folders_of_one_name(tool, tmp_path):
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda p: p.mkdir(), "has no metrics.json"),
+        (lambda p: p.mkdir(), "has no metrics.json of a training: name an OUTPUT_DIR"),
         (lambda p: None, "does not exist"),
         (lambda p: write(p), "has no numbers of a training"),
         (lambda p: write(p, "no json"), "has no numbers of a training"),
