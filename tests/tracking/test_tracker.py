@@ -236,7 +236,9 @@ def test_bad_images(image):
         fake().init(image, (1, 1, 5, 5))
 
 
-@pytest.mark.parametrize("image, given", [(torch.zeros(48, 64, 3), "Tensor"), (None, "cannot read")])
+@pytest.mark.parametrize(
+    "image, given", [(torch.zeros(48, 64, 3), "Tensor"), (None, "cannot read")]
+)
 def test_bad_image_of_a_later_frame(image, given):
     tracker = fake()
     tracker.init(IMAGE, (1, 1, 5, 5))
