@@ -41,7 +41,7 @@ class Session:
         self.folder = self._temporary.name
         self.boxes: List[Dict[int, Box]] = [{}]
         self.corner: Optional[Tuple[int, float, float]] = None  # frame, x, y of a first click
-        self.labels: Dict[int, Dict[int, Label]] = {}  # of the last run, by frame and target
+        self.labels: Dict[int, Dict[int, Label]] = {}  # by frame and target
         self.stop = threading.Event()
 
     def close(self) -> None:

@@ -79,11 +79,11 @@ class Results(contextlib.ExitStack):
         self.with_video, self.shown = video, shown
         self.info, self.outcome = info, {"interrupted": True}  # what the end of a run replaces
         self.frames, self.time, self.begin = 0, 0.0, None
-        self.rows, self.skipped = 0, []  # of boxes.csv; frame numbers
+        self.rows, self.skipped = 0, []  # number of rows of boxes.csv; numbers of skipped frames
         self.tracked = {}  # frame -> XYXY of target 0, while there is a truth for it
         self.image = self.video = None  # image: the last that decoded
-        self.sizes = {}  # of frames -> the first one's name
-        self.last_index = None  # of the frames so far
+        self.sizes = {}  # size of frames -> name of the first frame of that size
+        self.last_index = None  # number of the last frame so far
         self.doubts = {}  # target -> status in DOUBTS -> ranges [first frame, last frame, count]
 
     def path(self, name: str) -> str:
@@ -131,7 +131,7 @@ class Results(contextlib.ExitStack):
     def _open(self, image):
         os.makedirs(self.folder, exist_ok=True)
         self.enter_context(FolderLock(self.folder))
-        for name in FILES:  # as new files, because a link would lead to a file elsewhere
+        for name in FILES:  # removed first, because one may be a link to a file elsewhere
             with contextlib.suppress(FileNotFoundError):
                 os.remove(self.path(name))
         size = image.shape[1::-1]

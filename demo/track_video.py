@@ -78,7 +78,7 @@ def track_both_ways(passes, frames, results, stop, total=None, window=None):
     begin, in_tracker = time.perf_counter(), 0.0
     with progress(passes.total, "tracking") as bar, logging_redirect_tqdm():
         for step in passes:
-            if stop.is_set():  # by a program that called this one
+            if stop.is_set():  # a program that called this one ends the run
                 raise KeyboardInterrupt
             in_tracker += step.seconds
             bar.update()

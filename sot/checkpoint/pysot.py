@@ -57,7 +57,8 @@ def _rules(is_resnet: bool) -> Rules:
     rules = [(rf"backbone\.{a}", f"backbone.{b}") for a, b in (*resnet_rules(), *backbone)]
 
     features = ("res3", "res4", "res5") if is_resnet else ("layer3", "layer5", "layer7")
-    heads = [(r"rpn_head", "proposal_generator.rpn_head")]  # of one level; levels count from 2
+    # the head of a network with one level; with several levels, PySOT counts them from 2
+    heads = [(r"rpn_head", "proposal_generator.rpn_head")]
     for i, feature in enumerate(features):
         neck = rf"neck\.downsample{i + 2}\.downsample"
         rules += with_norm(rf"{neck}\.0", rf"{neck}\.1", f"neck.adjust.{feature}")

@@ -63,7 +63,7 @@ class MotionBlur(Augmentation):
 class LowResolution(Augmentation):
     """Low resolution: the crop is shrunk and enlarged again."""
 
-    max_factor: float = 4.0  # by 1 to this, log-uniform
+    max_factor: float = 4.0  # the factor is log-uniform from 1 to this
 
     def get_transform(self, image):
         size = image.shape[1::-1]
@@ -118,7 +118,7 @@ class Occlusion(Augmentation):
     """Covers a part of the target with another part of the picture. The box is still that of the
     whole target, as in the annotations of tracking datasets."""
 
-    # of what covers: width and height in sides of the target, uniform from the first to the second
+    # width and height of the cover, in sides of the target: uniform from the first to the second
     extent: Tuple[float, float] = (0.2, 0.6)
 
     def get_transform(self, image, boxes):

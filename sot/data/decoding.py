@@ -18,7 +18,7 @@ import numpy as np
 from av.sidedata.sidedata import Type as SideData
 from av.stream import Disposition
 
-DEFAULT_FPS = Fraction(25)  # of videos that do not tell theirs
+DEFAULT_FPS = Fraction(25)  # for videos that do not state their rate
 STREAM_TIMEOUT = 10.0  # seconds without data after which a stream counts as dead
 # The headers of these formats hold the length of the whole file. For other formats it is estimated.
 TELLS_LENGTH = ("mov", "matroska", "avi", "flv", "asf")
@@ -127,7 +127,7 @@ class Video:
         without a picture, too. So this counts only from the first error on, and only while pictures
         come in the order of their stamps."""
         waiting, reason, last = set(), "", None
-        in_order = self.format != "avi"  # which stores no display times
+        in_order = self.format != "avi"  # AVI stores no display times
         for packet in self.packets():
             if packet.pts is not None and not packet.is_discard:
                 waiting.add(packet.pts)

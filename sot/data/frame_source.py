@@ -13,9 +13,9 @@ import numpy as np
 
 from .decoding import FrameError
 
-IMAGE_FPS = Fraction(25)  # of image folders, and of cameras that do not tell theirs
+IMAGE_FPS = Fraction(25)  # for image folders, and for cameras that do not state their rate
 ALL = range(sys.maxsize)  # frames
-HELD_BYTES = 2**28  # of frames that are kept while a video is read backwards
+HELD_BYTES = 2**28  # the most memory for frames while a video is read backwards
 
 
 class Frame(NamedTuple):
@@ -39,7 +39,7 @@ def frames_of(frames, indices: Optional[range] = None, prefix: str = "") -> Iter
         for i in indices:
             yield frame_of(frames, i, prefix)
         return
-    length = 1  # of a run; the first one tells how large frames are
+    length = 1  # frames in a run; the first run shows how large a frame is
     while indices:
         held = [frame_of(frames, i, prefix) for i in reversed(indices[:length])]
         size = max(0 if f.image is None else f.image.nbytes for f in held)

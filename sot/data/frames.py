@@ -29,7 +29,7 @@ VIDEO_SUFFIXES = tuple(
     ".ogv .ogg .vob .mxf .dv .divx .m2v .mpv .mjpg .mjpeg .h264 .264 .h265 .265 .hevc .y4m .ivf "
     ".nut .rm .rmvb .qt .apng".split()
 )
-# in these codecs each packet is one picture, except in unusual files, which are recognized
+# In these codecs each packet is one picture. Unusual files, where this is not so, are recognized.
 ONE_PICTURE_A_PACKET = ("h264", "hevc", "av1", "vp9", "mpeg4", "mjpeg", "prores")
 NEAR = 8  # frames that are decoded rather than sought past
 FAR = 64  # frames before a key frame that seeking may end up at

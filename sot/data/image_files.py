@@ -74,7 +74,7 @@ def _has_jpeg_end(data: bytes) -> bool:
     at = 2
     while (at := data.find(b"\xff", at)) >= 0:
         marker = data[at + 1 : at + 2]
-        if marker == JPEG_SCAN:  # in the scan, FF D9 is nothing but the end marker
+        if marker == JPEG_SCAN:  # within the scan, the bytes FF D9 can only be the end marker
             return data.find(JPEG_END, at) >= 0
         length = int.from_bytes(data[at + 2 : at + 4], "big")
         at += 1 if marker == b"\xff" else 2 + length  # bytes FF may fill the space before a marker
@@ -87,7 +87,7 @@ def _read_numbers(path, data: bytes, gray: bool) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(data)) as opened:
             values = np.asarray(opened) if opened.mode in ("I", "F") else None
-    except Exception:  # of any reader of PIL, about a file that OpenCV has refused already
+    except Exception:  # PIL raises many kinds; OpenCV has refused the file already
         values = None
     if values is None:
         raise FrameError(f"image {path} does not decode")

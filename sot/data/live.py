@@ -80,7 +80,7 @@ class StreamSource(FrameSource):
     def _all(self):
         number, begin, waits = 0, None, iter(RETRY_AFTER)
         while True:
-            shift = None  # of the times of this connection
+            shift = None  # what is added to the times of this connection
             for make_frame in self.source._all():
                 if shift is None:
                     begin = time.monotonic() if begin is None else begin
@@ -181,7 +181,7 @@ class LiveSource(FrameSource):
                 elif self._ended:
                     break
                 else:
-                    self._news.wait(0.1)  # and look for the stop
+                    self._news.wait(0.1)  # then look whether to stop
                     continue
             yield frame
             self._latencies.append(time.monotonic() - arrival)

@@ -52,7 +52,7 @@ def read_start_boxes(path, size: Tuple[int, int]) -> List[StartBox]:
             starts.append(start)
         if not starts:
             raise ValueError("has no box to start from")
-    except ValueError as error:  # that of a line without numbers names the file already
+    except ValueError as error:  # the error of a line without numbers names the file already
         named = str(error).startswith(f"{path} ")
         raise ValueError(str(error) if named else f"{path} {error}") from None
     return starts

@@ -162,7 +162,7 @@ class RandomWarp(Augmentation):
     larger than the result, so that nothing is missing at the borders."""
 
     output_size: int  # side of the result
-    prob: float  # of a warp at all; for the caller, who has to cut the larger crop first
+    prob: float  # of a warp; the caller draws, because it has to cut a larger crop for a warp
     rotate: float = 15.0  # largest angle in degrees
     shear: float = 0.1  # largest tangent of the shear
     tilt: float = 0.1  # largest change of scale from the centre to a border, as a fraction

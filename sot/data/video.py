@@ -145,7 +145,7 @@ class PageSource(ImageSource):
         self.image, self.wanted = Image.open(file), wanted
         try:
             self.length = getattr(self.image, "n_frames", 1)
-        except Exception:  # from the readers of PIL, after the last page of the file
+        except Exception:  # PIL raises many kinds of errors if the file ends too early
             self.length = self.image.tell()
             self.problem = f"is cut off after {self.length} pages"
         self.total = self.num_wanted(len(self))

@@ -133,7 +133,7 @@ def _export(graph: nn.Module, inputs, input_names, output_names):
     batch = {0: torch.export.Dim(BATCH, min=1, max=4096)}
     shapes = [batch] * len(inputs)
     if isinstance(graph, _Search):
-        # in the form of the arguments: the first one, and a list of the others
+        # torch.onnx wants the shapes nested like the arguments of forward: crops, then *kernels
         shapes = [batch, tuple(shapes[1:])]
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]

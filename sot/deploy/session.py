@@ -10,10 +10,10 @@ from typing import Callable, Dict, List, Optional, Sequence
 
 import numpy as np
 
-WEIGHT_PREFIX = "model."  # of a network's weights in its graphs
+WEIGHT_PREFIX = "model."  # the names of a network's weights in its graphs begin with it
 # Where a graph without weights expects them: in this file, one after the other.
 WEIGHTS_FILE = "weights"
-EXTRAS = {"openvino": "openvino"}  # of setup.py, for packages that are not in the extra 'onnx'
+EXTRAS = {"openvino": "openvino"}  # the extra in setup.py, if it is not 'onnx'
 
 # A graph that is ready to run: from the values of its inputs to those of its outputs.
 Graph = Callable[[Sequence[np.ndarray]], List[np.ndarray]]

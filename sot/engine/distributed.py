@@ -184,7 +184,7 @@ def one_line_errors():
             comm.synchronize()  # the first process that ends also ends the others
         sys.exit(1)
     except KeyboardInterrupt:
-        if mp.parent_process():  # which may pass on what a terminal has sent
+        if mp.parent_process():  # it may pass on a signal that the terminal has sent here, too
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         sys.exit(INTERRUPTED)
 

@@ -36,7 +36,7 @@ class SiameseTracker:
     targets use ``start`` and ``step_all``: the state of a target is a value, so any number of
     targets share one tracker."""
 
-    scales = (1.0,)  # of the search regions that are cut for each target
+    scales = (1.0,)  # scales of the search regions that are cut for each target
 
     def __init__(
         self,

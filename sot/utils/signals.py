@@ -52,7 +52,7 @@ class FirstSignal:
             signal.signal(number, handler or signal.SIG_DFL)
         if self.watch:
             signal.set_wakeup_fd(-1)
-            self._sockets[1].close()  # which ends the thread
+            self._sockets[1].close()  # this ends the thread
 
     def __enter__(self) -> "FirstSignal":
         self.catch()

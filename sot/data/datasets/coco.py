@@ -172,7 +172,7 @@ def _objects(
     """The objects of a photograph as tracks of one frame. Crowds and boxes without a positive size
     are left out."""
     size = (image.get("width"), image.get("height"))
-    known = all(type(side) is int and 0 < side < MAX_SIDE for side in size)  # and no bool
+    known = all(type(side) is int and 0 < side < MAX_SIDE for side in size)  # not bool
     frames = Photograph(path, size) if known else ImageFrames([path])
     for i, annotation in enumerate(annotations):
         name = f"{os.path.basename(path)}#{i}"

@@ -34,7 +34,7 @@ class CompositeFrames:
     seed: int  # non-negative; each is another sequence
     length: int
     size: Tuple[int, int]  # (height, width)
-    reduction: int = 1  # of a video, how much smaller its frames are read (see read_frame)
+    reduction: int = 1  # factor by which the frames of a video are read smaller (see read_frame)
 
     def __len__(self) -> int:
         return self.length

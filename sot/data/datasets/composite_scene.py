@@ -14,7 +14,7 @@ import numpy as np
 from .composite_cut import CutOuts, fill_outline
 
 TARGET_SIZE = (0.05, 0.35)  # root of its box's area, in short sides of the frame
-MAX_ENLARGEMENT = 1.5  # of a cut-out
+MAX_ENLARGEMENT = 1.5  # largest factor on the size of a cut-out
 MIN_VISIBLE = 0.25  # below this fraction of its area, the target counts as not visible
 
 

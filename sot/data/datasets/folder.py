@@ -67,7 +67,7 @@ def _read_sequence(folder: Path, truth: Path) -> List[Dict]:
         )
     frames = ImageFrames(images) if images else VideoFrames(videos[0])
     size = None
-    with contextlib.suppress(FrameError):  # to be reported when it is needed
+    with contextlib.suppress(FrameError):  # a damaged first frame is reported when it is read
         size = frame_size(frames)
     boxes = read_boxes(truth, size)
     if len(boxes) != len(frames):

@@ -56,7 +56,7 @@ def _read_segments(table: str, folder: str) -> Iterator[Dict]:
         for segment in segments:
             try:
                 track = _make_segment(segment, place, on_disk)
-            except OSError as e:  # of PIL; they name the file
+            except OSError as e:  # PIL's message names the file
                 left_out["segments whose first frame cannot be read"].append(str(e))
                 continue
             if track is None:
@@ -110,7 +110,7 @@ def _segments(path: str) -> Iterator[Segment]:
                 ) from None
             numbers.append(known.setdefault((video, label, target), len(known)))
             corners.extend((x0, x1, y0, y1))
-            presence.append(present == "present")  # and not "absent" or "uncertain"
+            presence.append(present == "present")  # the other values are "absent" and "uncertain"
     keys = sorted(known, key=lambda key: (key[1], key))
     rank = np.empty(len(keys), dtype=np.int64)
     rank[[known[key] for key in keys]] = np.arange(len(keys))

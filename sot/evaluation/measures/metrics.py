@@ -19,7 +19,8 @@ from ...boxes import center_of, is_present, sides_of
 
 SUCCESS_THRESHOLDS = np.linspace(0, 1, 21)
 PRECISION_THRESHOLDS = np.arange(51.0)  # pixels
-NORM_PRECISION_THRESHOLDS = np.arange(51) / 100  # of the true sides; 20 / 100 is exactly 0.2
+# fractions of the true sides; 20 / 100 is exactly 0.2
+NORM_PRECISION_THRESHOLDS = np.arange(51) / 100
 
 
 def iou_xyxy(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -23,7 +23,7 @@ from .polygon import raster_overlap
 PASSED_OVER, STARTED, FAILED, BOX = range(4)
 
 SKIP_AFTER_FAILURE = 5  # frames from a failure to the next start
-THRESHOLDS = 100  # of confidence in long-term tracking, at most
+THRESHOLDS = 100  # the most thresholds of confidence in long-term tracking
 BURN_IN = 10  # frames from a start on that say little of accuracy, that of the start included
 
 # Lengths of sequence that EAO averages over, both inclusive, by challenge [vot, pysot].

@@ -68,7 +68,7 @@ def write_table(comparison: Comparison, path) -> None:
     missing number is empty."""
     found = [scalars(s) for t in comparison.trackers for s in t.scores.values()]
     measures = dict.fromkeys(name for scores in found for name in scores)
-    measures.pop("frames", None)  # of the sequence, which has a column of its own
+    measures.pop("frames", None)  # the length of the sequence has a column of its own
     with open(path, "w", newline="") as f:
         rows = csv.writer(f, lineterminator="\n")
         rows.writerow(["tracker", "sequence", "frames", *measures, "fps", "attributes"])

@@ -14,7 +14,7 @@ from .attributes import long_name
 from .comparison import Comparison
 from .part import Part, TrackerScores
 
-MARKERS = "osD^v"  # of trackers whose colors are equal
+MARKERS = "osD^v"  # they distinguish trackers of the same color
 MOST_IN_LEGEND = 24
 SIZE = (8.4, 5)  # of a plot and its legend, in inches
 

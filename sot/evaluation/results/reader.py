@@ -132,7 +132,8 @@ def read_sequence(folder: Path, track: Dict, origin: float) -> SequenceResult:
     doubts = []
     runs = [_read_run(p, track, origin, doubts) for p in (path, *further_runs(path))]
     doubts += _doubts(runs[0], track["boxes"])
-    above = set(path.parts[-3:-1])  # and not the names of its parent folders, which may be the same
+    # only the two folders above the file, because one further up may have such a name by chance
+    above = set(path.parts[-3:-1])
     restarted = bool(above.intersection(RESTARTS)) and runs[0].marks[0] == STARTED
     restarted |= any((run.marks == FAILED).any() for run in runs)
     times = _read_beside(path, TIMES, len(track["boxes"]), doubts)
