@@ -20,7 +20,7 @@ from sot.visualization import VideoWriter
 
 DEMO = Path(__file__).resolve().parent.parent / "demo"
 SIZE, RATE, FRAMES = (640, 360), 25, 200
-INSTANTS = 4  # of a frame, whose mean has motion blur
+INSTANTS = 4  # pictures that are averaged to a frame, which gives motion blur
 GROUND = 1100  # side of the ground, in its pixels
 SHADOW = (9, 6)  # how far (y, x) shadows lie from their objects, in pixels of the clip
 

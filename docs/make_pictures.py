@@ -21,7 +21,7 @@ from sot.data.transforms import TargetCrop
 from sot.engine.vis import draw_predictions
 
 ROOT = Path(__file__).resolve().parent.parent
-FRAMES = (75, 130)  # of the search crops; the template is of frame 0
+FRAMES = (75, 130)  # frames of the search crops; the template is from frame 0
 TRACKED_FRAMES = ((0, 62, 78), (104, 117, 190))
 
 

@@ -145,7 +145,7 @@ def count_flops(network: nn.Module, method: str, *args) -> int:
     """Multiply-adds of the convolutions and products of matrices in ``network.method(*args)``."""
     with FlopCounterMode(display=False) as counter:
         getattr(network, method)(*args)
-    return counter.get_total_flops() // 2  # which counts two operations
+    return counter.get_total_flops() // 2  # the counter counts a multiply-add as two
 
 
 def response_of(model: nn.Module, kernels, search: torch.Tensor) -> torch.Tensor:

@@ -133,7 +133,7 @@ def main() -> int:
             print(json.dumps(result))
         return 0
     keep_freed_memory()
-    whole = args.task in ("track", "train")  # and not the work of one core
+    whole = args.task in ("track", "train")  # "data" measures the work of one core
     if args.threads or not whole:
         torch.set_num_threads(args.threads or 1)
         cv2.setNumThreads(args.threads or 0)

@@ -138,7 +138,7 @@ def check_box(box: np.ndarray, size: Optional[Tuple[int, int]]) -> Optional[str]
     return "tiny" if (sides < 1).any() else None
 
 
-_stderr_file = None  # of a worker process
+_stderr_file = None  # what a worker process prints to stderr
 
 
 def start_worker(_worker_id) -> None:

@@ -28,7 +28,7 @@ from sot.evaluation.report import Comparison, compare, write_report
 from sot.utils.command_line import make_parser, one_line_errors
 
 ALL, SOME, NOTHING = 0, 1, 2  # exit codes
-SHOWN_PROBLEMS = 5  # of a tracker
+SHOWN_PROBLEMS = 5  # of each tracker, on the screen
 
 
 def summary(comparison: Comparison) -> str:

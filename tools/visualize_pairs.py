@@ -119,7 +119,7 @@ def visualize(cfg, output, num_pairs: int, num_positions: int) -> str:
     pairs. Returns a summary."""
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(cfg.SEED)  # of the sampling of anchors
+    torch.manual_seed(cfg.SEED)  # the sampling of anchors draws from it
     items = chain.from_iterable(build_siamese_train_loader(cfg))
     total = max(num_pairs, num_positions)
     labels, views = None, []

@@ -18,7 +18,7 @@ from .checks import check_config, flat, leaves
 from .keys import REMOVED_KEYS, add_sot_config
 
 KINDS = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
-EXAMPLES = {  # of keys that are empty by default
+EXAMPLES = {  # for keys that are empty by default
     "DATASETS.TRAIN": ("folder:DIR",),
     "DATASETS.TEST": ("folder:DIR",),
     "DATASETS.TRAIN_REPEAT_FACTOR": (1.0,),

@@ -25,7 +25,7 @@ from sot.tracking.opencv import OpenCVTracker, make_opencv_tracker
 
 from .timing import seconds_of, timed
 
-CLIP_SIZE = (480, 640)  # of the made clip
+CLIP_SIZE = (480, 640)  # of the rendered clip
 # What is not listed is decoding: from the network's outputs to boxes, and the choice among them.
 PARTS = (
     ("crop", SubwindowTransform, "apply_image"),

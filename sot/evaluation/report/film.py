@@ -78,8 +78,8 @@ def _strip(comparison: Comparison, track: Dict, losers: List[TrackerScores]) -> 
 
 def _caption(track: Dict, tracker: str, ious: np.ndarray, index: int) -> str:
     if not track["visible"][index]:
-        return f"frame {index}, no truth"
-    return f"frame {index}" + (f", {tracker} is off" if ious[index] <= 0 else "")
+        return f"frame {index}: no true box"
+    return f"frame {index}" + (f": {tracker} misses the target" if ious[index] <= 0 else "")
 
 
 def _overlaps(boxes: np.ndarray, track: Dict) -> np.ndarray:
