@@ -248,9 +248,10 @@ def report(results, problem):
         wanted = results.wanted
         given = len(truth[wanted.start : wanted.stop : wanted.step])
         if given != n:
-            logger.warning(f"--gt: {given} true boxes for {n} tracked frames")
+            logger.warning(f"--gt has {given} true boxes for {n} tracked frames")
     if results.aspect != 1:
-        logger.warning(f"pixels are {results.aspect} as wide as high; boxes are in stored pixels")
+        shape = f"{results.aspect} times as wide as high"
+        logger.warning(f"pixels are {shape}; boxes are in pixels as they are stored")
     print(
         f"{n} frames, {len(results.skipped)} of them skipped; "
         f"{len(results.info['init_boxes'])} target(s); {outcome['total_fps']} frames/s in all, "

@@ -172,7 +172,7 @@ def _exported(cfg: CfgNode, model: nn.Module, engine: str) -> OnnxNetwork:
         except (OSError, ValueError, KeyError) as e:
             logger.warning(f"the network in {folder} is exported anew: {e}")
             shutil.rmtree(folder, ignore_errors=True)
-    logger.info(f"the network is exported for {engine}, once: {folder}")
+    logger.info(f"exporting the network for {engine} into {folder}, which later runs use")
     folder.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
         whole = Path(temporary, "network")

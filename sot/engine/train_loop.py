@@ -37,7 +37,7 @@ def amp_dtype(cfg: CfgNode) -> Optional[torch.dtype]:
         return dtypes[cfg.SOLVER.AMP.PRECISION]
     if cpu_has_bfloat16():
         return torch.bfloat16
-    logging.getLogger(__name__).info("no bfloat16 in this processor: SOLVER.AMP is off, float32")
+    logging.getLogger(__name__).info("this processor has no bfloat16: SOLVER.AMP is off")
     return None
 
 

@@ -67,7 +67,7 @@ class OnePass(Experiment):
             return self._run_together(tracks)
         except Exception as e:
             half = len(tracks) // 2
-            logger.warning(f"{len(tracks)} sequences at once failed, {half} at once are tried: {e}")
+            logger.warning(f"{len(tracks)} sequences at once failed, trying {half} at once: {e}")
         return self(tracks[:half]) + self(tracks[half:])
 
     def run(self, track: Dict) -> Dict:

@@ -34,7 +34,8 @@ def model_files(
     parser: argparse.ArgumentParser, entries: Sequence[str], trackers: Sequence[str]
 ) -> Dict[str, Dict[str, str]]:
     """The files of each tracker by field, from the TRACKER.FIELD=FILE of a program's ``--model``.
-    An entry of another form, or of none of the trackers, is an error of the command line."""
+    An entry of another form, or for a tracker that is not in ``trackers``, is an error of the
+    command line."""
     models: Dict[str, Dict[str, str]] = {name: {} for name in trackers}
     for entry in entries:
         key, _, path = entry.partition("=")
@@ -42,7 +43,8 @@ def model_files(
         if not (name and field and path):
             parser.error(f"--model {entry}: expected TRACKER.FIELD=FILE")
         if name not in models:
-            parser.error(f"--model {entry}: {name} is not among {', '.join(models) or 'none'}")
+            known = ", ".join(models) or "none"
+            parser.error(f"--model {entry}: {name} is not a tracker of this run ({known})")
         models[name][field] = str(Path(path).expanduser())
     return models
 

@@ -540,7 +540,7 @@ class TestTruth:
         (tmp_path / "gt.txt").write_text("5 6 20 10\n" * 8)
         assert run(clip, tmp_path / "out", "--gt", str(tmp_path / "gt.txt")) == 0
         assert "precision at 20 px 0.875 (8 frames" in capsys.readouterr().out
-        assert "--gt: 8 true boxes for 10 tracked frames" in caplog.text
+        assert "--gt has 8 true boxes for 10 tracked frames" in caplog.text
 
     def test_truth_of_a_shells_command(self, fake, clip, tmp_path, capsys):
         """--gt <(command) is a pipe."""

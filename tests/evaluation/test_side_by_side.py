@@ -66,7 +66,7 @@ def test_results_are_those_of_each_alone(caplog):
 def test_too_many_at_once_are_halved(caplog):
     tracker = Counting(limit=2)
     found = OnePass(tracker)(sequences())
-    assert "4 sequences at once failed, 2 at once are tried: 4 are too many" in caplog.text
+    assert "4 sequences at once failed, trying 2 at once: 4 are too many" in caplog.text
     assert [f["name"] for f in found] == ["a", "b", "c", "d"] and max(tracker.asked) == 2
     assert found[0]["status"] == ["init"] + 4 * ["tracked"]
 

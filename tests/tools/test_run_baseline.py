@@ -119,7 +119,7 @@ def test_what_is_wrong_with_a_tracker_shows_before_any_is_run(
         (["--trackers", "TLD"], "invalid choice: 'TLD'"),
         (["--trackers", "ViT", "--model", "net=x"], "expected TRACKER.FIELD=FILE"),
         (["--trackers", "ViT", "--model", "ViT.net"], "expected TRACKER.FIELD=FILE"),
-        (["--trackers", "MIL", "--model", "ViT.net=x"], "ViT is not among MIL"),
+        (["--trackers", "MIL", "--model", "ViT.net=x"], "ViT is not a tracker of this run"),
         (["--trackers", "MIL", "MIL"], "two trackers are named MIL"),
         (["--trackers", "MIL", "--config-file", "a/x.yaml", "b/x.yaml"], "are named x,"),
     ],

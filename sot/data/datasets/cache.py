@@ -71,7 +71,7 @@ def cached_tracks(name: str, sources: Iterable[Source], strict: bool) -> TrackLi
             # if several processes start together, one reads and the others wait for its files
             stack.enter_context(file_lock(str(place / prefix)))
         except (OSError, RuntimeError, LockException) as e:
-            warn_once(f"no index of {name} is kept, as the cache cannot be used: {e}", __name__)
+            warn_once(f"the cache cannot be used, so no index of {name} is kept: {e}", __name__)
             path = None
         if path is not None:
             tracks = _load(path, left_out)
