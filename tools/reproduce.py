@@ -37,13 +37,13 @@ import sot  # noqa: F401  isort: skip  (first, since it silences a warning of de
 import numpy as np
 import yaml
 from analyze_model import GUIDELINES, analyze, guideline_rows
+from reproduction_plots import plot
 from tabulate import tabulate
 
 from sot.config import load_config
 from sot.data import resolve
 from sot.evaluation.protocols import get_protocol
-from sot.utils.command_line import first_few, make_parser, one_line_errors
-from sot.utils.figures import panel_grid
+from sot.utils.command_line import make_parser, one_line_errors
 from sot.utils.files import write_text
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -286,85 +286,6 @@ def guidelines(entries: Sequence[Tuple[Dict, Dict]], args) -> str:
     return tabulate(rows, GUIDELINES, "pipe", disable_numparse=True)
 
 
-def check_one_table(entries: Sequence[Tuple[Dict, Dict]], args) -> None:
-    """ValueError: the entries are of several tables, whose numbers are different ones."""
-    sources: Dict[str, str] = {}
-    for table, row in entries:
-        sources.setdefault(f"{table['source']}, {table['where']}", row["name"])
-    if len(sources) > 1:
-        raise ValueError(
-            f"--plot draws one table, but {args.name!r} has entries of {len(sources)}, such as "
-            f"{first_few(sources.values())}: name those of one"
-        )
-
-
-def written_report(row: Dict, args) -> Dict:
-    """The file of an entry in the folder of the results, or {}."""
-    file = Path(args.output, row["name"], "reproduction.json")
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-
-
-def plot(entries: Sequence[Tuple[Dict, Dict]], args) -> None:
-    """Draw the first number of each entry: the published one, and that of each seed whose result is
-    in the folder of the results."""
-    figure, axes = plot_rows([row["tracker"] for _, row in entries])
-    published, seeds = [], []
-    for i, (_, row) in enumerate(entries):
-        published.append((row["values"][0] or np.nan, i))
-        for number in written_report(row, args).get("numbers", [])[:1]:
-            seeds += [(value, i) for value in number["values"]]
-    axes.plot(*np.transpose(published), "o", label="published")
-    axes.plot(*np.reshape(seeds, (-1, 2)).T, "x", label="measured here, each seed")
-    axes.set(xlabel=entries[0][0]["columns"][0], title=entries[0][0]["where"].split(":")[0])
-    axes.legend()
-    save_plot(figure, args)
-
-
-def plot_measure(entries: Sequence[Tuple[Dict, Dict]], args) -> None:
-    """Draw --measure of each seed in the folder of the results, with its bootstrap interval where
-    the evaluation gave one. Entries without results are left out. ValueError: none has the
-    measure."""
-    names, points = [], []
-    for _, row in entries:
-        for run in written_report(row, args).get("results", []):
-            measures = next(iter(run.values()))
-            if args.measure in measures:
-                names += [] if row["name"] in names else [row["name"]]
-                value = measures[args.measure]
-                low, high = measures.get("interval_95", {}).get(args.measure, (value, value))
-                points.append((value, len(names) - 1, value - low, high - value))
-    if not points:
-        raise ValueError(
-            f"no result of {args.name!r} in {args.output} has the measure {args.measure!r}: run "
-            f"the entries with this --output first"
-        )
-    figure, axes = plot_rows(names)
-    values, places, below, above = np.transpose(points)
-    # the seeds of an entry are a little apart, so that their intervals do not cover each other
-    places = places + [0.12 * list(places[:k]).count(p) for k, p in enumerate(places)]
-    axes.errorbar(values, places, xerr=(below, above), fmt="x", capsize=3)
-    network = f", {Path(args.config_file).stem}" if args.config_file else ""
-    axes.set(
-        xlabel=f"{args.measure}, 95 % intervals by the bootstrap over sequences",
-        title=f"Measured here, each seed{network}",
-    )
-    save_plot(figure, args)
-
-
-def plot_rows(labels: Sequence[str]):
-    """A figure and its axes, with a row for each label, from above."""
-    figure, (axes,) = panel_grid(1, 1, 8, 1 + 0.3 * len(labels))
-    axes.set_yticks(range(len(labels)), labels)
-    axes.set_ylim(len(labels) - 0.5, -0.5)
-    return figure, axes
-
-
-def save_plot(figure, args) -> None:
-    Path(args.plot).parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(args.plot, dpi=80)
-    print(f"wrote {args.plot}")
-
-
 @one_line_errors()
 def main(argv=None) -> int:
     parser = make_parser(__doc__)
@@ -403,9 +324,7 @@ def main(argv=None) -> int:
     elif args.guidelines:
         print(guidelines(find(tables, args.name), args))
     elif args.plot:
-        entries = find(tables, args.name)
-        check_one_table(entries, args)
-        (plot_measure if args.measure else plot)(entries, args)
+        plot(find(tables, args.name), args)
     else:
         for table, row in find(tables, args.name):
             print(report(table, row, args), flush=True)
