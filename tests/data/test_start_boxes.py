@@ -67,7 +67,7 @@ def test_files_of_others(tmp_path):
 @pytest.mark.parametrize("absent", ["nan,nan,nan,nan", "0,0,0,0", "0", "nan", ""])
 def test_vot_begins_with_the_first_line_that_has_a_box(tmp_path, absent):
     file = tmp_path / "groundtruth.txt"
-    file.write_text(f"{absent}\r\n{absent}\r\n10,5,20,10\r\n{absent}\r\n", newline="")
+    file.write_bytes(f"{absent}\r\n{absent}\r\n10,5,20,10\r\n{absent}\r\n".encode())
     assert read(file) == [(2, FIRST)]
 
 
