@@ -9,7 +9,6 @@ It opens at http://127.0.0.1:7860, for this machine alone.
 
 from __future__ import annotations  # gr.SelectData without gradio
 
-import argparse
 import os
 import queue
 import sys
@@ -23,6 +22,8 @@ try:
 except ImportError:  # said in main, so that --help works
     gr = None
 from app_session import Session
+
+from sot.utils.command_line import make_parser
 
 CLIP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "cups.mp4")
 PREVIEW_EVERY = 0.1  # seconds
@@ -184,8 +185,7 @@ def build() -> gr.Blocks:
 
 
 def main(argv=None) -> None:
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
+    parser = make_parser(__doc__)
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0: other machines can use it")
     parser.add_argument("--port", type=int, default=7860)
     parser.add_argument("--max-size", default="2gb", help="of an uploaded video (%(default)s)")

@@ -13,10 +13,10 @@ from sot.boxes import check_box, to_xyxy
 from sot.data.frames import FrameError, frame_size
 from sot.data.labels import CATEGORY, FORMATS
 from sot.tracking import DIRECTIONS, Target
-from sot.utils.command_line import make_parser
+from sot.utils.command_line import WRONG_USAGE, make_parser
 
 DEFAULT_CONFIG = "SiamRPN/siamrpn_lite.yaml"
-FAILED, USAGE, INCOMPLETE, DIED = 1, 2, 3, 4  # exit codes; see docs/exit_codes.md
+FAILED, USAGE, INCOMPLETE, DIED = 1, WRONG_USAGE, 3, 4  # exit codes; see docs/exit_codes.md
 BOX_OPTIONS = ("--init-box", "--reinit")
 
 

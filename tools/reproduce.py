@@ -37,7 +37,7 @@ import sot  # noqa: F401  isort: skip  (first, since it silences a warning of de
 import numpy as np
 import yaml
 from analyze_model import GUIDELINES, analyze, guideline_rows
-from reproduction_plots import plot
+from reproduction_plots import plot, report_file
 from tabulate import tabulate
 
 from sot.config import load_config
@@ -267,7 +267,7 @@ def report(table: Dict, row: Dict, args) -> str:
     compared = compare(table, row, runs)
     columns = ("number", "published", "measured", "plus_minus", "data")
     rows = [[number[c] for c in columns] for number in compared]
-    file = Path(args.output, row["name"], "reproduction.json")
+    file = report_file(row, args)
     made = {"name": row["name"], "budget": args.budget, "seeds": args.seeds, "opts": changes}
     made = {**made, "numbers": compared, "results": runs}
     write_text(file, json.dumps(made, indent=2, default=str) + "\n")

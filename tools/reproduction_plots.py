@@ -31,9 +31,14 @@ def _check_one_table(entries: Entries, args) -> None:
         )
 
 
+def report_file(row: Dict, args) -> Path:
+    """The path of the results of an entry."""
+    return Path(args.output, row["name"], "reproduction.json")
+
+
 def _written(row: Dict, args) -> Dict:
-    """The file of an entry in the folder of the results, or {}."""
-    file = Path(args.output, row["name"], "reproduction.json")
+    """The results of an entry, or {} if there are none."""
+    file = report_file(row, args)
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
